@@ -1,0 +1,254 @@
+"""Program -> a C file and its header."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+
+import sympy
+
+from symbn.dtypes import DType
+from symbn.emit import templates
+from symbn.emit.expressions import HELPERS
+from symbn.emit.interface import ArrayArgument, Interface, ScalarArgument
+from symbn.emit.statements import StatementPrinter, stride
+from symbn.equations import notation
+from symbn.equations.names import identifier
+from symbn.equations.operator import Operator
+from symbn.kernel.ir import Array, Load, Nest, Op, Program, Var, Walk, Window, walk
+
+
+@dataclass(frozen=True)
+class Source:
+    """A kernel's C: one file, its header, the declarations alone, and how the function is called."""
+
+    interface: Interface
+    header: str
+    text: str
+    declarations: str
+
+
+def emit(operator: Operator, program: Program, dtype: DType) -> Source:
+    """Print a program for one dtype of data."""
+    interface = _interface(operator, program, dtype)
+    values = {
+        "function": interface.function,
+        "operator": operator.name,
+        "dtype": dtype.name,
+        "description": operator.description.splitlines(),
+        "equations": [
+            line
+            for number, eq in enumerate(operator.equations, 1)
+            for line in textwrap.wrap(notation.plain(eq), 96, initial_indent=f"({number}) ", subsequent_indent="      ")
+        ],
+        "extents": [
+            {"fields": fields, "index": index, "extent": identifier(operator.indices[index])}
+            for index, fields in interface.extents
+        ],
+        "extent_fields": list(program.level_extents()),
+        "strides": [
+            {"name": array.name, "fields": [field for axis in array.strides for field in axis]}
+            for array in interface.arrays
+            if array.strides
+        ],
+        "parameters": [_parameter(array, dtype) for array in program.arrays if array.role != "workspace"],
+        "arrays": [array.name for array in program.arrays if array.role != "workspace"],
+        "scalars": list(program.scalars),
+        "lengths": [
+            {"name": array.name, "indices": list(array.indices), "role": array.role} for array in interface.arrays
+        ],
+    }
+    declarations = templates.render("declarations.h.j2", **values)
+    header = templates.render("kernel.h.j2", declarations=declarations, **values)
+    shared = _shared(program)
+    text = templates.render(
+        "kernel.c.j2",
+        **values,
+        nests=[_nest(program, nest, dtype, shared) for nest in program.nests],
+        shared=[{"name": name, "size": _size(program, name, dtype)} for name in shared],
+        shared_extents=_extents_of([size for name, size in program.workspaces if name in shared], program),
+        choices=[
+            {
+                "general": choice.general,
+                "contiguous": choice.contiguous,
+                "prefer": _stride_field(program, choice.prefer_general) if choice.prefer_general else None,
+                "unit": [_stride_field(program, pair) for pair in _unit(program, choice.contiguous)],
+                "arguments": {
+                    name: _arguments(program, program_nest(program, name))
+                    for name in (choice.general, choice.contiguous)
+                    if name
+                },
+            }
+            for choice in program.choices
+        ],
+        windows=sorted(
+            {
+                (dtype.c_type if program.array(node.array).kind == "data" else "double", node.written)
+                for nest in program.nests
+                for node in walk(nest.body)
+                if isinstance(node, Window)
+            }
+        ),
+        max_levels=max(
+            (len(node.levels) for nest in program.nests for node in walk(nest.body) if isinstance(node, Window)),
+            default=1,
+        ),
+        allocates=bool(program.workspaces),
+        unused=_unused(program),
+        helpers=sorted(
+            {
+                HELPERS[node.name]
+                for nest in program.nests
+                for node in walk(nest.body)
+                if isinstance(node, Op) and node.name in HELPERS
+            }
+        ),
+    )
+    return Source(interface, header, text, declarations)
+
+
+def _unused(program: Program) -> list[str]:
+    """The function's arguments that no nest reads: an input that cancels out of the equations, say."""
+    used = {name for nest in program.nests for name in _names(nest)}
+    arrays = [array.name for array in program.arrays if array.role != "workspace"]
+    return [name for name in (*arrays, *program.scalars) if name not in used]
+
+
+def program_nest(program: Program, name: str) -> Nest:
+    return next(nest for nest in program.nests if nest.name == name)
+
+
+def _stride_field(program: Program, pair: tuple[str, str]) -> str:
+    return stride(program.array(pair[0]), pair[1])
+
+
+def _unit(program: Program, name: str | None) -> tuple[tuple[str, str], ...]:
+    return program_nest(program, name).unit if name else ()
+
+
+def _parameter(array: Array, dtype: DType) -> str:
+    c_type = dtype.c_type if array.kind == "data" else "double"
+    return f"{'const ' if array.role == 'input' else ''}{c_type} *{array.name}"
+
+
+def _names(nest: Nest) -> set[str]:
+    """Every array, scalar and extent that a nest mentions."""
+    result: set[str] = set()
+    for node in walk(nest.body):
+        if isinstance(node, Var):
+            result.add(node.name)
+        elif isinstance(node, Load):
+            result.add(node.array)
+        elif isinstance(node, Window):
+            result.add(node.array)
+            result.update(level.extent for level in node.levels)
+        elif isinstance(node, Walk):
+            # The outermost level is not compared with its extent.
+            result.update(level.extent for level in node.levels[1:])
+    return result
+
+
+def _used_workspaces(program: Program, nest: Nest) -> list[Array]:
+    names = _names(nest)
+    return [array for array in program.arrays if array.role == "workspace" and array.name in names]
+
+
+def _shared(program: Program) -> list[str]:
+    """The workspaces that more than one group's nests use."""
+    users: dict[str, set[int]] = {}
+    for number, choice in enumerate(program.choices):
+        for name in (choice.general, choice.contiguous):
+            for array in _used_workspaces(program, program_nest(program, name)) if name else ():
+                users.setdefault(array.name, set()).add(number)
+    return [name for name, _ in program.workspaces if len(users.get(name, ())) > 1]
+
+
+def _arguments(program: Program, nest: Nest) -> list[str]:
+    """What the main function passes to a nest, in order."""
+    names, shared = _names(nest), _shared(program)
+    arrays = [array.name for array in program.arrays if array.name in names]
+    own = {array.name for array in _used_workspaces(program, nest)} - set(shared)
+    return ["layout", *(name for name in arrays if name not in own), *(s for s in program.scalars if s in names)]
+
+
+def _extents_of(exprs: list[object], program: Program) -> list[str]:
+    used = {node.name for expr in exprs for node in walk(expr) if isinstance(node, Var)}  # type: ignore[arg-type]
+    return [extent for extent in program.level_extents() if extent in used]
+
+
+def _size(program: Program, name: str, dtype: DType) -> str:
+    printer = StatementPrinter(program, program.nests[0], dtype.c_type)
+    return printer.expression(dict(program.workspaces)[name])
+
+
+def _nest(program: Program, nest: Nest, dtype: DType, shared: list[str]) -> dict[str, object]:
+    names = _names(nest)
+    own = [array.name for array in _used_workspaces(program, nest) if array.name not in shared]
+    extents = set(_extents_of([size for name, size in program.workspaces if name in own], program))
+    for array in _used_workspaces(program, nest):
+        extents.update(level.extent for level in array.axes[1:])
+    parameters = []
+    for array in program.arrays:
+        if array.name in names and array.name not in own:
+            wide = array.kind == "wide"
+            const = "const " if array.role == "input" else ""
+            parameters.append(f"{const}{'double' if wide else dtype.c_type} *{array.name}")
+    parameters += [f"double {scalar}" for scalar in program.scalars if scalar in names]
+    return {
+        "name": nest.name,
+        "parameters": parameters,
+        "extents": [extent for extent in program.level_extents() if extent in names | extents],
+        "workspaces": [{"name": name, "size": _size(program, name, dtype)} for name in own],
+        "lines": StatementPrinter(program, nest, dtype.c_type).block(nest.body, 1),
+    }
+
+
+def _interface(operator: Operator, program: Program, dtype: DType) -> Interface:
+    by_name = {array.name: array for array in program.arrays}
+    parts = dict(program.extents)
+
+    def fields(name: str) -> tuple[tuple[str, ...], ...]:
+        array = by_name[identifier(name)]
+        left = [stride(array, level.name) for level in array.axes]
+        counts = [len(parts[operator.indices[index]]) for index in operator.written[name]]
+        return tuple(tuple(left.pop(0) for _ in range(count)) for count in counts)
+
+    arrays = tuple(
+        ArrayArgument(
+            identifier(name), role, name in operator.statistics, operator.written[name], fields(name)
+        )
+        for names, role in ((operator.inputs, "input"), (operator.outputs, "output"))
+        for name in names
+        if name in operator.arrays
+    )
+    strides = tuple(field for array in arrays for axis in array.strides for field in axis)
+    return Interface(
+        function=f"{operator.name}_{dtype.name}",
+        dtype=dtype.name,
+        arrays=arrays,
+        scalars=tuple(_scalar(operator, name) for name in operator.inputs if name in operator.scalars),
+        extents=tuple((index, parts[extent]) for index, extent in operator.indices.items()),
+        fixed=tuple((index, operator.fixed_extents[extent]) for index, extent in operator.indices.items() if extent in operator.fixed_extents),
+        layout=(*program.level_extents(), *strides),
+        summed=_summed(operator),
+        in_place=program.in_place,
+        defaults=tuple((identifier(name), value) for name, value in operator.defaults.items()),
+        inputs=tuple(identifier(name) for name in operator.inputs),
+        outputs=tuple(identifier(name) for name in operator.outputs),
+    )
+
+
+def _summed(operator: Operator) -> tuple[str, ...]:
+    bound = {str(limit[0].name) for eq in operator.equations for one in eq.atoms(sympy.Sum) for limit in one.limits}
+    return tuple(index for index in operator.indices if index in bound)
+
+
+def _scalar(operator: Operator, name: str) -> ScalarArgument:
+    domain = operator.domains.get(name)
+    if domain is None:
+        return ScalarArgument(identifier(name))
+    if isinstance(domain, sympy.FiniteSet):
+        return ScalarArgument(identifier(name), choices=tuple(sorted(float(value) for value in domain)))
+    return ScalarArgument(
+        identifier(name), float(domain.inf), float(domain.sup), lower_open=bool(getattr(domain, "left_open", False)) and domain.inf.is_finite
+    )

@@ -1,0 +1,51 @@
+"""How a kernel is called: what a C function takes, in terms that need neither SymPy nor a template."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ArrayArgument:
+    """An array of the kernel: its indices in order, and the layout's stride fields for each of them."""
+
+    name: str
+    role: str
+    wide: bool
+    indices: tuple[str, ...]
+    strides: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class ScalarArgument:
+    """A number of the kernel and the values it admits: a closed or open interval, or a few numbers."""
+
+    name: str
+    lower: float = float("-inf")
+    upper: float = float("inf")
+    lower_open: bool = False
+    choices: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Interface:
+    """The C function of one operator and dtype.
+
+    ``extents`` maps an index to the layout's extent fields: two (outer, inner) where the index is
+    reduced, else one. ``layout`` lists the layout's fields in order. ``summed`` are the indices that a
+    reduction goes over; features along the others do not depend on each other.
+    """
+
+    function: str
+    dtype: str
+    arrays: tuple[ArrayArgument, ...]
+    scalars: tuple[ScalarArgument, ...]
+    extents: tuple[tuple[str, tuple[str, ...]], ...]
+    fixed: tuple[tuple[str, int], ...]
+    layout: tuple[str, ...]
+    summed: tuple[str, ...]
+    in_place: bool
+    defaults: tuple[tuple[str, float], ...]
+    #: the caller's order of inputs and outputs
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]

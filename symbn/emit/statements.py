@@ -1,0 +1,164 @@
+"""IR statements -> lines of C."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from symbn.emit.expressions import ExpressionPrinter
+from symbn.kernel.ir import Array, Assign, Comment, For, Let, Load, Local, Nest, Op, Program, Stmt, Var, Walk, Window
+
+_INDENT = "    "
+
+
+class StatementPrinter:
+    """Prints the body of one loop nest; ``data`` is the C type of the data."""
+
+    def __init__(self, program: Program, nest: Nest, data: str) -> None:
+        self.arrays: Mapping[str, Array] = {array.name: array for array in program.arrays}
+        self.data = data
+        self.unit = frozenset(nest.unit)
+        #: views and local arrays in scope -> their C type
+        self.local: dict[str, str] = {}
+        self.expression = ExpressionPrinter(self.read)
+
+    def type(self, array: Array) -> str:
+        return self.data if array.kind == "data" else "double"
+
+    # ---- elements --------------------------------------------------------------------------------
+
+    def read(self, load: Load) -> str:
+        """An element as a double."""
+        element, c_type = self.element(load)
+        return element if c_type == "double" else f"(double){element}"
+
+    def element(self, load: Load) -> tuple[str, str]:
+        """An element as an lvalue, and its C type."""
+        if load.array in self.local:
+            places = "".join(f"[{self.expression(sub)}]" for sub in load.subscripts)
+            return load.array + places, self.local[load.array]
+        array = self.arrays[load.array]
+        places = " + ".join(self.offsets(array, tuple(self.inner(sub) for sub in load.subscripts)))
+        return f"{array.name}[{places or '0'}]", self.type(array)
+
+    def inner(self, sub: object) -> str:
+        text = self.expression(sub)  # type: ignore[arg-type]
+        return text if isinstance(sub, Var) else f"({text})"
+
+    def offsets(self, array: Array, places: tuple[str, ...]) -> list[str]:
+        """The terms of an element's offset; a place of "" is left out."""
+        terms = []
+        for number, (level, place) in enumerate(zip(array.axes, places, strict=True)):
+            if not place:
+                continue
+            if array.role == "workspace":
+                below = "".join(f" * {inner.extent}" for inner in array.axes[number + 1 :])
+                terms.append(place + below)
+            elif (array.name, level.name) in self.unit:
+                terms.append(place)
+            else:
+                terms.append(f"{place} * layout->{stride(array, level.name)}")
+        return terms
+
+    # ---- statements ------------------------------------------------------------------------------
+
+    def block(self, body: tuple[Stmt, ...], depth: int) -> list[str]:
+        return [line for statement in body for line in self.statement(statement, depth)]
+
+    def statement(self, statement: Stmt, depth: int) -> list[str]:
+        pad = _INDENT * depth
+        match statement:
+            case Comment(text):
+                return [f"{pad}/* {text} */"]
+            case Let(name, value, kind):
+                return [f"{pad}const {'ptrdiff_t' if kind == 'index' else 'double'} {name} = {self.expression(value)};"]
+            case Local(name, shape, zero):
+                self.local[name] = "double"
+                initial = (" = {0.0}" if shape else " = 0.0") if zero else ""
+                return [f"{pad}double {name}{''.join(f'[{extent}]' for extent in shape)}{initial};"]
+            case Assign(target, Op("add", (first, second))) if first == target and self.element(target)[1] == "double":
+                return [f"{pad}{self.element(target)[0]} += {self.expression(second)};"]
+            case Assign(target, value):
+                element, c_type = self.element(target)
+                text = self.expression(value)
+                return [f"{pad}{element} = {text if c_type == 'double' else f'({c_type})({text})'};"]
+            case For():
+                return self.loop(statement, depth)
+            case Walk():
+                return self.walk(statement, depth)
+            case Window():
+                return self.window(statement, depth)
+
+    def loop(self, loop: For, depth: int) -> list[str]:
+        pad = _INDENT * depth
+        pragma = {"parallel": [f"{pad}PARALLEL_FOR"], "simd": [f"{pad}SIMD"], "serial": []}[loop.kind]
+        step = f"{loop.index}++" if loop.step == 1 else f"{loop.index} += {loop.step}"
+        start, stop = self.expression(loop.start), self.expression(loop.stop)
+        head = f"{pad}for (ptrdiff_t {loop.index} = {start}; {loop.index} < {stop}; {step}) {{"
+        return [*pragma, head, *self.block(loop.body, depth + 1), f"{pad}}}"]
+
+    def walk(self, walk: Walk, depth: int) -> list[str]:
+        """A loop over a counter, with the levels counted like an odometer."""
+        pad, inside = _INDENT * depth, _INDENT * (depth + 1)
+        start, count = self.expression(walk.start), self.expression(walk.count)
+        lines = []
+        for number, level in enumerate(walk.levels):
+            below = [inner.extent for inner in walk.levels[number + 1 :]]
+            place = start + "".join(f" / {extent}" for extent in below)
+            if number:
+                place = f"{place} % {level.extent}"
+            lines.append(f"{pad}ptrdiff_t {level.name} = {place};")
+        lines.append(f"{pad}for (ptrdiff_t {walk.counter} = 0; {walk.counter} < {count}; {walk.counter}++) {{")
+        lines += self.block(walk.body, depth + 1)
+        for number in range(len(walk.levels) - 1, -1, -1):
+            level = walk.levels[number]
+            deeper = inside + _INDENT * (len(walk.levels) - 1 - number)
+            if number:
+                lines.append(f"{deeper}if (++{level.name} == {level.extent}) {{")
+                lines.append(f"{deeper}{_INDENT}{level.name} = 0;")
+            else:
+                lines.append(f"{deeper}++{level.name};")
+        lines += [f"{inside}{_INDENT * number}}}" for number in range(len(walk.levels) - 2, -1, -1)]
+        return [*lines, f"{pad}}}"]
+
+    def window(self, window: Window, depth: int) -> list[str]:
+        pad = _INDENT * depth
+        array = self.arrays[window.array]
+        c_type = self.type(array)
+        along = {level.name for level in window.levels}
+        fixed = self.offsets(array, tuple("" if name in along else name for name in window.subscripts))
+        base = " + ".join([array.name, *fixed])
+        own = dict(zip(window.subscripts, array.axes, strict=True))
+        strides = ", ".join(
+            (" * ".join(self.offsets_along(array, own[level.name].name)) or "1") if level.name in own else "0"
+            for level in window.levels
+        )
+        extents = ", ".join(level.extent for level in window.levels)
+        size = len(window.levels)
+        where = (
+            f"{base}, {size}, {window.name}_extents, {window.name}_strides, "
+            f"{self.expression(window.start)}, {self.expression(window.count)}, {window.name}_buffer"
+        )
+        lines = [
+            f"{pad}{c_type} {window.name}_buffer[{window.capacity}];",
+            f"{pad}const ptrdiff_t {window.name}_extents[{size}] = {{{extents}}};",
+            f"{pad}const ptrdiff_t {window.name}_strides[{size}] = {{{strides}}};",
+        ]
+        self.local[window.name] = c_type
+        if not window.written:
+            lines.append(f"{pad}const {c_type} *{window.name} = read_window_{c_type}({where});")
+            return lines + self.block(window.body, depth)
+        lines.append(f"{pad}{c_type} *{window.name} = open_window_{c_type}({where});")
+        lines += self.block(window.body, depth)
+        return [*lines, f"{pad}close_window_{c_type}({where}, {window.name});"]
+
+    def offsets_along(self, array: Array, level: str) -> list[str]:
+        """The factors of the stride of one of the array's own levels."""
+        if array.role == "workspace":
+            place = [axis.name for axis in array.axes].index(level)
+            return [inner.extent for inner in array.axes[place + 1 :]]
+        return [f"layout->{stride(array, level)}"]
+
+
+def stride(array: Array, level: str) -> str:
+    """The layout's field for an array's stride along a level."""
+    return f"{array.name}_{level}"

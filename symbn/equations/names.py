@@ -1,0 +1,41 @@
+"""Names: from what a symbol is called in mathematics to what it can be called in C and Python."""
+
+from __future__ import annotations
+
+import keyword
+import re
+import unicodedata
+
+# Words that C11, Python or a macro of the C headers in use would not let stand as a name.
+_RESERVED = frozenset(
+    """
+    auto break case char const continue default do double else enum extern float for goto if inline
+    int long register restrict return short signed sizeof static struct switch typedef union
+    unsigned void volatile while asm typeof fortran bool true false nullptr constexpr
+    NULL NAN INFINITY HUGE_VAL HUGE_VALF errno isnan isinf isfinite signbit main
+    linux unix i386 layout threads out check dtype self None True False
+    """.split()
+)
+
+
+def identifier(name: str) -> str:
+    r"""The C and Python identifier for a symbol's name.
+
+    Greek letters are spelled out, whatever else is not an ASCII letter or digit becomes an
+    underscore, and reserved words get an underscore at the end: ``μ`` -> ``mu``,
+    ``\hat{x}`` -> ``hat_x``, ``int`` -> ``int_``.
+    """
+    letters = []
+    for char in unicodedata.normalize("NFKD", name):
+        if char.isascii():
+            letters.append(char if char.isalnum() else "_")
+        else:
+            words = unicodedata.name(char, "").split()
+            greek = bool(words) and words[0] == "GREEK"
+            letters.append((words[-1].title() if "CAPITAL" in words else words[-1].lower()) if greek else "_")
+    text = re.sub(r"_+", "_", "".join(letters)).strip("_") or "symbol"
+    if text[0].isdigit():
+        text = "_" + text
+    if text in _RESERVED or keyword.iskeyword(text):
+        text += "_"
+    return text

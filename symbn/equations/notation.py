@@ -1,0 +1,101 @@
+"""How equations are written down: LaTeX and a line of plain text, with the names as a reader knows them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from sympy import Eq, Indexed, Sum
+from sympy.printing.latex import LatexPrinter, tex_greek_dictionary
+from sympy.printing.str import StrPrinter
+
+from symbn.equations.names import identifier
+
+_GREEK = frozenset(
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi "
+    "psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega".split()
+)
+_ACCENTS = ("hat", "bar", "tilde", "dot")
+
+
+def symbol(name: str) -> tuple[str, str]:
+    r"""The LaTeX of a name and of its exponent.
+
+    A trailing ``2`` is the square that belongs to the name (``sigma2`` is \sigma^2), an accent is written out
+    (``x_hat`` is \hat{x}), Greek letters are spelled, and everything else is set upright and escaped.
+    """
+    text = identifier(name).rstrip("_")
+    squared = len(text) > 1 and text.endswith("2") and text[:-1] in _GREEK
+    if squared:
+        text = text[:-1]
+    for accent in _ACCENTS:
+        for stem in (text.removeprefix(accent + "_"), text.removesuffix("_" + accent)):
+            if stem != text and stem:
+                return rf"\{accent}{{{symbol(stem)[0]}}}", "2" if squared else ""
+    if text in _GREEK:
+        tex = tex_greek_dictionary.get(text, "\\" + text)
+    elif len(text) == 1:
+        tex = text
+    else:
+        tex = r"\mathrm{" + text.replace("_", r"\_") + "}"
+    return tex, "2" if squared else ""
+
+
+def _reading_order(terms: list[Any]) -> list[Any]:
+    """Terms as a reader expects them: what is added before what is subtracted, the longer before the shorter."""
+    return sorted(terms, key=lambda term: (term.could_extract_minus_sign(), -term.count_ops()))
+
+
+class _Latex(LatexPrinter):
+    """SymPy's LaTeX with the page's names: indices below, the square of a name above."""
+
+    def _as_ordered_terms(self, expr: Any, order: str | None = None) -> list[Any]:
+        return _reading_order(super()._as_ordered_terms(expr, order))
+
+    def _print_Symbol(self, expr: Any, style: str = "plain") -> str:
+        tex, power = symbol(str(expr.name))
+        return f"{tex}^{{{power}}}" if power else tex
+
+    def _print_Idx(self, expr: Any) -> str:
+        return symbol(str(expr.name))[0]
+
+    def _print_Indexed(self, expr: Indexed, exp: str | None = None) -> str:
+        tex, power = symbol(str(expr.base.label))
+        below = "_{" + ",".join(self._print(index) for index in expr.indices) + "}"
+        if power and exp:
+            return rf"\left({tex}{below}^{{{power}}}\right)^{{{exp}}}"
+        above = power or exp
+        return tex + below + (f"^{{{above}}}" if above else "")
+
+
+class _Plain(StrPrinter):
+    """SymPy's one-line form, with a Sum's limits in words."""
+
+    def _as_ordered_terms(self, expr: Any, order: str | None = None) -> list[Any]:
+        return _reading_order(super()._as_ordered_terms(expr, order))
+
+    def _print_Sum(self, expr: Sum) -> str:
+        limits = ", ".join(f"{index}={lower}..{upper}" for index, lower, upper in expr.limits)
+        return f"Sum({self._print(expr.function)}, {limits})"
+
+
+def latex(eq: Eq) -> str:
+    """One equation in LaTeX, without delimiters."""
+    printer = _Latex({"order": "none"})
+    return f"{printer.doprint(eq.lhs)} = {printer.doprint(eq.rhs)}"
+
+
+def align(equations: Iterable[Eq]) -> str:
+    """Equations as one LaTeX ``align*`` environment, tagged (1), (2), ... as in the generated C."""
+    lines = []
+    for number, eq in enumerate(equations, 1):
+        left, right = latex(eq).split(" = ", 1)
+        lines.append(rf"{left} &= {right} \tag{{{number}}}")
+    return "\\begin{align*}\n" + " \\\\\n".join(lines) + "\n\\end{align*}"
+
+
+def plain(eq: Eq) -> str:
+    """One equation on one line of ASCII-compatible text, fit for a C comment."""
+    text = f"{_Plain().doprint(eq.lhs)} = {_Plain().doprint(eq.rhs)}"
+    return re.sub(r"\*/|/\*", "* /", re.sub(r"\s+", " ", text))

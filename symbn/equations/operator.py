@@ -1,0 +1,129 @@
+"""The operator: an ordered list of equations, validated once, from which everything else follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import sympy
+from sympy import Eq, Idx, Indexed, IndexedBase, Sum, Symbol
+
+from symbn.equations import notation, validation
+from symbn.equations.names import identifier
+from symbn.equations.validation import Name
+from symbn.errors import EquationError
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class Operator:
+    """Equations over indexed arrays, in plain SymPy.
+
+    Parameters
+    ----------
+    name
+        What the operator is called; the generated C function is named for it.
+    equations
+        ``sympy.Eq(lhs, rhs)`` in the order of evaluation. A left side is ``v[i, k]`` (or a plain Symbol);
+        it is defined once, and read only by later equations. An index that occurs on the right only is
+        bound by a ``Sum``. What nothing defines is an input: an array where it is indexed, a scalar where
+        it is not. Extents (``m`` in ``Sum(..., (i, 1, m))``) are read off the arrays at the call.
+    outputs
+        The defined arrays (or their names) that the kernel returns, in order.
+    inputs
+        The order of the inputs. Default: arrays before scalars, arrays with more indices first, then by
+        first equation, then the order in which the expression is evaluated (innermost first).
+    statistics
+        Arrays that are passed in the accumulator's dtype (float64) whatever the data's dtype is, because
+        the data's precision would lose what they hold. Default: the outputs that other equations read.
+    defaults
+        The value that stands for an input that is not given: ``{gamma: 1, beta: 0}``.
+    domains
+        Scalar -> ``sympy.Set`` of admitted values, where the symbol's own assumptions
+        (``positive=True``, ``nonnegative=True``) do not say it.
+    description
+        What is computed and where the formula comes from; it becomes the documentation.
+
+    Raises
+    ------
+    EquationError
+        If the equations define no operator; the message names the equation and the symbol.
+
+    Examples
+    --------
+    >>> from sympy import Eq, Idx, IndexedBase, Sum, symbols
+    >>> m, n = symbols("m n", integer=True, positive=True)
+    >>> i, k = Idx("i", (1, m)), Idx("k", (1, n))
+    >>> x, mu = IndexedBase("x"), IndexedBase("mu")
+    >>> op = Operator("mean", [Eq(mu[k], Sum(x[i, k], (i, 1, m)) / m)], outputs=[mu])
+    >>> op.inputs, op.outputs
+    (('x',), ('mu',))
+    """
+
+    name: str
+    equations: tuple[Eq, ...]
+    outputs: tuple[str, ...]
+    inputs: tuple[str, ...]
+    statistics: frozenset[str]
+    description: str
+    #: index name -> extent name, in order of first appearance
+    indices: Mapping[str, str]
+    #: array name -> names of the extents of its axes; what has no axes but is defined is here with ()
+    arrays: Mapping[str, tuple[str, ...]]
+    #: array name -> the indices it was first written with
+    written: Mapping[str, tuple[str, ...]]
+    #: names of the scalar inputs
+    scalars: tuple[str, ...]
+    #: extent name -> its fixed value, for the extents that are numbers
+    fixed_extents: Mapping[str, int]
+    defaults: Mapping[str, float]
+    domains: Mapping[str, sympy.Set]
+
+    def __init__(
+        self,
+        name: str,
+        equations: Iterable[Eq],
+        outputs: Iterable[Name],
+        *,
+        inputs: Iterable[Name] | None = None,
+        statistics: Iterable[Name] | None = None,
+        defaults: Mapping[Any, float] | None = None,
+        domains: Mapping[Any, sympy.Set] | None = None,
+        description: str = "",
+    ) -> None:
+        if not isinstance(name, str) or not name.isidentifier() or identifier(name) != name:
+            raise EquationError(
+                f"name: {name!r} cannot name a C function; use ASCII letters, digits and underscores"
+            )
+        eqs = tuple(equations)
+        found = validation.scan(eqs)
+        put = object.__setattr__
+        put(self, "name", name)
+        put(self, "equations", eqs)
+        put(self, "description", description.strip())
+        put(self, "indices", MappingProxyType(found.indices))
+        put(self, "arrays", MappingProxyType(found.arrays))
+        put(self, "written", MappingProxyType(found.written))
+        put(self, "fixed_extents", MappingProxyType(found.fixed_extents))
+        put(self, "scalars", tuple(found.scalars))
+        put(self, "outputs", validation.outputs(outputs, found))
+        put(self, "inputs", validation.inputs(inputs, found))
+        put(self, "statistics", validation.statistics(statistics, found, self.outputs))
+        put(self, "defaults", MappingProxyType(validation.defaults(defaults, found)))
+        put(self, "domains", MappingProxyType(validation.domains(domains, found)))
+
+    def __repr__(self) -> str:
+        lines = [f"Operator {self.name}({', '.join(self.inputs)}) -> {', '.join(self.outputs)}"]
+        lines += [f"  ({number}) {notation.plain(eq)}" for number, eq in enumerate(self.equations, 1)]
+        return "\n".join(lines)
+
+    def latex(self) -> str:
+        """The equations as a LaTeX ``align`` environment, numbered by tags as the generated C numbers them."""
+        return notation.align(self.equations)
+
+    def _repr_latex_(self) -> str:
+        return self.latex()
+
+
+__all__ = ["Eq", "Idx", "Indexed", "IndexedBase", "Operator", "Sum", "Symbol"]

@@ -1,0 +1,64 @@
+"""The exceptions of symbn, one tree.
+
+::
+
+    SymbnError
+    ├── EquationError      (ValueError)    equations that do not define an operator
+    ├── LoweringError      (ValueError)    an expression that no kernel can be generated for
+    ├── ArgumentError      (ValueError)    an argument of the wrong shape or value
+    ├── ArgumentTypeError  (TypeError)     an argument of the wrong type or dtype
+    ├── CompilerError      (RuntimeError)  no compiler, or a compilation that failed
+    ├── CacheError         (RuntimeError)  a cache folder that cannot be trusted or written
+    ├── NotBuiltError      (RuntimeError)  the shipped kernels are not there
+    └── CheckError         (ArithmeticError)  a run that differs from its equations
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from symbn.run.check import Report
+
+
+class SymbnError(Exception):
+    """Base class of every exception that symbn raises on purpose."""
+
+
+class EquationError(SymbnError, ValueError):
+    """The equations do not define an operator; the message names the equation and the symbol."""
+
+
+class LoweringError(SymbnError, ValueError):
+    """The equations are sound, but hold something that no kernel can be generated for."""
+
+
+class ArgumentError(SymbnError, ValueError):
+    """An argument has the wrong shape, the wrong value or is missing."""
+
+
+class ArgumentTypeError(SymbnError, TypeError):
+    """An argument has the wrong type or dtype."""
+
+
+class CompilerError(SymbnError, RuntimeError):
+    """There is no C compiler, or it refused the source; the message has command and stderr."""
+
+
+class CacheError(SymbnError, RuntimeError):
+    """The kernel cache cannot be trusted or written."""
+
+
+class NotBuiltError(SymbnError, RuntimeError):
+    """The shipped kernels were not compiled: symbn runs from a checkout that was never installed."""
+
+
+class CheckError(SymbnError, ArithmeticError):
+    """A run differs from its equations by more than rounding explains.
+
+    ``report`` holds, for each output, the number of failing elements and the worst of them.
+    """
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(str(report))
+        self.report = report

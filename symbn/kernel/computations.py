@@ -1,0 +1,337 @@
+"""Equations -> computations: each reduction on its own, each output as one expression over what is reduced.
+
+A computation still speaks of the equations' indices; which loops visit them is the schedule's business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import sympy
+from sympy import Add, Expr as Symbolic, Indexed, Mul, Pow, Sum, Symbol
+
+from symbn.equations import functions
+from symbn.equations.names import identifier
+from symbn.equations.operator import Operator
+from symbn.errors import LoweringError
+from symbn.kernel.ir import Const, Expr, Load, Op, Var
+from symbn.kernel.naming import Names
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """``value[kept] = Sum of body over the indices ``over``, divided by their extents if ``mean``.
+
+    A mean is held in two parts, ``hi`` + ``lo``, so that what is centred by it keeps every digit; a sum
+    is held in ``hi`` alone.
+    """
+
+    hi: str
+    lo: str
+    kept: tuple[str, ...]
+    over: tuple[str, ...]
+    body: Expr
+    mean: bool
+    equation: int
+
+
+@dataclass(frozen=True)
+class Map:
+    """``name[indices] = value``, an output."""
+
+    name: str
+    indices: tuple[str, ...]
+    value: Expr
+    equation: int
+
+
+@dataclass(frozen=True)
+class Computations:
+    """What the kernel computes, in an order in which each reads only earlier ones."""
+
+    reductions: tuple[Reduction, ...]
+    maps: tuple[Map, ...]
+    #: index -> extent, in the operator's order
+    indices: tuple[tuple[str, str], ...]
+
+
+def kept_array(name: str) -> str:
+    """The workspace that keeps a value for all elements of the kept indices."""
+    return f"all_{name}"
+
+
+def indices_of(expr: Expr) -> frozenset[str]:
+    """The indices that an expression varies with."""
+    if isinstance(expr, Load):
+        return frozenset(sub.name for sub in expr.subscripts if isinstance(sub, Var))
+    if isinstance(expr, Op):
+        return frozenset().union(*(indices_of(arg) for arg in expr.args))
+    return frozenset()
+
+
+def substitute(expr: Expr, names: dict[str, str]) -> Expr:
+    """The expression with its indices renamed."""
+    if isinstance(expr, Load):
+        subs = tuple(Var(names.get(sub.name, sub.name)) if isinstance(sub, Var) else sub for sub in expr.subscripts)
+        return Load(expr.array, subs)
+    if isinstance(expr, Op):
+        return Op(expr.name, tuple(substitute(arg, names) for arg in expr.args))
+    return expr
+
+
+def extract(operator: Operator, names: Names) -> Computations:
+    """Take an operator's equations apart into computations."""
+    return _Extractor(operator, names).run()
+
+
+class _Extractor:
+    def __init__(self, operator: Operator, names: Names) -> None:
+        self.operator = operator
+        self.names = names
+        self.extents = frozenset(operator.indices.values())
+        self.reductions: list[Reduction] = []
+        #: defined name -> (its indices, its value); what reads it gets the value in its place
+        self.values: dict[str, tuple[tuple[str, ...], Expr]] = {}
+        #: defined name -> the mean it is, which must not be rounded to one number where it centres
+        self.means: dict[str, Reduction] = {}
+        self.number = 0
+        self.target = ""
+
+    def run(self) -> Computations:
+        maps = []
+        for self.number, eq in enumerate(self.operator.equations, 1):
+            name = str(eq.lhs.base.label) if isinstance(eq.lhs, Indexed) else str(eq.lhs.name)
+            kept = tuple(str(index.name) for index in eq.lhs.indices) if isinstance(eq.lhs, Indexed) else ()
+            self.target = identifier(name)
+            value = self.convert(eq.rhs)
+            self.values[name] = (kept, value)
+            for reduction in self.reductions:
+                if reduction.mean and value == self.collapsed(reduction) and set(reduction.kept) == set(kept):
+                    self.means[name] = reduction
+            if name in self.operator.outputs:
+                maps.append(Map(identifier(name), kept, self.values[name][1], self.number))
+        order = {identifier(name): place for place, name in enumerate(self.operator.outputs)}
+        maps.sort(key=lambda entry: order[entry.name])
+        return Computations(
+            tuple(self.needed(maps)), tuple(maps), tuple((i, e) for i, e in self.operator.indices.items())
+        )
+
+    def needed(self, maps: list[Map]) -> list[Reduction]:
+        """The reductions that some output depends on."""
+        wanted: set[str] = set()
+        reads = [entry.value for entry in maps]
+        while reads:
+            expr = reads.pop()
+            if isinstance(expr, Op):
+                reads.extend(expr.args)
+            elif isinstance(expr, Load):
+                for reduction in self.reductions:
+                    if expr.array in (reduction.hi, reduction.lo) and reduction.hi not in wanted:
+                        wanted.add(reduction.hi)
+                        reads.append(reduction.body)
+        return [reduction for reduction in self.reductions if reduction.hi in wanted]
+
+    def fail(self, expr: Any, reason: str) -> LoweringError:
+        return LoweringError(f"equation ({self.number}): {expr}: {reason}")
+
+    # ---- expressions -----------------------------------------------------------------------------
+
+    def convert(self, expr: Any) -> Expr:
+        if expr.is_Number or expr.is_NumberSymbol:
+            return Const(_fraction(expr))
+        if isinstance(expr, Indexed):
+            return self.indexed(expr)
+        if isinstance(expr, Symbol):
+            return self.symbol(expr)
+        if isinstance(expr, Sum):
+            return self.collapsed(self.reduce(expr, mean=False))
+        if isinstance(expr, Add):
+            return self.add(expr)
+        if isinstance(expr, Mul):
+            return self.mul(expr)
+        if isinstance(expr, Pow):
+            return self.pow(expr.base, expr.exp)
+        if isinstance(expr, sympy.Piecewise):
+            return self.piecewise(expr)
+        if isinstance(expr, sympy.And | sympy.Or):
+            name = "and" if isinstance(expr, sympy.And) else "or"
+            return self.chain(name, [self.convert(arg) for arg in _ordered(expr.args)])
+        if isinstance(expr, sympy.Not):
+            return Op("not", (self.convert(expr.args[0]),))
+        if type(expr) in functions.RELATIONS:
+            return Op(functions.RELATIONS[type(expr)], (self.convert(expr.lhs), self.convert(expr.rhs)))
+        name = functions.ELEMENTWISE[type(expr)]
+        args = [self.convert(arg) for arg in expr.args]
+        if name in ("max", "min"):
+            return self.chain(name, [self.convert(arg) for arg in _ordered(expr.args)])
+        if name == "log" and len(args) == 2:
+            return Op("div", (Op("log", (args[0],)), Op("log", (args[1],))))
+        return Op(name, tuple(args))
+
+    def chain(self, name: str, args: list[Expr]) -> Expr:
+        result = args[0]
+        for arg in args[1:]:
+            result = Op(name, (result, arg))
+        return result
+
+    def indexed(self, expr: Indexed) -> Expr:
+        name = str(expr.base.label)
+        here = tuple(str(index.name) for index in expr.indices)
+        if name in self.values:
+            written, value = self.values[name]
+            return substitute(value, dict(zip(written, here, strict=True)))
+        return Load(identifier(name), tuple(Var(index) for index in here))
+
+    def symbol(self, expr: Symbol) -> Expr:
+        name = str(expr.name)
+        if name in self.values:
+            return self.values[name][1]
+        if name in self.extents:
+            return Op("extent", (Var(name),))
+        return Var(identifier(name))
+
+    def add(self, expr: Add) -> Expr:
+        """A sum from left to right: what is added, what is subtracted, and last the low parts of means."""
+        plus: list[tuple[str, Expr]] = []
+        minus: list[tuple[str, Expr]] = []
+        low: list[tuple[str, Expr]] = []
+        for term in _ordered(expr.args):
+            negative = term.could_extract_minus_sign()
+            positive = -term if negative else term
+            mean = self.mean(positive)
+            name = "sub" if negative else "add"
+            if mean is None:
+                (minus if negative else plus).append((name, self.convert(positive)))
+            else:
+                (minus if negative else plus).append((name, mean[0]))
+                low.append((name, mean[1]))
+        # Data first: a mean is to be taken from the sample before anything else is.
+        plus.sort(key=lambda entry: -len(indices_of(entry[1])))
+        first, *rest = plus + minus + low
+        result = first[1] if first[0] == "add" else Op("neg", (first[1],))
+        for name, value in rest:
+            result = Op(name, (result, value))
+        return result
+
+    def mean(self, expr: Any) -> tuple[Expr, Expr] | None:
+        """The two parts of a defined mean, if that is what the expression is."""
+        if isinstance(expr, Indexed):
+            name, here = str(expr.base.label), tuple(str(index.name) for index in expr.indices)
+        elif isinstance(expr, Symbol):
+            name, here = str(expr.name), ()
+        else:
+            return None
+        if name not in self.means:
+            return None
+        reduction = self.means[name]
+        names = dict(zip(self.values[name][0], here, strict=True))
+        subs = tuple(Var(names[index]) for index in reduction.kept)
+        return Load(reduction.hi, subs), Load(reduction.lo, subs)
+
+    def mul(self, expr: Mul) -> Expr:
+        """A product; factors that vary with fewer indices are multiplied first, so that they can be hoisted."""
+        numerators: list[Expr] = []
+        denominators: list[Expr] = []
+        sums = [arg for arg in expr.args if isinstance(arg, Sum)]
+        left = list(expr.args)
+        for total in sums:
+            counts = [limit[2] - limit[1] + 1 for limit in total.limits]
+            if all(left.count(1 / count) >= counts.count(count) for count in counts):
+                for factor in [total, *(1 / count for count in counts)]:
+                    left.remove(factor)
+                numerators.append(self.collapsed(self.reduce(total, mean=True)))
+            elif len(counts) > 1 and 1 / Mul(*counts) in left:
+                left.remove(total)
+                left.remove(1 / Mul(*counts))
+                numerators.append(self.collapsed(self.reduce(total, mean=True)))
+        negative = False
+        for factor in _ordered(left):
+            if factor == -1:
+                negative = not negative
+            elif isinstance(factor, sympy.Rational) and not factor.is_Integer:
+                if factor.p != 1:
+                    numerators.append(Const(Fraction(int(factor.p))))
+                denominators.append(Const(Fraction(int(factor.q))))
+            elif isinstance(factor, Pow) and factor.exp.could_extract_minus_sign():
+                denominators.append(self.pow(factor.base, -factor.exp))
+            else:
+                numerators.append(self.convert(factor))
+        sets = sorted({indices_of(value) for value in numerators + denominators}, key=lambda s: (len(s), sorted(s)))
+        result: Expr | None = None
+        for indices in sets:
+            over = [value for value in numerators if indices_of(value) == indices]
+            under = [value for value in denominators if indices_of(value) == indices]
+            for value in over:
+                result = value if result is None else Op("mul", (result, value))
+            if under:
+                result = Op("div", (Const(Fraction(1)) if result is None else result, self.chain("mul", under)))
+        assert result is not None
+        return Op("neg", (result,)) if negative else result
+
+    def pow(self, base: Symbolic, exponent: Symbolic) -> Expr:
+        if exponent.could_extract_minus_sign():
+            return Op("div", (Const(Fraction(1)), self.pow(base, -exponent)))
+        value = self.convert(base)
+        if exponent == sympy.Rational(1, 2):
+            return Op("sqrt", (value,))
+        if exponent.is_Integer and int(exponent) <= 16:
+            return _power(value, int(exponent))
+        if exponent.is_Rational and exponent.q == 2 and exponent.p <= 32:
+            return Op("mul", (_power(value, int(exponent.p) // 2), Op("sqrt", (value,))))
+        return Op("pow", (value, self.convert(exponent)))
+
+    def piecewise(self, expr: sympy.Piecewise) -> Expr:
+        result: Expr = Op("nan", ())
+        for value, condition in reversed(expr.args):
+            if condition in (True, sympy.true):
+                result = self.convert(value)
+            else:
+                result = Op("select", (self.convert(condition), self.convert(value), result))
+        return result
+
+    # ---- reductions ------------------------------------------------------------------------------
+
+    def reduce(self, expr: Sum, mean: bool) -> Reduction:
+        body = self.convert(expr.function)
+        over = tuple(str(limit[0].name) for limit in reversed(expr.limits))
+        kept = tuple(index for index in self.operator.indices if index in indices_of(body) - set(over))
+        for known in self.reductions:
+            if (known.kept, known.over, known.body, known.mean) == (kept, over, body, mean):
+                return known
+        names = self.names
+        high = names.stem(f"{self.target}_hi" if mean else f"{self.target}_sum")
+        low = names.stem(f"{self.target}_lo")
+        self.reductions.append(Reduction(high, low, kept, over, body, mean, self.number))
+        return self.reductions[-1]
+
+    def collapsed(self, reduction: Reduction) -> Expr:
+        """A reduction's value as one number."""
+        subs = tuple(Var(index) for index in reduction.kept)
+        leading = Load(reduction.hi, subs)
+        return Op("add", (leading, Load(reduction.lo, subs))) if reduction.mean else leading
+
+
+def _fraction(expr: Any) -> Fraction:
+    if expr.is_Rational:
+        return Fraction(int(expr.p), int(expr.q))
+    if expr.is_Float:
+        exact = sympy.Rational(expr)
+        return Fraction(int(exact.p), int(exact.q))
+    digits = sympy.Rational(sympy.N(expr, 50))
+    return Fraction(int(digits.p), int(digits.q))
+
+
+def _power(value: Expr, exponent: int) -> Expr:
+    if exponent == 0:
+        return Const(Fraction(1))
+    if exponent == 1:
+        return value
+    half = _power(value, exponent // 2)
+    square = Op("mul", (half, half))
+    return Op("mul", (square, value)) if exponent % 2 else square
+
+
+def _ordered(args: Any) -> list[Any]:
+    return sorted(args, key=sympy.default_sort_key)

@@ -1,0 +1,232 @@
+"""Computations -> groups: what can share one visit of the data, pass by pass.
+
+A group has kept indices P and reduced indices Q. Each of its reductions goes over Q for every element of
+P, each of its outputs lives on P and Q together or on P alone. Within a group a pass visits Q once; a
+reduction must finish before the pass that reads it. What depends on P alone is computed once, between
+the passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from symbn.kernel.computations import Computations, Map, Reduction, indices_of, kept_array
+from symbn.kernel.ir import Const, Expr, Load, Op, Var
+from symbn.kernel.naming import Names
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value on the kept indices, computed once for each of their elements."""
+
+    name: str
+    expr: Expr
+    #: after which pass of the group it is known; 0 is before the first
+    stage: int
+    equation: int
+
+
+@dataclass(frozen=True)
+class Store:
+    """An output element: ``array[indices] = value``, after or (on reduced indices) in pass ``stage``."""
+
+    array: str
+    indices: tuple[str, ...]
+    value: Expr
+    stage: int
+    equation: int
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One visit of the reduced indices: what it accumulates and what it stores."""
+
+    reductions: tuple[Reduction, ...]
+    stores: tuple[Store, ...]
+
+    def expressions(self) -> Iterator[Expr]:
+        """What is accumulated, then what is stored."""
+        yield from (entry.body for entry in self.reductions)
+        yield from (store.value for store in self.stores)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Computations that share their loops."""
+
+    kept: tuple[str, ...]
+    reduced: tuple[str, ...]
+    passes: tuple[Pass, ...]
+    values: tuple[Value, ...]
+    #: outputs on the kept indices alone
+    stores: tuple[Store, ...]
+
+    def expressions(self) -> Iterator[Expr]:
+        """Every expression of the group."""
+        for one in self.passes:
+            yield from one.expressions()
+        yield from (value.expr for value in self.values)
+        yield from (store.value for store in self.stores)
+
+
+@dataclass
+class _Draft:
+    kept: frozenset[str]
+    reduced: frozenset[str]
+    reductions: list[Reduction] = field(default_factory=list)
+    maps: list[Map] = field(default_factory=list)
+
+
+def arrange(computations: Computations, names: Names) -> tuple[Group, ...]:
+    """Put the computations into groups, in an order in which each reads only earlier ones."""
+    order = [index for index, _ in computations.indices]
+    drafts: list[_Draft] = []
+    place: dict[str, int] = {}
+
+    def after(expr: Expr) -> int:
+        return max((place[load.array] for load in loads(expr) if load.array in place), default=0)
+
+    for reduction in computations.reductions:
+        kept, reduced = frozenset(reduction.kept), frozenset(reduction.over)
+        first = after(reduction.body)
+        fitting = [
+            j for j, draft in enumerate(drafts) if j >= first and (draft.kept, draft.reduced) == (kept, reduced)
+        ]
+        if not fitting:
+            drafts.append(_Draft(kept, reduced))
+            fitting = [len(drafts) - 1]
+        drafts[fitting[0]].reductions.append(reduction)
+        place[reduction.hi] = place[reduction.lo] = fitting[0]
+    for entry in computations.maps:
+        first, indices = after(entry.value), frozenset(entry.indices)
+        fitting = [
+            j
+            for j, draft in enumerate(drafts)
+            if j >= first and (indices in (draft.kept, draft.kept | draft.reduced))
+        ]
+        if not fitting:
+            kept = _hoistable(entry, order)
+            drafts.append(_Draft(kept, indices - kept))
+            fitting = [len(drafts) - 1]
+        drafts[fitting[-1]].maps.append(entry)
+    result = []
+    for number, draft in enumerate(drafts):
+        foreign = frozenset(part for part, group in place.items() if group != number)
+        result.append(_finish(draft, order, foreign, names))
+    return tuple(result)
+
+
+def loads(expr: Expr) -> Iterator[Load]:
+    """The elements that an expression reads."""
+    if isinstance(expr, Load):
+        yield expr
+    elif isinstance(expr, Op):
+        for arg in expr.args:
+            yield from loads(arg)
+
+
+def _hoistable(entry: Map, order: list[str]) -> frozenset[str]:
+    """The kept indices of an output that no reduction shares: where most of its work can be done once."""
+    indices = frozenset(entry.indices)
+
+    def partial(expr: Expr) -> list[frozenset[str]]:
+        found = [indices_of(expr)] if isinstance(expr, Load | Op) else []
+        if isinstance(expr, Op):
+            for arg in expr.args:
+                found.extend(partial(arg))
+        return [one for one in found if one and one < indices]
+
+    candidates = partial(entry.value)
+    if candidates:
+        return max(candidates, key=lambda one: (len(one), [index in one for index in order]))
+    if len(indices) < 2:
+        return indices
+    return indices - {entry.indices[-1]}
+
+
+def _finish(draft: _Draft, order: list[str], foreign: frozenset[str], names: Names) -> Group:
+    kept = tuple(index for index in order if index in draft.kept)
+    reduced = tuple(index for index in order if index in draft.reduced)
+    hoist = _Hoist(draft, foreign, names)
+    by_pass: dict[int, list[Reduction]] = {}
+    for reduction in draft.reductions:
+        body = hoist(reduction.body, reduction.equation)
+        number = 1 + hoist.stage(body)
+        by_pass.setdefault(number, []).append(replace(reduction, over=reduced, body=body))
+        hoist.known_after(reduction, number)
+    full = draft.kept | draft.reduced
+    inner: list[Store] = []
+    outer: list[Store] = []
+    for entry in draft.maps:
+        value = hoist(entry.value, entry.equation)
+        on_reduced = bool(reduced) and frozenset(entry.indices) == full
+        stage = hoist.stage(value) + on_reduced
+        (inner if on_reduced else outer).append(Store(entry.name, entry.indices, value, stage, entry.equation))
+    # All in one last pass: an output may be an input's own memory, which is still whole before it.
+    count = max([*by_pass, *(store.stage for store in inner)], default=0)
+    passes = tuple(
+        Pass(tuple(by_pass.get(number, ())), tuple(inner) if number == count else ())
+        for number in range(1, count + 1)
+    )
+    return Group(kept, reduced, passes, tuple(hoist.values), tuple(outer))
+
+
+class _Hoist:
+    """Replaces what depends on the kept indices alone by a value that is computed once."""
+
+    def __init__(self, draft: _Draft, foreign: frozenset[str], names: Names) -> None:
+        self.kept = draft.kept
+        #: parts of the reductions of other groups, read from where those groups keep them
+        self.foreign = foreign
+        self.stem = names.stem
+        self.values: list[Value] = []
+        self.names: dict[Expr, str] = {}
+        #: value or part of a reduction of this group -> after which pass it is known
+        self.stages: dict[str, int] = {}
+
+    def known_after(self, reduction: Reduction, number: int) -> None:
+        self.stages[reduction.hi] = self.stages[reduction.lo] = number
+
+    def stage(self, expr: Expr) -> int:
+        """After which pass everything that the expression reads is known."""
+        if isinstance(expr, Var):
+            return self.stages.get(expr.name, 0)
+        if isinstance(expr, Load):
+            return self.stages.get(expr.array, 0)
+        if isinstance(expr, Op):
+            return max((self.stage(arg) for arg in expr.args), default=0)
+        return 0
+
+    def __call__(self, expr: Expr, equation: int) -> Expr:
+        if isinstance(expr, Const | Var) or (isinstance(expr, Op) and not expr.args):
+            return expr
+        if indices_of(expr) <= self.kept:
+            if isinstance(expr, Load) and expr.array in self.stages:
+                return Var(expr.array)
+            return Var(self.value(expr, equation))
+        if isinstance(expr, Op):
+            return Op(expr.name, tuple(self(arg, equation) for arg in expr.args))
+        return self.inner(expr)
+
+    def value(self, expr: Expr, equation: int) -> str:
+        expr = self.inner(expr)
+        if isinstance(expr, Var):
+            return expr.name
+        if expr not in self.names:
+            name = self.stem(f"{expr.array}_here" if isinstance(expr, Load) else f"eq{equation}_part")
+            self.names[expr] = name
+            self.stages[name] = self.stage(expr)
+            self.values.append(Value(name, expr, self.stages[name], equation))
+        return self.names[expr]
+
+    def inner(self, expr: Expr) -> Expr:
+        """The expression over values already known, so that equal parts are computed once."""
+        if isinstance(expr, Load):
+            if expr.array in self.foreign:
+                return Load(kept_array(expr.array), expr.subscripts)
+            return Var(expr.array) if expr.array in self.stages else expr
+        if isinstance(expr, Op):
+            expr = Op(expr.name, tuple(self.inner(arg) for arg in expr.args))
+            return Var(self.names[expr]) if expr in self.names else expr
+        return expr

@@ -1,0 +1,172 @@
+"""Runs a program over exact rationals: what it computes is what its equations say, or it is wrong.
+
+Arithmetic is exact. A function that leaves the rationals (sqrt, exp, ...) is replaced by an arbitrary but
+fixed function of its arguments: two programs that apply it to equal values get equal values, and two that
+do not get different ones, with overwhelming probability.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+from collections.abc import Callable, Mapping, MutableMapping
+from fractions import Fraction
+from typing import Any
+
+from symbn.kernel.ir import (
+    Assign,
+    Comment,
+    Const,
+    Expr,
+    For,
+    Int,
+    Let,
+    Load,
+    Local,
+    Op,
+    Program,
+    Stmt,
+    Var,
+    Walk,
+    Window,
+)
+
+#: an array's elements by their place on the array's loop levels
+Elements = MutableMapping[tuple[int, ...], Fraction]
+
+
+def stand_in(name: str, *args: Fraction) -> Fraction:
+    """An arbitrary fixed positive rational in place of an irrational function's value."""
+    digest = hashlib.sha256(repr((name, args)).encode()).digest()
+    return Fraction(1 + int.from_bytes(digest[:4], "big"), 1 + int.from_bytes(digest[4:6], "big"))
+
+
+_EXACT: dict[str, Callable[..., Any]] = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "div": lambda a, b: Fraction(a) / b,
+    "neg": lambda a: -a,
+    "fma": lambda a, b, c: a * b + c,
+    "idiv": lambda a, b: a // b,
+    "imod": lambda a, b: a % b,
+    "imin": min,
+    "real": Fraction,
+    "max": max,
+    "min": min,
+    "fabs": abs,
+    "sign": lambda a: Fraction((a > 0) - (a < 0)),
+    "floor": lambda a: Fraction(math.floor(a)),
+    "ceil": lambda a: Fraction(math.ceil(a)),
+    "isfinite": lambda a: True,
+    "lt": lambda a, b: a < b,
+    "le": lambda a, b: a <= b,
+    "gt": lambda a, b: a > b,
+    "ge": lambda a, b: a >= b,
+    "eq": lambda a, b: a == b,
+    "ne": lambda a, b: a != b,
+    "and": lambda a, b: a and b,
+    "or": lambda a, b: a or b,
+    "not": lambda a: not a,
+}
+
+
+def apply(name: str, *args: Any) -> Any:
+    """An operation of the IR on exact values."""
+    return _EXACT[name](*args) if name in _EXACT else stand_in(name, *args)
+
+
+def run(
+    program: Program,
+    arrays: Mapping[str, Elements],
+    scalars: Mapping[str, Fraction],
+    extents: Mapping[str, int],
+    *,
+    contiguous: bool,
+) -> None:
+    """Run a program; the elements of its outputs are put into ``arrays``.
+
+    ``contiguous`` runs the nests for contiguous memory where there are such, else the general ones.
+    """
+    frame: dict[str, Any] = {**scalars, **extents}
+    memory: dict[str, Elements] = {**arrays, **{name: {} for name, _ in program.workspaces}}
+    nests = {nest.name: nest for nest in program.nests}
+    for choice in program.choices:
+        name = choice.contiguous if contiguous and choice.contiguous else choice.general
+        _Machine(program, frame, memory).block(nests[name].body)
+
+
+class _Machine:
+    def __init__(self, program: Program, frame: dict[str, Any], memory: dict[str, Elements]) -> None:
+        self.program = program
+        self.frame = frame
+        self.memory = memory
+
+    def block(self, body: tuple[Stmt, ...]) -> None:
+        for statement in body:
+            self.statement(statement)
+
+    def statement(self, statement: Stmt) -> None:
+        match statement:
+            case Let(name, value):
+                self.frame[name] = self.value(value)
+            case Local(name, shape, zero):
+                places = itertools.product(*map(range, shape)) if zero else ()
+                self.memory[name] = dict.fromkeys(places, Fraction(0))
+            case Assign(target, value):
+                self.memory[target.array][self.place(target)] = self.value(value)
+            case For(index, start, stop, body, step, kind):
+                places = range(self.value(start), self.value(stop), step)
+                # The order of a parallel loop must not matter: take the one that C will not.
+                for self.frame[index] in reversed(places) if kind == "parallel" else places:
+                    self.block(body)
+            case Walk(levels, counter, start, count, body):
+                first = self.value(start)
+                for self.frame[counter] in range(self.value(count)):
+                    self.frame.update(self.unflatten(levels, first + self.frame[counter]))
+                    self.block(body)
+            case Window():
+                self.window(statement)
+            case Comment():
+                pass
+
+    def unflatten(self, levels: tuple[Any, ...], place: int) -> dict[str, int]:
+        result = {}
+        for level in reversed(levels):
+            place, result[level.name] = divmod(place, self.frame[level.extent])
+        assert place == 0, "a walk left its levels"
+        return result
+
+    def window(self, window: Window) -> None:
+        first, count = self.value(window.start), self.value(window.count)
+        assert count <= window.capacity, "a window is larger than its buffer"
+        source = self.memory[window.array]
+        places = []
+        for position in range(count):
+            at = self.unflatten(window.levels, first + position)
+            places.append(tuple(at.get(name, self.frame.get(name)) for name in window.subscripts))
+        view: Elements = {}
+        if not window.written:
+            view = {(position,): source[place] for position, place in enumerate(places)}
+        self.memory[window.name] = view
+        self.block(window.body)
+        if window.written:
+            for position, place in enumerate(places):
+                source[place] = view[position,]
+
+    def place(self, target: Load) -> tuple[int, ...]:
+        return tuple(self.value(sub) for sub in target.subscripts)
+
+    def value(self, expr: Expr) -> Any:
+        match expr:
+            case Const(value) | Int(value):
+                return value
+            case Var(name):
+                return self.frame[name]
+            case Load(array):
+                return self.memory[array][self.place(expr)]
+            case Op("select", (condition, yes, no)):
+                return self.value(yes) if self.value(condition) else self.value(no)
+            case Op(name, args):
+                return apply(name, *(self.value(arg) for arg in args))

@@ -1,0 +1,199 @@
+"""The loop nest for contiguous features: tiles of the last kept index side by side in the vector lanes.
+
+The samples are walked row by row, in blocks that threads share out; each block leaves its partial sums in
+a workspace, and they are merged in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from symbn.kernel.computations import Reduction
+from symbn.kernel.groups import Group, Pass
+from symbn.kernel.ir import Assign, Comment, Expr, For, Int, Let, Load, Local, Op, Stmt, Var, Walk, add, mul, prod, sub
+from symbn.kernel.levels import Levels, size, unflatten
+from symbn.kernel.naming import Names
+from symbn.kernel.sharing import share
+from symbn.kernel.summation import BLOCK, LANES, ZERO, Slot, Slots, accumulate, finish, fold, merge
+from symbn.kernel.workspaces import Workspaces
+
+#: features in one tile: with LANES partial sums each, what a first-level cache holds
+TILE = 128
+
+
+class KeptNest:
+    """Builds the nest of one group."""
+
+    def __init__(
+        self, group: Group, levels: Levels, workspaces: Workspaces, names: Names, *, compensated: bool
+    ) -> None:
+        self.group = group
+        self.levels = levels
+        self.workspaces = workspaces
+        self.names = names
+        self.compensated = compensated
+        self.kept = levels.of(group.kept)
+        *outer, self.vector = self.kept
+        self.outer = tuple(outer)
+        self.reduced = levels.of(group.reduced)
+        count = size(self.reduced)
+        self.total_count = count
+        self.blocks = Op("idiv", (add(count, Int(BLOCK - 1)), Int(BLOCK)))
+        self.block, self.start, self.count = names.fresh("block"), names.fresh("start"), names.fresh("count")
+        self.lane, self.place, self.row = names.fresh("lane"), names.fresh("j"), names.fresh("q")
+        self.first, self.width = names.fresh("first"), names.fresh("width")
+        self.flat, self.task = names.fresh("place"), names.fresh("task")
+        self.tile, self.tiles = names.fresh("tile"), names.fresh("tiles")
+        #: values on the kept indices, which later loops read from workspaces
+        parts = {part for one in group.passes for entry in one.reductions for part in (entry.hi, entry.lo)}
+        self.value_names = frozenset(parts | {value.name for value in group.values})
+
+    def build(self) -> list[Stmt]:
+        result = self.between(0)
+        for number, one in enumerate(self.group.passes, 1):
+            result += [self.over_tiles(self.visit(one)), *self.between(number)]
+        return result
+
+    # ---- between the passes ----------------------------------------------------------------------
+
+    def between(self, number: int) -> list[Stmt]:
+        """What is known of each kept element after a pass."""
+        body: list[Stmt] = []
+        local: set[str] = set()
+        for reduction in self.group.passes[number - 1].reductions if number else ():
+            body += self.merge_blocks(reduction)
+            parts = (reduction.hi, reduction.lo) if reduction.mean else (reduction.hi,)
+            local.update(parts)
+            for part in parts:
+                body += self.keep(part, number)
+        for value in self.group.values:
+            if value.stage == number:
+                expr = self.from_workspaces(value.expr, frozenset(local))
+                body += [Comment(f"({value.equation})"), Let(value.name, expr)]
+                local.add(value.name)
+                body += self.keep(value.name, number)
+        for store in self.group.stores:
+            if store.stage == number:
+                target = Load(store.array, self.levels.subscripts(store.indices))
+                value_here = self.from_workspaces(store.value, frozenset(local))
+                body += [Comment(f"({store.equation})"), Assign(target, value_here)]
+        return [self.over_kept(body)] if body else []
+
+    def merge_blocks(self, reduction: Reduction) -> list[Stmt]:
+        total = Slot(Load(f"{reduction.hi}_total", ()), Load(f"{reduction.hi}_rest", ()))
+        assert total.low is not None
+        one = For(self.block, Int(0), self.blocks, tuple(merge(total, self.partial(reduction), reduction.hi)))
+        return [
+            *(Local(part.array, (), zero=True) for part in total.parts()),
+            one,
+            *finish(reduction, total.high, total.low, self.total_count),
+        ]
+
+    def partial(self, reduction: Reduction) -> Slot:
+        """A block's partial sum, at the current block and place."""
+        block = Var(self.block)
+        high = self.workspaces.block_element(f"{reduction.hi}_blocks", block, self.blocks, self.kept)
+        if not self.compensated:
+            return Slot(high, None)
+        low = self.workspaces.block_element(f"{reduction.hi}_block_errors", block, self.blocks, self.kept)
+        return Slot(high, low)
+
+    def keep(self, name: str, stage: int) -> list[Stmt]:
+        """Leave a value for later loops, if one reads it."""
+        later = [expr for number, one in enumerate(self.group.passes, 1) if number > stage for expr in one.expressions()]
+        later += [value.expr for value in self.group.values if value.stage > stage]
+        later += [store.value for store in self.group.stores if store.stage > stage]
+        if self.workspaces.is_shared(name) or any(_reads(expr, name) for expr in later):
+            return [Assign(self.workspaces.element(name, self.kept), Var(name))]
+        return []
+
+    def from_workspaces(self, expr: Expr, local: frozenset[str] = frozenset()) -> Expr:
+        """The expression with the values of the kept indices read from where they were left."""
+        if isinstance(expr, Var) and expr.name in self.value_names and expr.name not in local:
+            return self.workspaces.element(expr.name, self.kept)
+        if isinstance(expr, Op) and expr.name != "extent":
+            return Op(expr.name, tuple(self.from_workspaces(arg, local) for arg in expr.args))
+        return self.levels.expand(expr)
+
+    def over_kept(self, body: list[Stmt]) -> Stmt:
+        if not self.outer:
+            return For(self.vector.name, Int(0), Var(self.vector.extent), tuple(body), kind="parallel")
+        inside = (*unflatten(Var(self.flat), self.kept), *body)
+        return For(self.flat, Int(0), size(self.kept), inside, kind="parallel")
+
+    # ---- one pass --------------------------------------------------------------------------------
+
+    def over_tiles(self, body: list[Stmt]) -> Stmt:
+        """Tasks for the threads: a tile of features in a block of samples, the tiles of a block side by side."""
+        count = Op("idiv", (add(Var(self.vector.extent), Int(TILE - 1)), Int(TILE)))
+        rest = Op("idiv", (Var(self.task), Var(self.tiles)))
+        lets: list[Stmt] = [
+            Let(self.tiles, count, "index"),
+            Let(self.tile, Op("imod", (Var(self.task), Var(self.tiles))), "index"),
+            Let(self.block, Op("imod", (rest, self.blocks)) if self.outer else rest, "index"),
+            *unflatten(Op("idiv", (rest, self.blocks)), self.outer),
+            Let(self.start, mul(Var(self.block), Int(BLOCK)), "index"),
+            Let(self.count, Op("imin", (Int(BLOCK), sub(self.total_count, Var(self.start)))), "index"),
+            Let(self.first, mul(Var(self.tile), Int(TILE)), "index"),
+            Let(self.width, Op("imin", (Int(TILE), sub(Var(self.vector.extent), Var(self.first)))), "index"),
+        ]
+        return For(self.task, Int(0), prod([size(self.outer), self.blocks, count]), (*lets, *body), kind="parallel")
+
+    def over_features(self, body: Callable[[Expr], list[Stmt]]) -> list[Stmt]:
+        """The vector loop across one tile."""
+        return [For(self.place, Int(0), Var(self.width), tuple(body(Var(self.place))), kind="simd")]
+
+    def feature(self) -> Stmt:
+        return Let(self.vector.name, add(Var(self.first), Var(self.place)), "index")
+
+    def visit(self, one: Pass) -> list[Stmt]:
+        slots = [(entry.hi, self.slots(entry)) for entry in one.reductions]
+        equations = sorted({entry.equation for entry in (*one.reductions, *one.stores)})
+
+        def row(place: Expr) -> list[Stmt]:
+            lets, values = share([self.from_workspaces(expr) for expr in one.expressions()], self.names.branch())
+            body: list[Stmt] = [self.feature(), Comment(", ".join(f"({number})" for number in equations)), *lets]
+            for (stem, slot), value in zip(slots, values, strict=False):
+                body += accumulate(slot(Var(self.lane), place), value, stem)
+            for store, value in zip(one.stores, values[len(slots) :], strict=True):
+                body.append(Assign(Load(store.array, self.levels.subscripts(store.indices)), value))
+            return body
+
+        lane = Let(self.lane, Op("imod", (Var(self.row), Int(LANES))), "index")
+        rows = Walk(self.reduced, self.row, Var(self.start), Var(self.count), (lane, *self.over_features(row)))
+        if not slots:
+            return [rows]
+        arrays = [part.array for _, slot in slots for part in slot(Int(0), Int(0)).parts()]
+        zeros = self.over_features(
+            lambda place: [Assign(Load(array, (Var(self.lane), place)), ZERO) for array in arrays]
+        )
+        return [
+            *(Local(array, (LANES, TILE), zero=False) for array in arrays),
+            For(self.lane, Int(0), Int(LANES), tuple(zeros)),
+            rows,
+            *fold(slots, self.lane, self.over_features),
+            *self.over_features(lambda place: self.publish(one.reductions, slots, place)),
+        ]
+
+    def publish(self, reductions: tuple[Reduction, ...], slots: list[tuple[str, Slots]], place: Expr) -> list[Stmt]:
+        """Leave the block's sums for the merge."""
+        body: list[Stmt] = [self.feature()]
+        for reduction, (_, slot) in zip(reductions, slots, strict=True):
+            into, block = self.partial(reduction), slot(Int(0), place)
+            body.append(Assign(into.high, block.high))
+            if into.low is not None and block.low is not None:
+                body.append(Assign(into.low, block.low))
+        return body
+
+    def slots(self, reduction: Reduction) -> Slots:
+        def slot(lane: Expr, place: Expr) -> Slot:
+            low = Load(f"{reduction.hi}_errors", (lane, place)) if self.compensated else None
+            return Slot(Load(f"{reduction.hi}_lanes", (lane, place)), low)
+
+        return slot
+
+
+def _reads(expr: Expr, name: str) -> bool:
+    if isinstance(expr, Var):
+        return expr.name == name
+    return isinstance(expr, Op) and any(_reads(arg, name) for arg in expr.args)

@@ -1,0 +1,174 @@
+"""The loop nest for contiguous samples: one element of the kept indices after another.
+
+All passes go over its samples while they are in cache. The vector lanes lie along the reduced indices,
+through windows that are gathered where memory is not contiguous, so that this nest is right for any
+strides: it is also the general nest.
+"""
+
+from __future__ import annotations
+
+from symbn.kernel.computations import Reduction, indices_of
+from symbn.kernel.groups import Group, Pass, Store, loads
+from symbn.kernel.ir import Assign, Comment, Expr, For, Int, Let, Load, Local, Op, Stmt, Var, Window, add, mul, sub
+from symbn.kernel.levels import Levels, size, unflatten
+from symbn.kernel.naming import Names
+from symbn.kernel.sharing import share
+from symbn.kernel.summation import BLOCK, LANES, Slot, Slots, accumulate, finish, fold, merge
+from symbn.kernel.workspaces import Workspaces
+
+
+class ReducedNest:
+    """Builds the nest of one group."""
+
+    def __init__(
+        self, group: Group, levels: Levels, workspaces: Workspaces, names: Names, *, compensated: bool
+    ) -> None:
+        self.group = group
+        self.levels = levels
+        self.workspaces = workspaces
+        self.names = names
+        self.compensated = compensated
+        self.kept = levels.of(group.kept)
+        self.reduced = levels.of(group.reduced)
+        self.block, self.start, self.count = names.fresh("block"), names.fresh("start"), names.fresh("count")
+        self.lane, self.place, self.whole = names.fresh("lane"), names.fresh("q"), names.fresh("whole")
+        self.windows: dict[Load, str] = {}
+
+    def build(self) -> list[Stmt]:
+        body = self.values(0)
+        for number, one in enumerate(self.group.passes, 1):
+            body += self.visit(one)
+            for reduction in one.reductions:
+                total = self.total(reduction)
+                assert total.low is not None
+                body += finish(reduction, total.high, total.low, size(self.reduced))
+                for part in (reduction.hi, reduction.lo):
+                    if self.workspaces.is_shared(part):
+                        target = self.workspaces.element(part, self.kept)
+                        body.append(Assign(target, Var(part)))
+            body += self.values(number)
+        return self.around(body)
+
+    def around(self, body: list[Stmt]) -> list[Stmt]:
+        """The loop over the kept indices."""
+        if not self.kept:
+            return body
+        if len(self.kept) == 1:
+            (level,) = self.kept
+            return [For(level.name, Int(0), Var(level.extent), tuple(body), kind="parallel")]
+        place = self.names.fresh("place")
+        inside = (*unflatten(Var(place), self.kept), *body)
+        return [For(place, Int(0), size(self.kept), inside, kind="parallel")]
+
+    def values(self, stage: int) -> list[Stmt]:
+        """What is known of the kept element after a pass."""
+        result: list[Stmt] = []
+        for value in self.group.values:
+            if value.stage == stage:
+                result += [Comment(f"({value.equation})"), Let(value.name, self.levels.expand(value.expr))]
+        for store in self.group.stores:
+            if store.stage == stage:
+                target = Load(store.array, self.levels.subscripts(store.indices))
+                result += [Comment(f"({store.equation})"), Assign(target, self.levels.expand(store.value))]
+        return result
+
+    # ---- one pass --------------------------------------------------------------------------------
+
+    def total(self, reduction: Reduction) -> Slot:
+        return Slot(Load(f"{reduction.hi}_total", ()), Load(f"{reduction.hi}_rest", ()))
+
+    def visit(self, one: Pass) -> list[Stmt]:
+        result: list[Stmt] = []
+        for reduction in one.reductions:
+            result += [Local(part.array, (), zero=True) for part in self.total(reduction).parts()]
+        self.windows = {}
+        for expr in one.expressions():
+            for load in loads(expr):
+                if indices_of(load) & set(self.group.reduced) and load not in self.windows:
+                    self.windows[load] = self.names.fresh(f"{load.array}_row")
+        inner = [*self.reduce_block(one.reductions), *self.store_block(one.stores)]
+        for load, name in reversed(self.windows.items()):
+            indices = tuple(sub.name for sub in load.subscripts if isinstance(sub, Var))
+            inner = [self.window(name, load.array, indices, inner, written=False)]
+        total_count = size(self.reduced)
+        blocks = Op("idiv", (add(total_count, Int(BLOCK - 1)), Int(BLOCK)))
+        bounds = [
+            Let(self.start, mul(Var(self.block), Int(BLOCK)), "index"),
+            Let(self.count, Op("imin", (Int(BLOCK), sub(total_count, Var(self.start)))), "index"),
+        ]
+        return [*result, For(self.block, Int(0), blocks, (*bounds, *inner))]
+
+    def window(self, name: str, array: str, indices: tuple[str, ...], body: list[Stmt], *, written: bool) -> Window:
+        """The array along the reduced levels, its other subscripts fixed."""
+        return Window(
+            name,
+            array,
+            tuple(level.name for level in self.levels.of(indices)),
+            self.reduced,
+            Var(self.start),
+            Var(self.count),
+            BLOCK,
+            written,
+            tuple(body),
+        )
+
+    def at(self, position: Expr, expr: Expr) -> Expr:
+        """The expression at one position of the windows."""
+        if isinstance(expr, Load) and expr in self.windows:
+            return Load(self.windows[expr], (position,))
+        if isinstance(expr, Op) and expr.name != "extent":
+            return Op(expr.name, tuple(self.at(position, arg) for arg in expr.args))
+        return self.levels.expand(expr)
+
+    def store_block(self, stores: tuple[Store, ...]) -> list[Stmt]:
+        if not stores:
+            return []
+        rows = [self.names.fresh(f"{store.array}_row") for store in stores]
+        lets, values = share([self.at(Var(self.place), store.value) for store in stores], self.names)
+        inner: list[Stmt] = [Comment(_labels(stores)), *lets]
+        for row, value in zip(rows, values, strict=True):
+            inner.append(Assign(Load(row, (Var(self.place),)), value))
+        body: list[Stmt] = [For(self.place, Int(0), Var(self.count), tuple(inner), kind="simd")]
+        for row, store in zip(rows, stores, strict=True):
+            body = [self.window(row, store.array, store.indices, body, written=True)]
+        return body
+
+    def reduce_block(self, reductions: tuple[Reduction, ...]) -> list[Stmt]:
+        if not reductions:
+            return []
+        slots = [(entry.hi, self.slots(entry)) for entry in reductions]
+        arrays = [part.array for _, slot in slots for part in slot(Int(0), Int(0)).parts()]
+        whole = sub(Var(self.count), Op("imod", (Var(self.count), Int(LANES))))
+
+        def body(position: Expr) -> tuple[Stmt, ...]:
+            lets, values = share([self.at(position, entry.body) for entry in reductions], self.names.branch())
+            inner: list[Stmt] = [Comment(_labels(reductions)), *lets]
+            for (stem, slot), value in zip(slots, values, strict=True):
+                inner += accumulate(slot(Var(self.lane), Int(0)), value, stem)
+            return tuple(inner)
+
+        lanes = For(self.lane, Int(0), Int(LANES), body(add(Var(self.place), Var(self.lane))), kind="simd")
+        rest = sub(Var(self.count), Var(self.whole))
+        return [
+            *(Local(array, (LANES,), zero=True) for array in arrays),
+            Let(self.whole, whole, "index"),
+            For(self.place, Int(0), Var(self.whole), (lanes,), step=LANES),
+            For(self.lane, Int(0), rest, body(add(Var(self.whole), Var(self.lane)))),
+            *fold(slots, self.lane, lambda one: one(Int(0))),
+            *(
+                statement
+                for reduction, (stem, slot) in zip(reductions, slots, strict=True)
+                for statement in merge(self.total(reduction), slot(Int(0), Int(0)), stem)
+            ),
+        ]
+
+    def slots(self, reduction: Reduction) -> Slots:
+        def slot(lane: Expr, place: Expr) -> Slot:
+            low = Load(f"{reduction.hi}_errors", (lane,)) if self.compensated else None
+            return Slot(Load(f"{reduction.hi}_lanes", (lane,)), low)
+
+        return slot
+
+
+def _labels(entries: tuple[Reduction, ...] | tuple[Store, ...]) -> str:
+    return ", ".join(f"({number})" for number in sorted({entry.equation for entry in entries}))

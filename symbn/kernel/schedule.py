@@ -1,0 +1,98 @@
+"""Groups -> program: the two loop nests of each group, and how the program picks one when it is called."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from symbn.equations.names import identifier
+from symbn.equations.operator import Operator
+from symbn.kernel.computations import extract, indices_of, kept_array
+from symbn.kernel.groups import Group, arrange, loads
+from symbn.kernel.ir import Array, Choice, Nest, Program
+from symbn.kernel.kept_nest import KeptNest
+from symbn.kernel.levels import Levels
+from symbn.kernel.naming import Names
+from symbn.kernel.reduced_nest import ReducedNest
+from symbn.kernel.sharing import prune
+from symbn.kernel.workspaces import Workspaces
+
+
+def lower(operator: Operator, *, compensated: bool) -> Program:
+    """An operator's loop program.
+
+    Parameters
+    ----------
+    operator
+        The equations.
+    compensated
+        Sum the rounding error of each addition too: for data in the accumulator's own dtype.
+    """
+    own = [*operator.arrays, *operator.scalars, *operator.indices, *operator.indices.values()]
+    names = Names(identifier(name) for name in own)
+    groups = arrange(extract(operator, names), names)
+    levels = Levels(operator, (index for group in groups for index in group.reduced), names)
+    workspaces = Workspaces(_shared(groups))
+    arguments = _arguments(operator, levels)
+    nests: list[Nest] = []
+    choices: list[Choice] = []
+    for number, group in enumerate(groups, 1):
+        general = names.fresh(f"group{number}_reduced")
+        nest = ReducedNest(group, levels, workspaces, names.branch(), compensated=compensated)
+        nests.append(Nest(general, (), prune(tuple(nest.build()))))
+        mains = _main_arrays(group, {array.name for array in arguments})
+        if not mains:
+            choices.append(Choice(general, None, None))
+            continue
+        contiguous = names.fresh(f"group{number}_kept")
+        kept = KeptNest(group, levels, workspaces, names.branch(), compensated=compensated)
+        unit = tuple((array, kept.vector.name) for array in mains)
+        nests.append(Nest(contiguous, unit, prune(tuple(kept.build()))))
+        choices.append(Choice(general, contiguous, (mains[0], levels.of(group.reduced)[-1].name)))
+    return Program(
+        operator.name,
+        (*arguments, *workspaces.arrays()),
+        tuple(identifier(name) for name in operator.inputs if name in operator.scalars),
+        tuple(levels.of_extent.items()),
+        workspaces.sizes(),
+        tuple(nests),
+        tuple(choices),
+        in_place=len(groups) == 1,
+    )
+
+
+def _arguments(operator: Operator, levels: Levels) -> tuple[Array, ...]:
+    def argument(name: str, role: Literal["input", "output"]) -> Array:
+        kind: Literal["wide", "data"] = "wide" if name in operator.statistics else "data"
+        return Array(identifier(name), levels.of(operator.written[name]), role, kind)
+
+    inputs = [argument(name, "input") for name in operator.inputs if name in operator.arrays]
+    return (*inputs, *(argument(name, "output") for name in operator.outputs))
+
+
+def _main_arrays(group: Group, arguments: set[str]) -> tuple[str, ...]:
+    """The arguments that vary with a reduced index and with the last kept one, which could be vectorized."""
+    if not group.kept or not group.reduced:
+        return ()
+    vector, reduced = group.kept[-1], set(group.reduced)
+    found: dict[str, None] = {}
+    for one in group.passes:
+        for expr in one.expressions():
+            for load in loads(expr):
+                if vector in indices_of(load) and indices_of(load) & reduced and load.array in arguments:
+                    found[load.array] = None
+        for store in one.stores:
+            if vector in store.indices:
+                found[store.array] = None
+    return tuple(found)
+
+
+def _shared(groups: tuple[Group, ...]) -> frozenset[str]:
+    """The parts of reductions that one group computes and another reads."""
+    result: set[str] = set()
+    for group in groups:
+        own = {part for one in group.passes for entry in one.reductions for part in (entry.hi, entry.lo)}
+        for other in groups:
+            if other is not group:
+                read = {load.array for expr in other.expressions() for load in loads(expr)}
+                result |= {part for part in own if kept_array(part) in read}
+    return frozenset(result)

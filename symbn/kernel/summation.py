@@ -1,0 +1,97 @@
+"""The tree in which a sum is formed.
+
+It depends on the order of the terms alone, so that the bits of a sum depend on neither memory layout nor
+number of threads: blocks of BLOCK terms; within a block LANES interleaved partial sums, then the lanes
+pairwise; then the blocks in order, with compensation.
+
+Error: with u the accumulator's unit roundoff, a sum of m terms t differs from the exact one by at most
+DEPTH * u * sum|t| to first order, for any m; with compensated accumulators by u * |sum| and terms in u^2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+from symbn.kernel.computations import Reduction
+from symbn.kernel.ir import Assign, Comment, Const, Expr, For, Int, Let, Load, Op, Stmt, Var, add, sub
+
+#: terms in one block
+BLOCK = 512
+#: interleaved partial sums within a block
+LANES = 16
+
+ZERO = Const(Fraction(0))
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where one partial sum is kept, and the sum of its rounding errors if that is kept too."""
+
+    high: Load
+    low: Load | None
+
+    def parts(self) -> list[Load]:
+        return [self.high] if self.low is None else [self.high, self.low]
+
+
+#: (lane, place within a tile) -> the slot of that partial sum
+Slots = Callable[[Expr, Expr], Slot]
+
+
+def accumulate(slot: Slot, value: Expr, stem: str) -> list[Stmt]:
+    """``slot += value``; what the addition rounds away goes to the low part (Knuth's TwoSum)."""
+    if slot.low is None:
+        return [Assign(slot.high, Op("add", (slot.high, value)))]
+    term, total, back = Var(f"{stem}_term"), Var(f"{stem}_next"), Var(f"{stem}_back")
+    error = Op("add", (sub(slot.high, sub(total, back)), sub(term, back)))
+    return [
+        Let(term.name, value),
+        Let(total.name, Op("add", (slot.high, term))),
+        Let(back.name, sub(total, slot.high)),
+        Assign(slot.low, Op("add", (slot.low, error))),
+        Assign(slot.high, total),
+    ]
+
+
+def merge(into: Slot, other: Slot, stem: str) -> list[Stmt]:
+    """``into += other``, with both low parts."""
+    result = accumulate(into, other.high, stem)
+    if into.low is not None and other.low is not None:
+        result.append(Assign(into.low, Op("add", (into.low, other.low))))
+    return result
+
+
+def fold(slots: list[tuple[str, Slots]], lane: str, along: Callable[[Callable[[Expr], list[Stmt]]], list[Stmt]]) -> list[Stmt]:
+    """Add the lanes pairwise: the upper half onto the lower, then a quarter, down to lane 0.
+
+    ``along`` wraps a body in the loop over a tile's places, where there is one.
+    """
+    result: list[Stmt] = []
+    half = LANES // 2
+    while half:
+
+        def body(place: Expr, half: int = half) -> list[Stmt]:
+            return [
+                statement
+                for stem, slot in slots
+                for statement in merge(slot(Var(lane), place), slot(add(Var(lane), Int(half)), place), stem)
+            ]
+
+        result.append(For(lane, Int(0), Int(half), tuple(along(body))))
+        half //= 2
+    return result
+
+
+def finish(reduction: Reduction, high: Expr, low: Expr, count: Expr) -> list[Stmt]:
+    """A reduction's value from its compensated total; a mean is divided in two parts, hi + lo."""
+    result: list[Stmt] = [Comment(f"({reduction.equation})")]
+    if not reduction.mean:
+        # Where a total is not finite its low part is not a number, and has nothing to say.
+        rest = Op("select", (Op("isfinite", (high,)), low, ZERO))
+        return [*result, Let(reduction.hi, Op("add", (high, rest)))]
+    leading, samples = Var(reduction.hi), Op("real", (count,))
+    remainder = Op("add", (Op("fma", (Op("neg", (leading,)), samples, high)), low))
+    rest = Op("select", (Op("isfinite", (leading,)), Op("div", (remainder, samples)), ZERO))
+    return [*result, Let(reduction.hi, Op("div", (high, samples))), Let(reduction.lo, rest)]
