@@ -1,0 +1,96 @@
+"""symbn: a normalization's equations as native code that is checked against them each time it runs."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from symbn.equations import operators
+    from symbn.equations.operator import Operator
+    from symbn.errors import (
+        ArgumentError,
+        ArgumentTypeError,
+        CacheError,
+        CheckError,
+        CompilerError,
+        EquationError,
+        LoweringError,
+        NotBuiltError,
+        SymbnError,
+    )
+    from symbn.pipeline import build
+    from symbn.run.kernel import Kernel
+    from symbn.run.settings import get_check, get_num_threads, set_check, set_num_threads
+    from symbn.running import update_running_stats
+
+# Where each public name lives; it is loaded when it is first used. The functions of the shipped operators
+# are modules of symbn.shipped, which the installation fills.
+_HOMES = {
+    "Operator": "symbn.equations.operator",
+    "operators": "symbn.equations",
+    "build": "symbn.pipeline",
+    "Kernel": "symbn.run.kernel",
+    "update_running_stats": "symbn.running",
+    **dict.fromkeys(["get_check", "set_check", "get_num_threads", "set_num_threads"], "symbn.run.settings"),
+    **dict.fromkeys(
+        [
+            "SymbnError",
+            "EquationError",
+            "LoweringError",
+            "ArgumentError",
+            "ArgumentTypeError",
+            "CompilerError",
+            "CacheError",
+            "NotBuiltError",
+            "CheckError",
+        ],
+        "symbn.errors",
+    ),
+}
+
+__all__ = [
+    "ArgumentError",
+    "ArgumentTypeError",
+    "CacheError",
+    "CheckError",
+    "CompilerError",
+    "EquationError",
+    "Kernel",
+    "LoweringError",
+    "NotBuiltError",
+    "Operator",
+    "SymbnError",
+    "build",
+    "get_check",
+    "get_num_threads",
+    "operators",
+    "set_check",
+    "set_num_threads",
+    "update_running_stats",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None and not name.startswith("_") and _is_shipped(name):
+        home = f"symbn.shipped.{name}"
+    if home is None:
+        raise AttributeError(f"module 'symbn' has no attribute {name!r}")
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def _is_shipped(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(f"symbn.shipped.{name}") is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -42,7 +42,7 @@ def symbol(name: str) -> tuple[str, str]:
     return tex, "2" if squared else ""
 
 
-def _reading_order(terms: list[Any]) -> list[Any]:
+def reading_order(terms: list[Any]) -> list[Any]:
     """Terms as a reader expects them: what is added before what is subtracted, the longer before the shorter."""
     return sorted(terms, key=lambda term: (term.could_extract_minus_sign(), -term.count_ops()))
 
@@ -51,7 +51,7 @@ class _Latex(LatexPrinter):
     """SymPy's LaTeX with the page's names: indices below, the square of a name above."""
 
     def _as_ordered_terms(self, expr: Any, order: str | None = None) -> list[Any]:
-        return _reading_order(super()._as_ordered_terms(expr, order))
+        return reading_order(super()._as_ordered_terms(expr, order))
 
     def _print_Symbol(self, expr: Any, style: str = "plain") -> str:
         tex, power = symbol(str(expr.name))
@@ -73,7 +73,7 @@ class _Plain(StrPrinter):
     """SymPy's one-line form, with a Sum's limits in words."""
 
     def _as_ordered_terms(self, expr: Any, order: str | None = None) -> list[Any]:
-        return _reading_order(super()._as_ordered_terms(expr, order))
+        return reading_order(super()._as_ordered_terms(expr, order))
 
     def _print_Sum(self, expr: Sum) -> str:
         limits = ", ".join(f"{index}={lower}..{upper}" for index, lower, upper in expr.limits)

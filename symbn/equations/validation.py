@@ -240,13 +240,30 @@ def scan(equations: tuple[Eq, ...]) -> Findings:
         scan.label, scan.equation_number = f"({number}) {eq.lhs} = {eq.rhs}", number
         scan.equation(eq)
     found = scan.found
+    _order_indices(found)
     _name_extents(found)
     found.scalars = [name for name in found.symbols if name not in found.indices.values()]
     for name in found.scalars:
         if name in found.indices:
             raise EquationError(f"'{name}' is both an index and a scalar; rename one")
     _check_identifiers(found)
+    _check_extents(found)
     return found
+
+
+def _check_extents(found: Findings) -> None:
+    """Each extent is read off an axis of an input."""
+    known = {extent for name, axes in found.arrays.items() if name not in found.defined for extent in axes}
+    for index, extent in found.indices.items():
+        if extent not in known and extent not in found.fixed_extents:
+            raise EquationError(f"index '{index}': its extent {extent} is not that of an axis of any input")
+
+
+def _order_indices(found: Findings) -> None:
+    """Put the indices in the order in which they are written on the arrays, those with most indices first."""
+    written = sorted(found.written.values(), key=len, reverse=True)
+    order = dict.fromkeys(index for indices in written for index in indices)
+    found.indices = {index: found.indices[index] for index in [*order, *sorted(set(found.indices) - set(order))]}
 
 
 def _name_extents(found: Findings) -> None:

@@ -1,0 +1,1 @@
+"""The C compiler, the cache of compiled kernels, and loading them with cffi."""

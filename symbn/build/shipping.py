@@ -1,0 +1,58 @@
+"""The committed C of the shipped operators -> the package that the installation adds."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from symbn.build import compiler, library
+
+LIBRARY = "kernels.so"
+_INIT = '"""The shipped operators, as they were compiled when symbn was installed."""\n'
+
+
+def make(generated: Path, folder: Path) -> list[Path]:
+    """Compile every C file of ``generated`` and write the package's files to ``folder``; returns them."""
+    import cffi
+
+    cc = compiler.find()
+    targets = compiler.targets()
+    units = [
+        library.Unit(path.stem, path.read_text(encoding="utf-8"), path.with_suffix(".h").read_text(encoding="utf-8"))
+        for path in sorted(generated.glob("*.c"))
+    ]
+    work = folder / "build"
+    work.mkdir()
+    library.compile_library(units, cc, targets, work, LIBRARY)
+    result = [folder / LIBRARY, folder / "native.py", folder / "__init__.py"]
+    (work / LIBRARY).replace(folder / LIBRARY)
+    ffi = cffi.FFI()
+    several = len(targets) > 1
+    for unit in units:
+        declarations = _declarations(unit.header)
+        for number, target in enumerate(targets):
+            struct, function = declarations
+            name = library.name_for(unit.function, target) if several else unit.function
+            ffi.cdef((struct if number == 0 else "") + re.sub(rf"\b{unit.function}\(", f"{name}(", function))
+    if several:
+        ffi.cdef(f"int {library.CHOOSE}(void);")
+    ffi.set_source("symbn.shipped.native", None)
+    ffi.emit_python_code(str(folder / "native.py"))
+    suffixes = tuple(f"_{target.name}" for target in targets)
+    with (folder / "native.py").open("a", encoding="utf-8") as file:
+        file.write(f"\nSUFFIXES = {suffixes!r}\n")
+    (folder / "__init__.py").write_text(_INIT, encoding="utf-8")
+    for path in sorted(generated.glob("*.py")):
+        (folder / path.name).write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+        result.append(folder / path.name)
+    return result
+
+
+def _declarations(header: str) -> tuple[str, str]:
+    """The layout struct and the function of a generated header."""
+    text = "\n".join(line for line in header.splitlines() if not line.startswith("#"))
+    struct = re.search(r"typedef struct \{.*?\} \w+;", text, re.DOTALL)
+    function = re.search(r"^int \w+\(.*?\);", text, re.DOTALL | re.MULTILINE)
+    assert struct is not None
+    assert function is not None
+    return struct.group() + "\n", function.group() + "\n"

@@ -1,0 +1,1 @@
+"""Writes generated/: what the shipped operators' equations become, for readers and for the installation."""

@@ -1,0 +1,88 @@
+"""A shipped operator as a Python function: its signature and documentation follow from the operator."""
+
+from __future__ import annotations
+
+import pprint
+from dataclasses import dataclass
+from typing import Any
+
+import sympy
+
+from symbn.emit import templates
+from symbn.emit.interface import Interface
+from symbn.equations import notation
+from symbn.equations.binding import AxisBinding
+from symbn.equations.names import identifier
+from symbn.equations.operator import Operator
+from symbn.run import reference
+
+#: what the field calls in Python what equations write as a letter
+ARGUMENT_NAMES = {"epsilon": "eps", "mu": "mean", "sigma2": "var"}
+
+
+@dataclass(frozen=True)
+class _Parameter:
+    name: str
+    default: str | None
+    text: str
+
+
+def module(operator: Operator, binding: AxisBinding | None, interfaces: tuple[Interface, ...]) -> str:
+    """The source of the Python module with the function, its reference and its interfaces."""
+    interface = interfaces[0]
+    names = {
+        name: ARGUMENT_NAMES[name] for name in (*interface.inputs, *interface.outputs) if name in ARGUMENT_NAMES
+    }
+    arrays = [identifier(name) for name in operator.inputs if name in operator.arrays]
+    outputs = [names.get(name, name) for name in interface.outputs]
+    parameters = [_parameter(operator, binding, name, names) for name in operator.inputs]
+    if binding is not None:
+        text = f"int\n    The axis of {binding.index}; all other axes together are {binding.rest}."
+        parameters.append(_Parameter(binding.argument, repr(binding.default), text))
+    summary, _, rest = operator.description.partition("\n")
+    return templates.render(
+        "function.py.j2",
+        name=operator.name,
+        summary=summary.rstrip("."),
+        description=rest.strip().splitlines(),
+        equations=[f"({n}) {notation.plain(eq)}" for n, eq in enumerate(operator.equations, 1)],
+        parameters=parameters,
+        arrays=[names.get(name, name) for name in arrays],
+        scalars=[names.get(spec.name, spec.name) for spec in interface.scalars],
+        axis=binding.argument if binding else "0",
+        along=(binding.index, binding.rest) if binding else None,
+        names=names,
+        outputs=[{"name": names.get(n, n), "text": _output(operator, binding, n)} for n in interface.outputs],
+        result="".join(word.title() for word in operator.name.split("_")) + "Result" if len(outputs) > 1 else None,
+        interfaces=[pprint.pformat(one, width=100, compact=True) for one in interfaces],
+        reference=reference.numpy_source(operator),
+    )
+
+
+def _shape(operator: Operator, binding: AxisBinding | None, name: str) -> str:
+    original = next(one for one in operator.arrays if identifier(one) == name)
+    indices = operator.written[original]
+    if binding is not None and set(indices) == {binding.index, binding.rest}:
+        return f"any shape, {binding.index} on ``{binding.argument}``"
+    return "shape (" + ", ".join(operator.arrays[original]) + ("," if len(indices) == 1 else "") + ")"
+
+
+def _parameter(operator: Operator, binding: AxisBinding | None, name: str, names: dict[str, str]) -> _Parameter:
+    own = identifier(name)
+    default = operator.defaults.get(name)
+    if name in operator.arrays:
+        dtype = "float64, or the data's dtype" if name in operator.statistics else "float32 or float64"
+        kind = f"array, {_shape(operator, binding, own)}, {dtype}"
+        text = "" if default is None else f"\n    None stands for {default:g}."
+        return _Parameter(names.get(own, own), None if default is None else "None", kind + text)
+    domain: Any = operator.domains.get(name)
+    if isinstance(domain, sympy.FiniteSet) and set(domain) <= {0, 1}:
+        return _Parameter(names.get(own, own), None if default is None else str(bool(default)), "bool")
+    said = f"float, in {domain}".replace("oo", "inf") if domain is not None else "float"
+    return _Parameter(names.get(own, own), None if default is None else repr(default), said)
+
+
+def _output(operator: Operator, binding: AxisBinding | None, name: str) -> str:
+    original = next(one for one in operator.outputs if identifier(one) == name)
+    dtype = "float64" if original in operator.statistics else "the data's dtype"
+    return f"array, {_shape(operator, binding, name)}, {dtype}"

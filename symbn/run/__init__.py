@@ -1,0 +1,1 @@
+"""Calling a kernel, and checking each run against the equations."""

@@ -1,0 +1,301 @@
+"""The check: a run's outputs against the equations, element by element, in units that mean something.
+
+An error is measured in scaled ulps: |computed - reference| in units of the last place, in the output's
+dtype, of the element's natural scale (symbn.run.tracked). The limit follows from the equations: half a
+unit for the last rounding, plus what rounding can have done before it. For float32 data that is far below
+0.01 in all but pathological cases, and the limit is 0.51.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from symbn.emit.interface import ArrayArgument, Interface
+from symbn.run.tracked import Arithmetic, Tracked
+
+#: the limit for outputs of narrower dtype than the arithmetic, in scaled ulps
+NARROW_LIMIT = 0.51
+#: elements of one block: what a second-level cache holds of the reference's temporaries
+BLOCK_ELEMENTS = 1 << 16
+#: "sample" compares one feature in so many
+SAMPLE_ONE_IN = 32
+_WORST = 5
+
+# Not the module's functions: a program's random.seed must not make every run check the same features.
+_random = random.Random()  # noqa: S311
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class Placed:
+    """An array and which index each of its axes belongs to."""
+
+    array: Array
+    axes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Place:
+    """One element that was compared."""
+
+    index: tuple[int, ...]
+    computed: float
+    expected: float
+    error: float
+    limit: float
+
+    @property
+    def ratio(self) -> float:
+        return self.error / self.limit
+
+
+@dataclass(frozen=True)
+class OutputReport:
+    """What the comparison of one output found; errors and limits in scaled ulps of its dtype."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    compared: int
+    failed: int
+    #: the worst elements, worst first: by error over limit
+    worst: tuple[Place, ...]
+
+    @property
+    def passed(self) -> bool:
+        return self.failed == 0
+
+
+@dataclass(frozen=True)
+class Report:
+    """The comparison of one run."""
+
+    operator: str
+    outputs: tuple[OutputReport, ...]
+
+    @property
+    def passed(self) -> bool:
+        return all(output.passed for output in self.outputs)
+
+    def __str__(self) -> str:
+        wrong = [output for output in self.outputs if not output.passed]
+        if not wrong:
+            return f"{self.operator}: every output agrees with its equations"
+        lines = [f"{self.operator}: the kernel's result differs from its equations; nothing was written"]
+        for output in wrong:
+            lines.append(
+                f"  {output.name}: {output.failed} of {output.compared} elements compared are over the limit "
+                f"({output.dtype}, shape {output.shape}, strides {output.strides} bytes)"
+            )
+            for place in output.worst:
+                where = ", ".join(map(str, place.index))
+                lines.append(
+                    f"    [{where}]: computed {place.computed:.17g}, expected {place.expected:.17g}, "
+                    f"error {place.error:.4g} scaled ulp, limit {place.limit:.4g}"
+                )
+        good = [output.name for output in self.outputs if output.passed]
+        if good:
+            lines.append(f"  within the limit: {', '.join(good)}")
+        return "\n".join(lines)
+
+
+def compare(
+    interface: Interface,
+    reference: Callable[..., tuple[Any, ...]],
+    arrays: Mapping[str, Placed],
+    scalars: Mapping[str, float],
+    mode: str,
+    names: Mapping[str, str],
+) -> Report:
+    """Compare outputs with the reference.
+
+    ``arrays`` has the inputs and the outputs; ``mode`` is "full" or "sample"; ``names`` are what the caller
+    calls the outputs.
+    """
+    comparison = _Comparison(interface, reference, arrays, scalars, names)
+    with np.errstate(all="ignore"):
+        for picks in comparison.blocks(mode):
+            comparison.block(picks)
+    return comparison.report()
+
+
+class _Comparison:
+    def __init__(
+        self,
+        interface: Interface,
+        reference: Callable[..., tuple[Any, ...]],
+        arrays: Mapping[str, Placed],
+        scalars: Mapping[str, float],
+        names: Mapping[str, str],
+    ) -> None:
+        self.interface = interface
+        self.reference = reference
+        self.arrays = arrays
+        self.scalars = scalars
+        self.names = names
+        self.narrow = interface.dtype == "float32"
+        self.arithmetic = Arithmetic(compensated=not self.narrow)
+        self.arguments = {argument.name: argument for argument in interface.arrays}
+        self.order = (
+            *(index for index, _ in interface.extents if index not in interface.summed),
+            *(index for index, _ in interface.extents if index in interface.summed),
+        )
+        self.feature = self._feature()
+        self.tally = {name: [0, 0] for name in interface.outputs}
+        self.worst: dict[str, list[Place]] = {name: [] for name in interface.outputs}
+
+    def _feature(self) -> str | None:
+        """The index whose elements can be compared one by one: summed by nothing, one axis wherever it is."""
+        for index, _ in self.interface.extents:
+            placed = [one.axes.count(index) for one in self.arrays.values() if index in one.axes]
+            in_outputs = all(index in self.arrays[name].axes for name in self.interface.outputs)
+            if index not in self.interface.summed and placed and max(placed) == 1 and in_outputs:
+                return index
+        return None
+
+    # ---- which elements --------------------------------------------------------------------------
+
+    def blocks(self, mode: str) -> Iterator[Array | None]:
+        """Positions along the feature index, a block at a time; None for everything at once."""
+        if self.feature is None:
+            yield None
+            return
+        sizes = [one.array.shape[one.axes.index(self.feature)] for one in self.arrays.values() if self.feature in one.axes]
+        count = sizes[0]
+        largest = max(one.array.size for one in self.arrays.values())
+        if mode == "sample":
+            picks = sorted(_random.sample(range(count), math.ceil(count / SAMPLE_ONE_IN)))
+        else:
+            picks = list(range(count))
+        step = max(1, BLOCK_ELEMENTS * count // max(largest, 1))
+        for start in range(0, len(picks), step):
+            part = picks[start : start + step]
+            yield slice(part[0], part[-1] + 1) if part[-1] - part[0] == len(part) - 1 else np.array(part)
+
+    def natural(self, argument: ArrayArgument, picks: Array | None) -> Array:
+        """The array with one axis for each index, in the reference's order; a view where it can be."""
+        placed = self.arrays[argument.name]
+        array = placed.array
+        if picks is not None and self.feature in placed.axes:
+            key = [slice(None)] * array.ndim
+            key[placed.axes.index(self.feature)] = picks
+            array = array[tuple(key)]
+        own = [index for index in self.order if index in argument.indices]
+        axes = [[axis for axis, one in enumerate(placed.axes) if one == index] for index in own]
+        moved = array.transpose([axis for group in axes for axis in group])
+        shape = [math.prod(array.shape[axis] for axis in group) for group in axes]
+        return moved.reshape(shape)
+
+    # ---- comparing -------------------------------------------------------------------------------
+
+    def block(self, picks: Array | None) -> None:
+        values: dict[str, Any] = {}
+        for argument in self.interface.arrays:
+            if argument.role == "input":
+                own = [index for index in self.order if index in argument.indices]
+                array = np.ascontiguousarray(self.natural(argument, picks), dtype=self.arithmetic.wide)
+                written = array.transpose([own.index(index) for index in argument.indices])
+                values[argument.name] = Tracked(written, self.arithmetic)
+        for name, value in self.scalars.items():
+            values[name] = Tracked(np.asarray(value, np.longdouble), self.arithmetic)
+        expected = self.reference(*(values[name] for name in self.interface.inputs))
+        for name, one in zip(self.interface.outputs, expected, strict=True):
+            self.output(name, self.natural(self.arguments[name], picks), one, picks)
+
+    def output(self, name: str, computed: Array, expected: Tracked, picks: Array | None) -> None:
+        if computed.size == 0:
+            return
+        argument = self.arguments[name]
+        own = [index for index in self.order if index in argument.indices]
+        spread = [self.order.index(index) for index in own]
+        shape = [1] * len(self.order)
+        for axis, extent in zip(spread, computed.shape, strict=True):
+            shape[axis] = extent
+        computed = computed.reshape(shape)
+        target = np.broadcast_to(expected.value, shape)
+        scale = np.broadcast_to(expected.scale, shape)
+        ulp = ulp_of(scale, computed.dtype)
+        error = np.abs(computed.astype(target.dtype) - target) / ulp
+        # What has no finite expectation must be met as it is.
+        rounded = target.astype(computed.dtype)
+        plain = np.isfinite(rounded) & np.isfinite(computed)
+        same = (rounded == computed) | (np.isnan(rounded) & np.isnan(computed))
+        error = np.where(plain, error, np.where(same, 0.0, np.inf)).astype(np.float64)
+        limit = self.limit(computed.dtype, error, expected, ulp)
+        over = ~(error <= limit)
+        self.tally[name][0] += computed.size
+        self.tally[name][1] += int(np.count_nonzero(over))
+        self.note(name, computed, target, error, np.broadcast_to(limit, shape), picks)
+
+    def limit(self, dtype: Any, error: Array, expected: Tracked, ulp: Array) -> Array:
+        """The limit of each element; where it is narrow and kept, nothing has to be derived."""
+        narrow = self.narrow and dtype == np.float32
+        if narrow and np.all(error <= NARROW_LIMIT):
+            return np.float64(NARROW_LIMIT)
+        derived = (0.5 + expected.error / ulp).astype(np.float64)
+        derived = np.where(np.isnan(derived), 0.5, derived)
+        return np.maximum(derived, NARROW_LIMIT) if narrow else derived
+
+    def note(self, name: str, computed: Array, target: Array, error: Array, limit: Array, picks: Array | None) -> None:
+        """Keep the worst places of the block."""
+        with np.errstate(all="ignore"):
+            ratio = np.where(np.isinf(error), np.inf, error / limit).ravel()
+        count = min(_WORST, ratio.size)
+        chosen = np.argpartition(ratio, ratio.size - count)[ratio.size - count :]
+        for flat in chosen[np.argsort(-ratio[chosen], kind="stable")]:
+            at = np.unravel_index(int(flat), computed.shape)
+            place = Place(
+                self.original(name, at, picks),
+                float(computed[at]),
+                float(target[at]),
+                float(error[at]),
+                float(limit[at]),
+            )
+            self.worst[name].append(place)
+        self.worst[name] = sorted(self.worst[name], key=lambda place: -place.ratio)[:_WORST]
+
+    def original(self, name: str, at: Sequence[Any], picks: Array | None) -> tuple[int, ...]:
+        """The index in the caller's array of an element of the block."""
+        placed = self.arrays[name]
+        result = [0] * placed.array.ndim
+        for index, position in zip(self.order, at, strict=True):
+            axes = [axis for axis, one in enumerate(placed.axes) if one == index]
+            if not axes:
+                continue
+            flat = int(position)
+            if index == self.feature and picks is not None:
+                flat = flat + picks.start if isinstance(picks, slice) else int(picks[flat])
+            places = np.unravel_index(flat, [placed.array.shape[axis] for axis in axes])
+            for axis, place in zip(axes, places, strict=True):
+                result[axis] = int(place)
+        return tuple(result)
+
+    def report(self) -> Report:
+        outputs = []
+        for name in self.interface.outputs:
+            array = self.arrays[name].array
+            compared, failed = self.tally[name]
+            worst = tuple(self.worst[name])
+            outputs.append(
+                OutputReport(
+                    self.names.get(name, name), str(array.dtype), array.shape, array.strides, compared, failed, worst
+                )
+            )
+        return Report(self.interface.function, tuple(outputs))
+
+
+def ulp_of(scale: Array, dtype: Any) -> Array:
+    """The distance between neighbouring numbers of the dtype in the binade of the scale."""
+    info = np.finfo(dtype)
+    _, exponent = np.frexp(np.minimum(np.where(np.isfinite(scale), scale, 0.0), info.max))
+    least = info.minexp - info.nmant
+    exponent = np.where(scale > 0, np.maximum(exponent - info.nmant - 1, least), least)
+    return np.ldexp(np.ones((), scale.dtype), exponent)

@@ -1,0 +1,77 @@
+"""A user's kernel: an operator compiled for one dtype, called by name."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from symbn.build.native import Native
+from symbn.emit.c import Source
+from symbn.equations.names import identifier
+from symbn.equations.operator import Operator
+from symbn.errors import ArgumentTypeError
+from symbn.run import arguments, reference
+from symbn.run.call import Call
+
+
+class Kernel:
+    """An operator compiled for one dtype of data.
+
+    Called by keyword, with an array for each array input (one axis for each index, in the order written)
+    and a number for each scalar; inputs with a default may be left out. Returns the output, or a named
+    tuple of several: new arrays, or those given as ``out=`` (an array for the first output, or a tuple with
+    an array or None for each). ``check=`` is "full", "sample" or "off".
+
+    Attributes
+    ----------
+    operator : Operator
+    dtype : numpy.dtype
+    source : str
+        The C; it includes the header ``kernel.header`` as ``kernel.name + ".h"``.
+    cached : bool
+        Was the library found in the cache?
+    """
+
+    def __init__(self, operator: Operator, source: Source, native: Native) -> None:
+        self.operator = operator
+        self.dtype = np.dtype(source.interface.dtype)
+        self.name = source.interface.function
+        self.source = source.text
+        self.header = source.header
+        self.reference_source = reference.numpy_source(operator)
+        self.path: Path = native.path
+        self.cached = native.cached
+        interface = source.interface
+        self._names = {name: identifier(name) for name in operator.inputs}
+        self._arrays = tuple(one.name for one in interface.arrays if one.role == "input")
+        self._scalars = interface.scalars
+        self._defaults = dict(interface.defaults)
+        result = namedtuple(f"{operator.name}_result", interface.outputs) if len(interface.outputs) > 1 else None  # type: ignore[misc]
+        function = reference.compile_reference(self.reference_source)
+        self._call = Call(interface, native.ffi, native.function, function, None, {}, result)
+
+    def __repr__(self) -> str:
+        return f"<symbn.Kernel {self.name}({', '.join(self.operator.inputs)})>"
+
+    def __call__(self, *positional: Any, out: Any = None, check: str | None = None, **named: Any) -> Any:
+        expected = ", ".join(self.operator.inputs)
+        if positional:
+            raise ArgumentTypeError(f"{self.name}: takes its inputs by keyword: {expected}")
+        given = {self._names.get(name, name): value for name, value in named.items()}
+        for name in given:
+            if name not in self._names.values():
+                raise ArgumentTypeError(f"{self.name}: has no input {name!r}; its inputs are {expected}")
+        missing = [name for name, own in self._names.items() if given.get(own) is None and own not in self._defaults]
+        if missing:
+            raise ArgumentTypeError(f"{self.name}: {', '.join(missing)} is missing; its inputs are {expected}")
+        arrays = [
+            None if given.get(name) is None else arguments.array(given[name], name) for name in self._arrays
+        ]
+        scalars = [
+            arguments.number(self._defaults[spec.name] if given.get(spec.name) is None else given[spec.name], spec, spec.name)
+            for spec in self._scalars
+        ]
+        return self._call(arrays, scalars, 0, out, check)

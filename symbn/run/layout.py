@@ -1,0 +1,108 @@
+"""Where an operator's indices lie in a call's arrays: extents and strides for the kernel's loop levels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from symbn.emit.interface import Interface
+from symbn.errors import ArgumentError
+
+Array = Any
+
+
+def axes_of(
+    interface: Interface,
+    arrays: Mapping[str, Array],
+    along: tuple[str, str] | None,
+    axis: int,
+    names: Mapping[str, str],
+) -> dict[str, tuple[str, ...]]:
+    """The index that each axis of each array belongs to.
+
+    With ``along`` = (index, rest) the arrays that have both indices carry ``index`` on ``axis`` and
+    ``rest`` on all the others; any other array has one axis for each index, in the order written.
+    """
+    result = {}
+    for argument in interface.arrays:
+        array = arrays.get(argument.name)
+        if array is None:
+            continue
+        label = names.get(argument.name, argument.name)
+        if along is not None and set(argument.indices) == set(along):
+            index, rest = along
+            if not -array.ndim <= axis < array.ndim:
+                raise ArgumentError(f"axis: {axis} is out of range for {label}, which has {array.ndim} dimensions")
+            result[argument.name] = tuple(index if one == axis % array.ndim else rest for one in range(array.ndim))
+        elif array.ndim != len(argument.indices):
+            written = f"{label}[{', '.join(argument.indices)}]" if argument.indices else label
+            raise ArgumentError(
+                f"{label}: has {array.ndim} dimensions (shape {array.shape}), expected {len(argument.indices)}, "
+                f"one for each index of {written}"
+            )
+        else:
+            result[argument.name] = argument.indices
+    return result
+
+
+def sizes_of(
+    interface: Interface, arrays: Mapping[str, Array], axes: Mapping[str, tuple[str, ...]], names: Mapping[str, str]
+) -> dict[str, tuple[int, ...]]:
+    """The lengths of the axes that each index stands for; ArgumentError where two arrays differ."""
+    by_extent: dict[tuple[str, ...], tuple[tuple[int, ...], str, str]] = {}
+    extents = dict(interface.extents)
+    fixed = dict(interface.fixed)
+    for argument in interface.arrays:
+        array = arrays.get(argument.name)
+        if array is None:
+            continue
+        label = names.get(argument.name, argument.name)
+        for index in argument.indices:
+            own = tuple(size for size, one in zip(array.shape, axes[argument.name], strict=True) if one == index)
+            if index in fixed and math.prod(own) != fixed[index]:
+                raise ArgumentError(f"{label}: has {math.prod(own)} along {index}, expected {fixed[index]}")
+            known = by_extent.setdefault(extents[index], (own, label, index))
+            if known[0] != own:
+                expected = tuple(
+                    next(iter(by_extent.get(extents[one], ((-1,), "", ""))[0]), -1) if one == index else size
+                    for one, size in zip(axes[argument.name], array.shape, strict=True)
+                )
+                raise ArgumentError(
+                    f"{label}: has shape {array.shape}, expected {expected}: "
+                    f"{math.prod(known[0])} along {index}, as in {known[1]}"
+                )
+    return {index: by_extent[fields][0] for index, fields in interface.extents if fields in by_extent}
+
+
+def outer_axes(
+    arrays: Sequence[tuple[Array, tuple[str, ...]]], index: str
+) -> int | None:
+    """How many of an index's axes (those longer than 1 counted) belong to its outer part.
+
+    Neighbouring axes are one where every array steps evenly across both; None where more than two parts
+    would be left, so that a copy has to be made.
+    """
+    breaks: set[int] = set()
+    for array, axes in arrays:
+        own = [axis for axis, one in enumerate(axes) if one == index and array.shape[axis] != 1]
+        for number, (first, second) in enumerate(zip(own, own[1:], strict=False), 1):
+            if array.strides[first] != array.shape[second] * array.strides[second]:
+                breaks.add(number)
+    if len(breaks) > 1:
+        return None
+    return breaks.pop() if breaks else 0
+
+
+def level_values(array: Array, axes: tuple[str, ...], index: str, outer: int, parts: int) -> list[tuple[int, int]]:
+    """(extent, stride in elements) of an index's loop levels in one array, outermost first."""
+    own = [axis for axis, one in enumerate(axes) if one == index]
+    if parts == 1:
+        (axis,) = own
+        return [(array.shape[axis], array.strides[axis] // array.itemsize)]
+    long = [axis for axis in own if array.shape[axis] != 1]
+    result = []
+    for group in (long[:outer], long[outer:]):
+        extent = math.prod(array.shape[axis] for axis in group)
+        result.append((extent, array.strides[group[-1]] // array.itemsize if group else 0))
+    return result

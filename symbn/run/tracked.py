@@ -1,0 +1,391 @@
+"""Numbers that know how wrong they can be: NumPy arrays with natural scale and error bound.
+
+The reference (symbn.run.reference) is plain NumPy. Evaluated on ``Tracked`` arrays instead of ndarrays
+the same code yields for each element
+
+- ``value``: evaluated in the reference's precision; what is summed over is held in longdouble, and sums are
+  taken about their own mean, so that they are as good as the terms;
+- ``scale``: the magnitude that its error is measured by. At a sum it is the largest magnitude among the
+  terms, at a product the product, at a reduction the sum of the magnitudes, through a function its
+  derivative's share;
+- ``error``: a bound, to first order in the roundoffs, of what rounding may have done to a correct kernel's
+  value and to the reference's own, together (running error analysis; Higham, Accuracy and Stability of
+  Numerical Algorithms, 2002, section 3.3).
+
+``scale`` and ``error`` are computed when they are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+#: An operation may be rounded more than once where the kernel arranges it differently (a reciprocal for a
+#: division, a factor taken out), and a library function may be off by a few units: both are counted so.
+ROUNDINGS = 2.0
+FUNCTION_ROUNDINGS = 8.0
+
+Array = Any
+Thunk = Callable[[], Array]
+
+
+class Arithmetic:
+    """The roundoffs that count: the kernel's, and the reference's own."""
+
+    def __init__(self, compensated: bool) -> None:
+        self.wide = np.longdouble if compensated else np.float64
+        kernel = 2.0**-53
+        own = float(np.finfo(self.wide).eps) / 2
+        self.roundoff = kernel + own
+        #: of the longdouble in which reduced values are held
+        self.reduced = float(np.finfo(np.longdouble).eps) / 2
+        self.kernel = kernel
+        self.own = own
+        self.compensated = compensated
+
+    def sum_error(self, count: int, magnitude: Array, spread: Array) -> Array:
+        """What summing ``count`` exact terms can do: in the kernel's tree, and in NumPy's.
+
+        ``magnitude`` and ``spread`` are the sums of the terms' magnitudes and of their distances from
+        their mean. The kernel adds in blocks of 512 terms, 32 in each of 16 lanes, and folds the lanes in 4
+        steps; NumPy adds pairwise, in runs of up to 128 terms by 8.
+        """
+        if self.compensated:
+            kernel = (min(count, 512) * self.kernel) ** 2 * magnitude
+        else:
+            kernel = min(count / 16 + 5, 37) * self.kernel * magnitude
+        depth = min(count, 24 + np.log2(max(count, 1)))
+        return kernel + self.own * depth * spread + 4 * self.reduced * magnitude
+
+
+class Tracked:
+    """An array expression; operators, NumPy's functions and ``np.sum`` work on it as on an ndarray."""
+
+    __array_priority__ = 100.0
+
+    def __init__(self, value: Array, arithmetic: Arithmetic, scale: Thunk | None = None, error: Thunk | None = None):
+        self.value = value
+        self.arithmetic = arithmetic
+        self._scale = scale
+        self._error = error
+
+    @cached_property
+    def scale(self) -> Array:
+        return np.abs(self.value) if self._scale is None else self._scale()
+
+    @cached_property
+    def error(self) -> Array:
+        return 0.0 if self._error is None else self._error()
+
+    @property
+    def exact(self) -> bool:
+        """Is this an input, or a number: free of error?"""
+        return self._error is None
+
+    def lift(self, other: Any) -> Tracked:
+        return other if isinstance(other, Tracked) else Tracked(np.asarray(other, np.longdouble), self.arithmetic)
+
+    def __getitem__(self, key: Any) -> Tracked:
+        return Tracked(
+            self.value[key], self.arithmetic, lambda: _at(self.scale, key), None if self.exact else lambda: _at(self.error, key)
+        )
+
+    def transpose(self, *axes: int) -> Tracked:
+        assert self.exact
+        return Tracked(self.value.transpose(*axes), self.arithmetic)
+
+    # ---- sums and products -----------------------------------------------------------------------
+
+    def _combine(self, other: Tracked, sign: int) -> Tracked:
+        value = _add(self.value, other.value if sign > 0 else -other.value)
+        u = ROUNDINGS * self.arithmetic.roundoff
+        return Tracked(
+            value,
+            self.arithmetic,
+            lambda: np.maximum(np.maximum(self.scale, other.scale), np.abs(value)),
+            lambda: self.error + other.error + u * np.abs(value),
+        )
+
+    def __add__(self, other: Any) -> Tracked:
+        return self._combine(self.lift(other), 1)
+
+    def __radd__(self, other: Any) -> Tracked:
+        return self.lift(other)._combine(self, 1)
+
+    def __sub__(self, other: Any) -> Tracked:
+        return self._combine(self.lift(other), -1)
+
+    def __rsub__(self, other: Any) -> Tracked:
+        return self.lift(other)._combine(self, -1)
+
+    def __neg__(self) -> Tracked:
+        return Tracked(-self.value, self.arithmetic, lambda: self.scale, lambda: self.error)
+
+    def __mul__(self, other: Any) -> Tracked:
+        other = self.lift(other)
+        a, b = self._narrow(other)
+        value = a * b
+        u = ROUNDINGS * self.arithmetic.roundoff
+        return Tracked(
+            value,
+            self.arithmetic,
+            _scaled(self, other, value),
+            lambda: np.abs(a) * other.error + np.abs(b) * self.error + self.error * other.error + u * np.abs(value),
+        )
+
+    def __rmul__(self, other: Any) -> Tracked:
+        return self.lift(other) * self
+
+    def __truediv__(self, other: Any) -> Tracked:
+        other = self.lift(other)
+        a, b = self._narrow(other)
+        with np.errstate(all="ignore"):
+            value = a / b
+        u = ROUNDINGS * self.arithmetic.roundoff
+
+        def error() -> Array:
+            with np.errstate(all="ignore"):
+                least = np.maximum(np.abs(b) - other.error, 0.0)
+                return _known((self.error + np.abs(value) * other.error) / least) + u * np.abs(value)
+
+        return Tracked(value, self.arithmetic, _quotient_scale(self, other, value), error)
+
+    def __rtruediv__(self, other: Any) -> Tracked:
+        return self.lift(other) / self
+
+    def __pow__(self, exponent: Any) -> Tracked:
+        power = float(exponent.value if isinstance(exponent, Tracked) else exponent)
+        if power == 2.0:
+            value = self.value * self.value
+        else:
+            with np.errstate(all="ignore"):
+                value = self.value**exponent if not isinstance(exponent, Tracked) else self.value**exponent.value
+        steps = ROUNDINGS * abs(power) if power.is_integer() and abs(power) <= 16 else FUNCTION_ROUNDINGS
+        return self.function(value, lambda x: x**power, lambda x: power * x ** (power - 1), steps, square=power == 2.0)
+
+    def function(
+        self, value: Array, f: Callable[[Array], Array], slope: Callable[[Array], Array], steps: float, square: bool = False
+    ) -> Tracked:
+        """f of this array, with ``slope`` its derivative and so many roundings in computing it."""
+        u = steps * self.arithmetic.roundoff
+
+        def scale() -> Array:
+            with np.errstate(all="ignore"):
+                share = 0.0 if square else _finite(np.abs(slope(self.value)) * self.scale)
+            return np.maximum(np.abs(value), share)
+
+        def error() -> Array:
+            # The bound holds for a step as large as the error itself: take f on both sides, not the slope at a point.
+            with np.errstate(all="ignore"):
+                ahead, behind = f(self.value + self.error), f(self.value - self.error)
+                moved = np.fmax(np.abs(ahead - value), np.abs(behind - value))
+            return _known(moved) + u * np.abs(value)
+
+        return Tracked(value, self.arithmetic, scale, error)
+
+    def _narrow(self, other: Tracked) -> tuple[Array, Array]:
+        """The two values, both in the precision of the larger one."""
+        a, b = self.value, other.value
+        if a.size > b.size:
+            b = b.astype(a.dtype, copy=False)
+        elif b.size > a.size:
+            a = a.astype(b.dtype, copy=False)
+        return a, b
+
+    # ---- NumPy's protocols -----------------------------------------------------------------------
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if method != "__call__" or kwargs:
+            return NotImplemented
+        args = [self.lift(value) for value in inputs]
+        if ufunc in _BINARY:
+            return _BINARY[ufunc](*args)
+        if ufunc in _COMPARE:
+            return ufunc(*(arg.value for arg in args))
+        if ufunc in (np.maximum, np.minimum):
+            return _select(ufunc(args[0].value, args[1].value), *args)
+        if ufunc is np.negative:
+            return -args[0]
+        if ufunc in _SLOPES:
+            with np.errstate(all="ignore"):
+                value = ufunc(args[0].value)
+            return args[0].function(value, ufunc, _SLOPES[ufunc], FUNCTION_ROUNDINGS if ufunc is not np.sqrt else ROUNDINGS)
+        if ufunc in _FLAT:
+            value = ufunc(args[0].value)
+            return Tracked(value, self.arithmetic, None, lambda: _jump(ufunc, args[0]))
+        if ufunc in (np.arctan2, np.hypot):
+            return _two_sided(ufunc, args[0], args[1])
+        return NotImplemented
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if func is np.sum or func is np.mean:
+            return args[0].reduce(**kwargs, mean=func is np.mean)
+        if func is np.where:
+            condition, yes, no = args
+            yes, no = self.lift(yes), self.lift(no)
+            value = np.where(condition, yes.value, no.value)
+            return Tracked(
+                value,
+                self.arithmetic,
+                lambda: np.where(condition, yes.scale, no.scale),
+                lambda: np.where(condition, yes.error, no.error),
+            )
+        return NotImplemented
+
+    def __lt__(self, other: Any) -> Array:
+        return self.value < self.lift(other).value
+
+    def __le__(self, other: Any) -> Array:
+        return self.value <= self.lift(other).value
+
+    def __gt__(self, other: Any) -> Array:
+        return self.value > self.lift(other).value
+
+    def __ge__(self, other: Any) -> Array:
+        return self.value >= self.lift(other).value
+
+    def __eq__(self, other: object) -> Array:  # type: ignore[override]
+        return self.value == self.lift(other).value
+
+    def __ne__(self, other: object) -> Array:  # type: ignore[override]
+        return self.value != self.lift(other).value
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def reduce(self, axis: tuple[int, ...], keepdims: bool, mean: bool) -> Tracked:
+        """The sum or mean, about the terms' own mean and in longdouble: exact but for rounding of their spread.
+
+        A mean is not rounded to the accumulator at the end, because a kernel does not do so either where
+        the mean is taken from a sample (it is held in two parts).
+        """
+        assert keepdims
+        a = self.value
+        count = int(np.prod([a.shape[number] for number in axis]))
+        with np.errstate(all="ignore"):
+            rough = a.sum(axis=axis, keepdims=True)
+            centre = _finite(rough / count)
+            rest = (a - centre).sum(axis=axis, keepdims=True).astype(np.longdouble)
+            factor = np.longdouble(1 if mean else count)
+            shift = rest / count if mean else rest
+            exact = factor * centre.astype(np.longdouble) + shift
+            crude = rough.astype(np.longdouble) / (count if mean else 1)
+            value = np.where(np.isfinite(rough), exact, crude)
+        over = max(count, 1) if mean else 1
+
+        def scale() -> Array:
+            return np.abs(a).sum(axis=axis, keepdims=True) / over
+
+        def error() -> Array:
+            spread = np.abs(a - centre).sum(axis=axis, keepdims=True) / over
+            own = 0.0
+            if not self.exact:
+                own = np.broadcast_to(self.error, a.shape).sum(axis=axis, keepdims=True) / over
+            bound = own + self.arithmetic.sum_error(count, scale(), spread)
+            return bound if mean else bound + ROUNDINGS * self.arithmetic.roundoff * np.abs(value)
+
+        return Tracked(value, self.arithmetic, scale, error)
+
+
+def _at(array: Array, key: Any) -> Array:
+    return array[key] if isinstance(array, np.ndarray) else array
+
+
+def _known(array: Array) -> Array:
+    """An error bound with what is not a number (0/0, inf - inf: the value itself is then none) set to zero."""
+    return np.where(np.isnan(array), 0.0, array)
+
+
+def _finite(array: Array) -> Array:
+    """The array with what is not finite set to zero."""
+    return np.where(np.isfinite(array), array, 0.0).astype(np.asarray(array).dtype)
+
+
+def _add(a: Array, b: Array) -> Array:
+    """a + b in the precision of the larger one; a reduced value (longdouble) is added to it in two parts."""
+    with np.errstate(all="ignore"):
+        full, small = (a, b) if a.size >= b.size else (b, a)
+        if full.dtype == small.dtype or full.size == small.size or full.dtype == np.longdouble:
+            return a + b
+        leading = small.astype(full.dtype)
+        return (full + leading) + _finite(small - leading).astype(full.dtype)
+
+
+def _scaled(a: Tracked, b: Tracked, value: Array) -> Thunk:
+    """The scale of a product: a number scales, two arrays are judged by what they give."""
+    if np.ndim(a.value) == 0 or a.value.size == 1:
+        return lambda: np.abs(a.value) * b.scale
+    if np.ndim(b.value) == 0 or b.value.size == 1:
+        return lambda: np.abs(b.value) * a.scale
+    return lambda: np.abs(value)
+
+
+def _quotient_scale(a: Tracked, b: Tracked, value: Array) -> Thunk:
+    if np.ndim(b.value) == 0 or b.value.size == 1:
+
+        def scale() -> Array:
+            with np.errstate(all="ignore"):
+                return a.scale / np.abs(b.value)
+
+        return scale
+    return lambda: np.abs(value)
+
+
+def _select(value: Array, a: Tracked, b: Tracked) -> Tracked:
+    return Tracked(value, a.arithmetic, None, lambda: np.maximum(a.error, b.error))
+
+
+def _two_sided(ufunc: Any, a: Tracked, b: Tracked) -> Tracked:
+    value = ufunc(a.value, b.value)
+    u = FUNCTION_ROUNDINGS * a.arithmetic.roundoff
+
+    def error() -> Array:
+        moved = [
+            np.abs(ufunc(a.value + s * a.error, b.value + t * b.error) - value) for s in (-1, 1) for t in (-1, 1)
+        ]
+        return np.maximum.reduce(moved) + u * np.abs(value)
+
+    return Tracked(value, a.arithmetic, None, error)
+
+
+def _jump(ufunc: Any, a: Tracked) -> Array:
+    """A step function is uncertain where its argument's error reaches a step."""
+    ahead, behind = ufunc(a.value + a.error), ufunc(a.value - a.error)
+    return np.abs(ahead - behind)
+
+
+_BINARY: dict[Any, Callable[[Tracked, Tracked], Tracked]] = {
+    np.add: Tracked.__add__,
+    np.subtract: Tracked.__sub__,
+    np.multiply: Tracked.__mul__,
+    np.divide: Tracked.__truediv__,
+    np.power: Tracked.__pow__,
+}
+_COMPARE = frozenset({np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal})
+_FLAT = frozenset({np.sign, np.floor, np.ceil})
+_LN2, _LN10 = np.log(np.longdouble(2)), np.log(np.longdouble(10))
+_SLOPES: dict[Any, Callable[[Array], Array]] = {
+    np.sqrt: lambda x: 0.5 / np.sqrt(x),
+    np.exp: np.exp,
+    np.exp2: lambda x: np.exp2(x) * _LN2,
+    np.expm1: np.exp,
+    np.log: lambda x: 1 / x,
+    np.log1p: lambda x: 1 / (1 + x),
+    np.log2: lambda x: 1 / (x * _LN2),
+    np.log10: lambda x: 1 / (x * _LN10),
+    np.sin: np.cos,
+    np.cos: np.sin,
+    np.tan: lambda x: 1 + np.tan(x) ** 2,
+    np.arcsin: lambda x: 1 / np.sqrt(1 - x * x),
+    np.arccos: lambda x: 1 / np.sqrt(1 - x * x),
+    np.arctan: lambda x: 1 / (1 + x * x),
+    np.sinh: np.cosh,
+    np.cosh: np.sinh,
+    np.tanh: lambda x: 1 - np.tanh(x) ** 2,
+    np.arcsinh: lambda x: 1 / np.sqrt(1 + x * x),
+    np.arccosh: lambda x: 1 / np.sqrt(x * x - 1),
+    np.arctanh: lambda x: 1 / (1 - x * x),
+    np.abs: np.sign,
+}
