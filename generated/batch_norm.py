@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import inf
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from symbn.emit.interface import ArrayArgument, Interface, ScalarArgument
-from symbn.run.shipped import Shipped
+from symbn.run.call import Call
+from symbn.run.shipped import load
 
 
 class BatchNormResult(NamedTuple):
@@ -34,103 +37,60 @@ def reference(x, gamma, beta, epsilon):
     return y, mu, sigma2
 
 
-_INTERFACES = (
-    Interface(function='batch_norm_float32',
-              dtype='float32',
-              arrays=(ArrayArgument(name='x',
-                                    role='input',
-                                    wide=False,
-                                    indices=('i', 'k'),
-                                    strides=(('x_i0', 'x_i1'), ('x_k',))),
-                      ArrayArgument(name='gamma',
-                                    role='input',
-                                    wide=False,
-                                    indices=('k',),
-                                    strides=(('gamma_k',),)),
-                      ArrayArgument(name='beta',
-                                    role='input',
-                                    wide=False,
-                                    indices=('k',),
-                                    strides=(('beta_k',),)),
-                      ArrayArgument(name='y',
-                                    role='output',
-                                    wide=False,
-                                    indices=('i', 'k'),
-                                    strides=(('y_i0', 'y_i1'), ('y_k',))),
-                      ArrayArgument(name='mu',
-                                    role='output',
-                                    wide=True,
-                                    indices=('k',),
-                                    strides=(('mu_k',),)),
-                      ArrayArgument(name='sigma2',
-                                    role='output',
-                                    wide=True,
-                                    indices=('k',),
-                                    strides=(('sigma2_k',),))),
-              scalars=(ScalarArgument(name='epsilon',
-                                      lower=0.0,
-                                      upper=inf,
-                                      lower_open=True,
-                                      choices=()),),
-              extents=(('i', ('m0', 'm1')), ('k', ('n',))),
-              fixed=(),
-              layout=('m0', 'm1', 'n', 'x_i0', 'x_i1', 'x_k', 'gamma_k', 'beta_k', 'y_i0', 'y_i1',
-                      'y_k', 'mu_k', 'sigma2_k'),
-              summed=('i',),
-              in_place=True,
-              defaults=(('gamma', 1.0), ('beta', 0.0), ('epsilon', 1e-05)),
-              inputs=('x', 'gamma', 'beta', 'epsilon'),
-              outputs=('y', 'mu', 'sigma2')),
-    Interface(function='batch_norm_float64',
-              dtype='float64',
-              arrays=(ArrayArgument(name='x',
-                                    role='input',
-                                    wide=False,
-                                    indices=('i', 'k'),
-                                    strides=(('x_i0', 'x_i1'), ('x_k',))),
-                      ArrayArgument(name='gamma',
-                                    role='input',
-                                    wide=False,
-                                    indices=('k',),
-                                    strides=(('gamma_k',),)),
-                      ArrayArgument(name='beta',
-                                    role='input',
-                                    wide=False,
-                                    indices=('k',),
-                                    strides=(('beta_k',),)),
-                      ArrayArgument(name='y',
-                                    role='output',
-                                    wide=False,
-                                    indices=('i', 'k'),
-                                    strides=(('y_i0', 'y_i1'), ('y_k',))),
-                      ArrayArgument(name='mu',
-                                    role='output',
-                                    wide=True,
-                                    indices=('k',),
-                                    strides=(('mu_k',),)),
-                      ArrayArgument(name='sigma2',
-                                    role='output',
-                                    wide=True,
-                                    indices=('k',),
-                                    strides=(('sigma2_k',),))),
-              scalars=(ScalarArgument(name='epsilon',
-                                      lower=0.0,
-                                      upper=inf,
-                                      lower_open=True,
-                                      choices=()),),
-              extents=(('i', ('m0', 'm1')), ('k', ('n',))),
-              fixed=(),
-              layout=('m0', 'm1', 'n', 'x_i0', 'x_i1', 'x_k', 'gamma_k', 'beta_k', 'y_i0', 'y_i1',
-                      'y_k', 'mu_k', 'sigma2_k'),
-              summed=('i',),
-              in_place=True,
-              defaults=(('gamma', 1.0), ('beta', 0.0), ('epsilon', 1e-05)),
-              inputs=('x', 'gamma', 'beta', 'epsilon'),
-              outputs=('y', 'mu', 'sigma2')),
-)
+_INTERFACE = Interface(function='batch_norm_float32',
+          dtype='float32',
+          arrays=(ArrayArgument(name='x',
+                                role='input',
+                                wide=False,
+                                indices=('i', 'k'),
+                                strides=(('x_i0', 'x_i1'), ('x_k',))),
+                  ArrayArgument(name='gamma',
+                                role='input',
+                                wide=False,
+                                indices=('k',),
+                                strides=(('gamma_k',),)),
+                  ArrayArgument(name='beta',
+                                role='input',
+                                wide=False,
+                                indices=('k',),
+                                strides=(('beta_k',),)),
+                  ArrayArgument(name='y',
+                                role='output',
+                                wide=False,
+                                indices=('i', 'k'),
+                                strides=(('y_i0', 'y_i1'), ('y_k',))),
+                  ArrayArgument(name='mu',
+                                role='output',
+                                wide=True,
+                                indices=('k',),
+                                strides=(('mu_k',),)),
+                  ArrayArgument(name='sigma2',
+                                role='output',
+                                wide=True,
+                                indices=('k',),
+                                strides=(('sigma2_k',),))),
+          scalars=(ScalarArgument(name='epsilon',
+                                  lower=0.0,
+                                  upper=inf,
+                                  lower_open=True,
+                                  choices=()),),
+          extents=(('i', ('m0', 'm1')), ('k', ('n',))),
+          fixed=(),
+          layout=('m0', 'm1', 'n', 'x_i0', 'x_i1', 'x_k', 'gamma_k', 'beta_k', 'y_i0', 'y_i1',
+                  'y_k', 'mu_k', 'sigma2_k'),
+          summed=('i',),
+          in_place=True,
+          defaults=(('gamma', 1.0), ('beta', 0.0), ('epsilon', 1e-05)),
+          inputs=('x', 'gamma', 'beta', 'epsilon'),
+          outputs=('y', 'mu', 'sigma2'))
 
-_function = Shipped(
-    _INTERFACES, reference, along=('k', 'i'), names={'epsilon': 'eps', 'mu': 'mean', 'sigma2': 'var'}, result=BatchNormResult
+_call = Call(
+    [replace(_INTERFACE, function=f"batch_norm_{dtype}", dtype=dtype) for dtype in ('float32', 'float64')],
+    load,
+    reference,
+    along=('k', 'i'),
+    names={'epsilon': 'eps', 'mu': 'mean', 'sigma2': 'var'},
+    result=BatchNormResult,
 )
 
 
@@ -164,7 +124,7 @@ def batch_norm(
         None stands for 1.
     beta : array, shape (n,), float32 or float64
         None stands for 0.
-    eps : float, in Interval.open(0, inf)
+    eps : a finite number greater than 0
     axis : int
         The axis of k; all other axes together are i.
     out : array, or a tuple with an array or None for each output
@@ -186,5 +146,4 @@ def batch_norm(
     symbn.CheckError
         If the result differs from the equations by more than rounding explains; nothing is written.
     """
-    result: BatchNormResult = _function((x, gamma, beta,), (eps, ), axis, out, check)
-    return result
+    return _call((x, gamma, beta, ), (eps, ), axis, out, check)  # type: ignore[no-any-return]

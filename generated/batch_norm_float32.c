@@ -22,10 +22,10 @@
 #include <stdlib.h>
 
 #ifdef _OPENMP
-#define PARALLEL_FOR _Pragma("omp parallel for num_threads(threads) if (threads > 1) schedule(static)")
+#define SHARED_FOR _Pragma("omp for schedule(static)")
 #define SIMD _Pragma("omp simd")
 #else
-#define PARALLEL_FOR
+#define SHARED_FOR
 #define SIMD
 #endif
 
@@ -122,7 +122,7 @@ static double *workspace(ptrdiff_t count)
     return malloc((size_t)(count > 0 ? count : 1) * sizeof(double));
 }
 
-static int group1_reduced(
+static void group1_reduced(
     const batch_norm_float32_layout *layout,
     const float *x,
     const float *gamma,
@@ -130,16 +130,15 @@ static int group1_reduced(
     float *y,
     double *mu,
     double *sigma2,
-    double epsilon,
-    int threads)
+    double epsilon
+)
 {
     const ptrdiff_t m0 = layout->m0;
     const ptrdiff_t m1 = layout->m1;
     const ptrdiff_t n = layout->n;
     (void)layout;
-    (void)threads;
 
-    PARALLEL_FOR
+    SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (3) */
         const double beta_here = (double)beta[k * layout->beta_k];
@@ -260,10 +259,9 @@ static int group1_reduced(
             close_window_float(y + k * layout->y_k, 2, y_row_extents, y_row_strides, start, count, y_row_buffer, y_row);
         }
     }
-    return 0;
 }
 
-static int group1_kept(
+static void group1_kept(
     const batch_norm_float32_layout *layout,
     const float *x,
     const float *gamma,
@@ -271,32 +269,27 @@ static int group1_kept(
     float *y,
     double *mu,
     double *sigma2,
-    double epsilon,
-    int threads)
+    double *all_beta_here,
+    double *mu_hi_blocks,
+    double *all_mu_hi,
+    double *all_mu_lo,
+    double *sigma2_hi_blocks,
+    double *all_eq3_part,
+    double epsilon
+)
 {
     const ptrdiff_t m0 = layout->m0;
     const ptrdiff_t m1 = layout->m1;
     const ptrdiff_t n = layout->n;
-    double *all_beta_here = workspace(n);
-    double *mu_hi_blocks = workspace((m0 * m1 + 511) / 512 * n);
-    double *all_mu_hi = workspace(n);
-    double *all_mu_lo = workspace(n);
-    double *sigma2_hi_blocks = workspace((m0 * m1 + 511) / 512 * n);
-    double *all_eq3_part = workspace(n);
-    int status = 1;
-
-    if (!all_beta_here || !mu_hi_blocks || !all_mu_hi || !all_mu_lo || !sigma2_hi_blocks || !all_eq3_part)
-        goto done;
     (void)layout;
-    (void)threads;
 
-    PARALLEL_FOR
+    SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (3) */
         const double beta_here = (double)beta[k * layout->beta_k];
         all_beta_here[k] = beta_here;
     }
-    PARALLEL_FOR
+    SHARED_FOR
     for (ptrdiff_t task = 0; task < (m0 * m1 + 511) / 512 * ((n + 127) / 128); task++) {
         const ptrdiff_t tiles = (n + 127) / 128;
         const ptrdiff_t tile = task % tiles;
@@ -357,7 +350,7 @@ static int group1_kept(
             mu_hi_blocks[block * n + k] = mu_hi_lanes[0][j];
         }
     }
-    PARALLEL_FOR
+    SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         double mu_hi_total = 0.0;
         double mu_hi_rest = 0.0;
@@ -378,7 +371,7 @@ static int group1_kept(
         /* (1) */
         mu[k * layout->mu_k] = eq1_part;
     }
-    PARALLEL_FOR
+    SHARED_FOR
     for (ptrdiff_t task = 0; task < (m0 * m1 + 511) / 512 * ((n + 127) / 128); task++) {
         const ptrdiff_t tiles = (n + 127) / 128;
         const ptrdiff_t tile = task % tiles;
@@ -440,7 +433,7 @@ static int group1_kept(
             sigma2_hi_blocks[block * n + k] = sigma2_hi_lanes[0][j];
         }
     }
-    PARALLEL_FOR
+    SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         double sigma2_hi_total = 0.0;
         double sigma2_hi_rest = 0.0;
@@ -462,7 +455,7 @@ static int group1_kept(
         /* (2) */
         sigma2[k * layout->sigma2_k] = eq2_part;
     }
-    PARALLEL_FOR
+    SHARED_FOR
     for (ptrdiff_t task = 0; task < (m0 * m1 + 511) / 512 * ((n + 127) / 128); task++) {
         const ptrdiff_t tiles = (n + 127) / 128;
         const ptrdiff_t tile = task % tiles;
@@ -486,15 +479,6 @@ static int group1_kept(
             }
         }
     }
-    status = 0;
-done:
-    free(all_beta_here);
-    free(mu_hi_blocks);
-    free(all_mu_hi);
-    free(all_mu_lo);
-    free(sigma2_hi_blocks);
-    free(all_eq3_part);
-    return status;
 }
 
 int batch_norm_float32(
@@ -508,13 +492,45 @@ int batch_norm_float32(
     double epsilon,
     int threads)
 {
+    const ptrdiff_t m0 = layout->m0;
+    const ptrdiff_t m1 = layout->m1;
+    const ptrdiff_t n = layout->n;
     int status = 0;
 
-    if (status == 0) {
-        if (layout->x_i1 != 1 && layout->x_k == 1 && layout->y_k == 1)
-            status = group1_kept(layout, x, gamma, beta, y, mu, sigma2, epsilon, threads);
-        else
-            status = group1_reduced(layout, x, gamma, beta, y, mu, sigma2, epsilon, threads);
+    (void)threads;
+    if (status == 0 && layout->x_i1 != 1 && layout->x_k == 1 && layout->y_k == 1) {
+        double *all_beta_here = workspace(n);
+        double *mu_hi_blocks = workspace((m0 * m1 + 511) / 512 * n);
+        double *all_mu_hi = workspace(n);
+        double *all_mu_lo = workspace(n);
+        double *sigma2_hi_blocks = workspace((m0 * m1 + 511) / 512 * n);
+        double *all_eq3_part = workspace(n);
+        if (!all_beta_here || !mu_hi_blocks || !all_mu_hi || !all_mu_lo || !sigma2_hi_blocks || !all_eq3_part)
+            status = 1;
+#ifdef _OPENMP
+        if (status == 0 && threads > 1) {
+#pragma omp parallel num_threads(threads)
+            group1_kept(layout, x, gamma, beta, y, mu, sigma2, all_beta_here, mu_hi_blocks, all_mu_hi, all_mu_lo, sigma2_hi_blocks, all_eq3_part, epsilon);
+        } else
+#endif
+        if (status == 0)
+            group1_kept(layout, x, gamma, beta, y, mu, sigma2, all_beta_here, mu_hi_blocks, all_mu_hi, all_mu_lo, sigma2_hi_blocks, all_eq3_part, epsilon);
+        free(all_beta_here);
+        free(mu_hi_blocks);
+        free(all_mu_hi);
+        free(all_mu_lo);
+        free(sigma2_hi_blocks);
+        free(all_eq3_part);
+    }
+    else if (status == 0) {
+#ifdef _OPENMP
+        if (status == 0 && threads > 1) {
+#pragma omp parallel num_threads(threads)
+            group1_reduced(layout, x, gamma, beta, y, mu, sigma2, epsilon);
+        } else
+#endif
+        if (status == 0)
+            group1_reduced(layout, x, gamma, beta, y, mu, sigma2, epsilon);
     }
     return status;
 }

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import inf
 from typing import Any
 
 import numpy as np
 
 from symbn.emit.interface import ArrayArgument, Interface, ScalarArgument
-from symbn.run.shipped import Shipped
+from symbn.run.call import Call
+from symbn.run.shipped import load
 
 
 def reference(x, mu, sigma2, gamma, beta, epsilon):
@@ -24,103 +27,60 @@ def reference(x, mu, sigma2, gamma, beta, epsilon):
     return y,
 
 
-_INTERFACES = (
-    Interface(function='batch_norm_inference_float32',
-              dtype='float32',
-              arrays=(ArrayArgument(name='x',
-                                    role='input',
-                                    wide=False,
-                                    indices=('i', 'k'),
-                                    strides=(('x_i0', 'x_i1'), ('x_k',))),
-                      ArrayArgument(name='mu',
-                                    role='input',
-                                    wide=True,
-                                    indices=('k',),
-                                    strides=(('mu_k',),)),
-                      ArrayArgument(name='sigma2',
-                                    role='input',
-                                    wide=True,
-                                    indices=('k',),
-                                    strides=(('sigma2_k',),)),
-                      ArrayArgument(name='gamma',
-                                    role='input',
-                                    wide=False,
-                                    indices=('k',),
-                                    strides=(('gamma_k',),)),
-                      ArrayArgument(name='beta',
-                                    role='input',
-                                    wide=False,
-                                    indices=('k',),
-                                    strides=(('beta_k',),)),
-                      ArrayArgument(name='y',
-                                    role='output',
-                                    wide=False,
-                                    indices=('i', 'k'),
-                                    strides=(('y_i0', 'y_i1'), ('y_k',)))),
-              scalars=(ScalarArgument(name='epsilon',
-                                      lower=0.0,
-                                      upper=inf,
-                                      lower_open=False,
-                                      choices=()),),
-              extents=(('i', ('m0', 'm1')), ('k', ('n',))),
-              fixed=(),
-              layout=('m0', 'm1', 'n', 'x_i0', 'x_i1', 'x_k', 'mu_k', 'sigma2_k', 'gamma_k', 'beta_k',
-                      'y_i0', 'y_i1', 'y_k'),
-              summed=(),
-              in_place=True,
-              defaults=(('gamma', 1.0), ('beta', 0.0), ('epsilon', 1e-05)),
-              inputs=('x', 'mu', 'sigma2', 'gamma', 'beta', 'epsilon'),
-              outputs=('y',)),
-    Interface(function='batch_norm_inference_float64',
-              dtype='float64',
-              arrays=(ArrayArgument(name='x',
-                                    role='input',
-                                    wide=False,
-                                    indices=('i', 'k'),
-                                    strides=(('x_i0', 'x_i1'), ('x_k',))),
-                      ArrayArgument(name='mu',
-                                    role='input',
-                                    wide=True,
-                                    indices=('k',),
-                                    strides=(('mu_k',),)),
-                      ArrayArgument(name='sigma2',
-                                    role='input',
-                                    wide=True,
-                                    indices=('k',),
-                                    strides=(('sigma2_k',),)),
-                      ArrayArgument(name='gamma',
-                                    role='input',
-                                    wide=False,
-                                    indices=('k',),
-                                    strides=(('gamma_k',),)),
-                      ArrayArgument(name='beta',
-                                    role='input',
-                                    wide=False,
-                                    indices=('k',),
-                                    strides=(('beta_k',),)),
-                      ArrayArgument(name='y',
-                                    role='output',
-                                    wide=False,
-                                    indices=('i', 'k'),
-                                    strides=(('y_i0', 'y_i1'), ('y_k',)))),
-              scalars=(ScalarArgument(name='epsilon',
-                                      lower=0.0,
-                                      upper=inf,
-                                      lower_open=False,
-                                      choices=()),),
-              extents=(('i', ('m0', 'm1')), ('k', ('n',))),
-              fixed=(),
-              layout=('m0', 'm1', 'n', 'x_i0', 'x_i1', 'x_k', 'mu_k', 'sigma2_k', 'gamma_k', 'beta_k',
-                      'y_i0', 'y_i1', 'y_k'),
-              summed=(),
-              in_place=True,
-              defaults=(('gamma', 1.0), ('beta', 0.0), ('epsilon', 1e-05)),
-              inputs=('x', 'mu', 'sigma2', 'gamma', 'beta', 'epsilon'),
-              outputs=('y',)),
-)
+_INTERFACE = Interface(function='batch_norm_inference_float32',
+          dtype='float32',
+          arrays=(ArrayArgument(name='x',
+                                role='input',
+                                wide=False,
+                                indices=('i', 'k'),
+                                strides=(('x_i0', 'x_i1'), ('x_k',))),
+                  ArrayArgument(name='mu',
+                                role='input',
+                                wide=True,
+                                indices=('k',),
+                                strides=(('mu_k',),)),
+                  ArrayArgument(name='sigma2',
+                                role='input',
+                                wide=True,
+                                indices=('k',),
+                                strides=(('sigma2_k',),)),
+                  ArrayArgument(name='gamma',
+                                role='input',
+                                wide=False,
+                                indices=('k',),
+                                strides=(('gamma_k',),)),
+                  ArrayArgument(name='beta',
+                                role='input',
+                                wide=False,
+                                indices=('k',),
+                                strides=(('beta_k',),)),
+                  ArrayArgument(name='y',
+                                role='output',
+                                wide=False,
+                                indices=('i', 'k'),
+                                strides=(('y_i0', 'y_i1'), ('y_k',)))),
+          scalars=(ScalarArgument(name='epsilon',
+                                  lower=0.0,
+                                  upper=inf,
+                                  lower_open=False,
+                                  choices=()),),
+          extents=(('i', ('m0', 'm1')), ('k', ('n',))),
+          fixed=(),
+          layout=('m0', 'm1', 'n', 'x_i0', 'x_i1', 'x_k', 'mu_k', 'sigma2_k', 'gamma_k', 'beta_k',
+                  'y_i0', 'y_i1', 'y_k'),
+          summed=(),
+          in_place=True,
+          defaults=(('gamma', 1.0), ('beta', 0.0), ('epsilon', 1e-05)),
+          inputs=('x', 'mu', 'sigma2', 'gamma', 'beta', 'epsilon'),
+          outputs=('y',))
 
-_function = Shipped(
-    _INTERFACES, reference, along=('k', 'i'), names={'mu': 'mean', 'sigma2': 'var', 'epsilon': 'eps'}, result=None
+_call = Call(
+    [replace(_INTERFACE, function=f"batch_norm_inference_{dtype}", dtype=dtype) for dtype in ('float32', 'float64')],
+    load,
+    reference,
+    along=('k', 'i'),
+    names={'mu': 'mean', 'sigma2': 'var', 'epsilon': 'eps'},
+    result=None,
 )
 
 
@@ -155,7 +115,7 @@ def batch_norm_inference(
         None stands for 1.
     beta : array, shape (n,), float32 or float64
         None stands for 0.
-    eps : float, in Interval(0, inf)
+    eps : a finite number of at least 0
     axis : int
         The axis of k; all other axes together are i.
     out : array, or a tuple with an array or None for each output
@@ -175,5 +135,4 @@ def batch_norm_inference(
     symbn.CheckError
         If the result differs from the equations by more than rounding explains; nothing is written.
     """
-    result: Any = _function((x, mean, var, gamma, beta,), (eps, ), axis, out, check)
-    return result
+    return _call((x, mean, var, gamma, beta, ), (eps, ), axis, out, check)  # type: ignore[no-any-return]

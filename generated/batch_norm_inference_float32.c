@@ -19,10 +19,10 @@
 #include <stdlib.h>
 
 #ifdef _OPENMP
-#define PARALLEL_FOR _Pragma("omp parallel for num_threads(threads) if (threads > 1) schedule(static)")
+#define SHARED_FOR _Pragma("omp for schedule(static)")
 #define SIMD _Pragma("omp simd")
 #else
-#define PARALLEL_FOR
+#define SHARED_FOR
 #define SIMD
 #endif
 
@@ -119,7 +119,7 @@ static double *workspace(ptrdiff_t count)
     return malloc((size_t)(count > 0 ? count : 1) * sizeof(double));
 }
 
-static int group1_reduced(
+static void group1_reduced(
     const batch_norm_inference_float32_layout *layout,
     const float *x,
     const double *mu,
@@ -127,16 +127,15 @@ static int group1_reduced(
     const float *gamma,
     const float *beta,
     float *y,
-    double epsilon,
-    int threads)
+    double epsilon
+)
 {
     const ptrdiff_t m0 = layout->m0;
     const ptrdiff_t m1 = layout->m1;
     const ptrdiff_t n = layout->n;
     (void)layout;
-    (void)threads;
 
-    PARALLEL_FOR
+    SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (1) */
         const double eq1_part = (double)gamma[k * layout->gamma_k] / sqrt(sigma2[k * layout->sigma2_k] + epsilon);
@@ -163,10 +162,9 @@ static int group1_reduced(
             close_window_float(y + k * layout->y_k, 2, y_row_extents, y_row_strides, start, count, y_row_buffer, y_row);
         }
     }
-    return 0;
 }
 
-static int group1_kept(
+static void group1_kept(
     const batch_norm_inference_float32_layout *layout,
     const float *x,
     const double *mu,
@@ -174,23 +172,18 @@ static int group1_kept(
     const float *gamma,
     const float *beta,
     float *y,
-    double epsilon,
-    int threads)
+    double *all_eq1_part,
+    double *all_mu_here,
+    double *all_beta_here,
+    double epsilon
+)
 {
     const ptrdiff_t m0 = layout->m0;
     const ptrdiff_t m1 = layout->m1;
     const ptrdiff_t n = layout->n;
-    double *all_eq1_part = workspace(n);
-    double *all_mu_here = workspace(n);
-    double *all_beta_here = workspace(n);
-    int status = 1;
-
-    if (!all_eq1_part || !all_mu_here || !all_beta_here)
-        goto done;
     (void)layout;
-    (void)threads;
 
-    PARALLEL_FOR
+    SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (1) */
         const double eq1_part = (double)gamma[k * layout->gamma_k] / sqrt(sigma2[k * layout->sigma2_k] + epsilon);
@@ -202,7 +195,7 @@ static int group1_kept(
         const double beta_here = (double)beta[k * layout->beta_k];
         all_beta_here[k] = beta_here;
     }
-    PARALLEL_FOR
+    SHARED_FOR
     for (ptrdiff_t task = 0; task < (m0 * m1 + 511) / 512 * ((n + 127) / 128); task++) {
         const ptrdiff_t tiles = (n + 127) / 128;
         const ptrdiff_t tile = task % tiles;
@@ -226,12 +219,6 @@ static int group1_kept(
             }
         }
     }
-    status = 0;
-done:
-    free(all_eq1_part);
-    free(all_mu_here);
-    free(all_beta_here);
-    return status;
 }
 
 int batch_norm_inference_float32(
@@ -245,13 +232,37 @@ int batch_norm_inference_float32(
     double epsilon,
     int threads)
 {
+    const ptrdiff_t n = layout->n;
     int status = 0;
 
-    if (status == 0) {
-        if (layout->x_i1 != 1 && layout->x_k == 1 && layout->y_k == 1)
-            status = group1_kept(layout, x, mu, sigma2, gamma, beta, y, epsilon, threads);
-        else
-            status = group1_reduced(layout, x, mu, sigma2, gamma, beta, y, epsilon, threads);
+    (void)threads;
+    if (status == 0 && layout->x_i1 != 1 && layout->x_k == 1 && layout->y_k == 1) {
+        double *all_eq1_part = workspace(n);
+        double *all_mu_here = workspace(n);
+        double *all_beta_here = workspace(n);
+        if (!all_eq1_part || !all_mu_here || !all_beta_here)
+            status = 1;
+#ifdef _OPENMP
+        if (status == 0 && threads > 1) {
+#pragma omp parallel num_threads(threads)
+            group1_kept(layout, x, mu, sigma2, gamma, beta, y, all_eq1_part, all_mu_here, all_beta_here, epsilon);
+        } else
+#endif
+        if (status == 0)
+            group1_kept(layout, x, mu, sigma2, gamma, beta, y, all_eq1_part, all_mu_here, all_beta_here, epsilon);
+        free(all_eq1_part);
+        free(all_mu_here);
+        free(all_beta_here);
+    }
+    else if (status == 0) {
+#ifdef _OPENMP
+        if (status == 0 && threads > 1) {
+#pragma omp parallel num_threads(threads)
+            group1_reduced(layout, x, mu, sigma2, gamma, beta, y, epsilon);
+        } else
+#endif
+        if (status == 0)
+            group1_reduced(layout, x, mu, sigma2, gamma, beta, y, epsilon);
     }
     return status;
 }

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import inf
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from symbn.emit.interface import ArrayArgument, Interface, ScalarArgument
-from symbn.run.shipped import Shipped
+from symbn.run.call import Call
+from symbn.run.shipped import load
 
 
 class RunningStatsResult(NamedTuple):
@@ -28,115 +31,66 @@ def reference(running_mean, running_var, mu, sigma2, m, momentum, unbiased):
     return new_mean, new_var
 
 
-_INTERFACES = (
-    Interface(function='running_stats_float32',
-              dtype='float32',
-              arrays=(ArrayArgument(name='running_mean',
-                                    role='input',
-                                    wide=False,
-                                    indices=('k',),
-                                    strides=(('running_mean_k',),)),
-                      ArrayArgument(name='running_var',
-                                    role='input',
-                                    wide=False,
-                                    indices=('k',),
-                                    strides=(('running_var_k',),)),
-                      ArrayArgument(name='mu',
-                                    role='input',
-                                    wide=True,
-                                    indices=('k',),
-                                    strides=(('mu_k',),)),
-                      ArrayArgument(name='sigma2',
-                                    role='input',
-                                    wide=True,
-                                    indices=('k',),
-                                    strides=(('sigma2_k',),)),
-                      ArrayArgument(name='new_mean',
-                                    role='output',
-                                    wide=False,
-                                    indices=('k',),
-                                    strides=(('new_mean_k',),)),
-                      ArrayArgument(name='new_var',
-                                    role='output',
-                                    wide=False,
-                                    indices=('k',),
-                                    strides=(('new_var_k',),))),
-              scalars=(ScalarArgument(name='m', lower=0.0, upper=inf, lower_open=False, choices=()),
-                       ScalarArgument(name='momentum',
-                                      lower=0.0,
-                                      upper=1.0,
-                                      lower_open=False,
-                                      choices=()),
-                       ScalarArgument(name='unbiased',
-                                      lower=-inf,
-                                      upper=inf,
-                                      lower_open=False,
-                                      choices=(0.0, 1.0))),
-              extents=(('k', ('n',)),),
-              fixed=(),
-              layout=('n', 'running_mean_k', 'running_var_k', 'mu_k', 'sigma2_k', 'new_mean_k',
-                      'new_var_k'),
-              summed=(),
-              in_place=True,
-              defaults=(('momentum', 0.1), ('unbiased', 1.0)),
-              inputs=('running_mean', 'running_var', 'mu', 'sigma2', 'm', 'momentum', 'unbiased'),
-              outputs=('new_mean', 'new_var')),
-    Interface(function='running_stats_float64',
-              dtype='float64',
-              arrays=(ArrayArgument(name='running_mean',
-                                    role='input',
-                                    wide=False,
-                                    indices=('k',),
-                                    strides=(('running_mean_k',),)),
-                      ArrayArgument(name='running_var',
-                                    role='input',
-                                    wide=False,
-                                    indices=('k',),
-                                    strides=(('running_var_k',),)),
-                      ArrayArgument(name='mu',
-                                    role='input',
-                                    wide=True,
-                                    indices=('k',),
-                                    strides=(('mu_k',),)),
-                      ArrayArgument(name='sigma2',
-                                    role='input',
-                                    wide=True,
-                                    indices=('k',),
-                                    strides=(('sigma2_k',),)),
-                      ArrayArgument(name='new_mean',
-                                    role='output',
-                                    wide=False,
-                                    indices=('k',),
-                                    strides=(('new_mean_k',),)),
-                      ArrayArgument(name='new_var',
-                                    role='output',
-                                    wide=False,
-                                    indices=('k',),
-                                    strides=(('new_var_k',),))),
-              scalars=(ScalarArgument(name='m', lower=0.0, upper=inf, lower_open=False, choices=()),
-                       ScalarArgument(name='momentum',
-                                      lower=0.0,
-                                      upper=1.0,
-                                      lower_open=False,
-                                      choices=()),
-                       ScalarArgument(name='unbiased',
-                                      lower=-inf,
-                                      upper=inf,
-                                      lower_open=False,
-                                      choices=(0.0, 1.0))),
-              extents=(('k', ('n',)),),
-              fixed=(),
-              layout=('n', 'running_mean_k', 'running_var_k', 'mu_k', 'sigma2_k', 'new_mean_k',
-                      'new_var_k'),
-              summed=(),
-              in_place=True,
-              defaults=(('momentum', 0.1), ('unbiased', 1.0)),
-              inputs=('running_mean', 'running_var', 'mu', 'sigma2', 'm', 'momentum', 'unbiased'),
-              outputs=('new_mean', 'new_var')),
-)
+_INTERFACE = Interface(function='running_stats_float32',
+          dtype='float32',
+          arrays=(ArrayArgument(name='running_mean',
+                                role='input',
+                                wide=False,
+                                indices=('k',),
+                                strides=(('running_mean_k',),)),
+                  ArrayArgument(name='running_var',
+                                role='input',
+                                wide=False,
+                                indices=('k',),
+                                strides=(('running_var_k',),)),
+                  ArrayArgument(name='mu',
+                                role='input',
+                                wide=True,
+                                indices=('k',),
+                                strides=(('mu_k',),)),
+                  ArrayArgument(name='sigma2',
+                                role='input',
+                                wide=True,
+                                indices=('k',),
+                                strides=(('sigma2_k',),)),
+                  ArrayArgument(name='new_mean',
+                                role='output',
+                                wide=False,
+                                indices=('k',),
+                                strides=(('new_mean_k',),)),
+                  ArrayArgument(name='new_var',
+                                role='output',
+                                wide=False,
+                                indices=('k',),
+                                strides=(('new_var_k',),))),
+          scalars=(ScalarArgument(name='m', lower=0.0, upper=inf, lower_open=False, choices=()),
+                   ScalarArgument(name='momentum',
+                                  lower=0.0,
+                                  upper=1.0,
+                                  lower_open=False,
+                                  choices=()),
+                   ScalarArgument(name='unbiased',
+                                  lower=-inf,
+                                  upper=inf,
+                                  lower_open=False,
+                                  choices=(0.0, 1.0))),
+          extents=(('k', ('n',)),),
+          fixed=(),
+          layout=('n', 'running_mean_k', 'running_var_k', 'mu_k', 'sigma2_k', 'new_mean_k',
+                  'new_var_k'),
+          summed=(),
+          in_place=True,
+          defaults=(('momentum', 0.1), ('unbiased', 1.0)),
+          inputs=('running_mean', 'running_var', 'mu', 'sigma2', 'm', 'momentum', 'unbiased'),
+          outputs=('new_mean', 'new_var'))
 
-_function = Shipped(
-    _INTERFACES, reference, along=None, names={'mu': 'mean', 'sigma2': 'var'}, result=RunningStatsResult
+_call = Call(
+    [replace(_INTERFACE, function=f"running_stats_{dtype}", dtype=dtype) for dtype in ('float32', 'float64')],
+    load,
+    reference,
+    along=None,
+    names={'mu': 'mean', 'sigma2': 'var'},
+    result=RunningStatsResult,
 )
 
 
@@ -172,8 +126,8 @@ def running_stats(
     running_var : array, shape (n,), float32 or float64
     mean : array, shape (n,), float64, or the data's dtype
     var : array, shape (n,), float64, or the data's dtype
-    m : float, in Interval(0, inf)
-    momentum : float, in Interval(0, 1)
+    m : a finite number of at least 0
+    momentum : a number from 0 to 1
     unbiased : bool
     out : array, or a tuple with an array or None for each output
         Where results go; a single array is for ``new_mean``. It may be an input's own memory.
@@ -193,5 +147,4 @@ def running_stats(
     symbn.CheckError
         If the result differs from the equations by more than rounding explains; nothing is written.
     """
-    result: RunningStatsResult = _function((running_mean, running_var, mean, var,), (m, momentum, unbiased, ), 0, out, check)
-    return result
+    return _call((running_mean, running_var, mean, var, ), (m, momentum, unbiased, ), 0, out, check)  # type: ignore[no-any-return]

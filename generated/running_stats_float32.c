@@ -25,10 +25,10 @@
 #include <stdlib.h>
 
 #ifdef _OPENMP
-#define PARALLEL_FOR _Pragma("omp parallel for num_threads(threads) if (threads > 1) schedule(static)")
+#define SHARED_FOR _Pragma("omp for schedule(static)")
 #define SIMD _Pragma("omp simd")
 #else
-#define PARALLEL_FOR
+#define SHARED_FOR
 #define SIMD
 #endif
 
@@ -38,7 +38,7 @@ static inline double nan_max(double a, double b)
     return (a > b || a != a) ? a : b;
 }
 
-static int group1_reduced(
+static void group1_reduced(
     const running_stats_float32_layout *layout,
     const float *running_mean,
     const float *running_var,
@@ -48,14 +48,13 @@ static int group1_reduced(
     float *new_var,
     double m,
     double momentum,
-    double unbiased,
-    int threads)
+    double unbiased
+)
 {
     const ptrdiff_t n = layout->n;
     (void)layout;
-    (void)threads;
 
-    PARALLEL_FOR
+    SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (1) */
         const double eq1_part = (m < 1.0 ? (double)running_mean[k * layout->running_mean_k] : momentum * mu[k * layout->mu_k] + (1.0 - momentum) * (double)running_mean[k * layout->running_mean_k]);
@@ -66,7 +65,6 @@ static int group1_reduced(
         /* (2) */
         new_var[k * layout->new_var_k] = (float)(eq2_part);
     }
-    return 0;
 }
 
 int running_stats_float32(
@@ -84,8 +82,16 @@ int running_stats_float32(
 {
     int status = 0;
 
+    (void)threads;
     if (status == 0) {
-        status = group1_reduced(layout, running_mean, running_var, mu, sigma2, new_mean, new_var, m, momentum, unbiased, threads);
+#ifdef _OPENMP
+        if (status == 0 && threads > 1) {
+#pragma omp parallel num_threads(threads)
+            group1_reduced(layout, running_mean, running_var, mu, sigma2, new_mean, new_var, m, momentum, unbiased);
+        } else
+#endif
+        if (status == 0)
+            group1_reduced(layout, running_mean, running_var, mu, sigma2, new_mean, new_var, m, momentum, unbiased);
     }
     return status;
 }

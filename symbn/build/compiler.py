@@ -107,10 +107,10 @@ BASELINE = Target("baseline", (), ())
 _X86 = (
     Target(
         "avx512",
-        ("-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mprefer-vector-width=512"),
-        ("avx512f", "avx512vl", "avx512dq", "avx512bw"),
+        ("-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma", "-mprefer-vector-width=512"),
+        ("avx512f", "avx512vl", "avx512dq", "avx512bw", "fma"),
     ),
-    Target("avx2", ("-mavx2",), ("avx2",)),
+    Target("avx2", ("-mavx2", "-mfma"), ("avx2", "fma")),
     BASELINE,
 )
 

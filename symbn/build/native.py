@@ -14,6 +14,7 @@ from typing import Any
 import _cffi_backend
 
 from symbn.build import cache, compiler, library
+from symbn.build.declarations import declarations
 from symbn.emit.c import Source
 from symbn.emit.interface import Interface
 
@@ -61,6 +62,6 @@ def load(source: Source, path: Path, cached: bool) -> Native:
     import cffi  # parses declarations with pycparser: not needed for the shipped kernels
 
     ffi = cffi.FFI()
-    ffi.cdef(source.declarations)
+    ffi.cdef("".join(declarations(source.header)))
     loaded = ffi.dlopen(str(path))
     return Native(source.interface, ffi, getattr(loaded, source.interface.function), path, cached)

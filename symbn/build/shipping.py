@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from symbn.build import compiler, library
+from symbn.build.declarations import declarations
 
 LIBRARY = "kernels.so"
 _INIT = '"""The shipped operators, as they were compiled when symbn was installed."""\n'
@@ -29,9 +30,8 @@ def make(generated: Path, folder: Path) -> list[Path]:
     ffi = cffi.FFI()
     several = len(targets) > 1
     for unit in units:
-        declarations = _declarations(unit.header)
+        struct, function = declarations(unit.header)
         for number, target in enumerate(targets):
-            struct, function = declarations
             name = library.name_for(unit.function, target) if several else unit.function
             ffi.cdef((struct if number == 0 else "") + re.sub(rf"\b{unit.function}\(", f"{name}(", function))
     if several:
@@ -47,12 +47,3 @@ def make(generated: Path, folder: Path) -> list[Path]:
         result.append(folder / path.name)
     return result
 
-
-def _declarations(header: str) -> tuple[str, str]:
-    """The layout struct and the function of a generated header."""
-    text = "\n".join(line for line in header.splitlines() if not line.startswith("#"))
-    struct = re.search(r"typedef struct \{.*?\} \w+;", text, re.DOTALL)
-    function = re.search(r"^int \w+\(.*?\);", text, re.DOTALL | re.MULTILINE)
-    assert struct is not None
-    assert function is not None
-    return struct.group() + "\n", function.group() + "\n"

@@ -20,12 +20,11 @@ from symbn.kernel.ir import Array, Load, Nest, Op, Program, Var, Walk, Window, w
 
 @dataclass(frozen=True)
 class Source:
-    """A kernel's C: one file, its header, the declarations alone, and how the function is called."""
+    """A kernel's C: one file, its header, and how the function is called."""
 
     interface: Interface
     header: str
     text: str
-    declarations: str
 
 
 def emit(operator: Operator, program: Program, dtype: DType) -> Source:
@@ -61,25 +60,16 @@ def emit(operator: Operator, program: Program, dtype: DType) -> Source:
     declarations = templates.render("declarations.h.j2", **values)
     header = templates.render("kernel.h.j2", declarations=declarations, **values)
     shared = _shared(program)
+    nests = [_nest(program, nest, dtype, shared) for nest in program.nests]
+    nests_by_name = {nest["name"]: nest for nest in nests}
     text = templates.render(
         "kernel.c.j2",
         **values,
-        nests=[_nest(program, nest, dtype, shared) for nest in program.nests],
+        nests=nests,
         shared=[{"name": name, "size": _size(program, name, dtype)} for name in shared],
-        shared_extents=_extents_of([size for name, size in program.workspaces if name in shared], program),
+        size_extents=_extents_of([size for _, size in program.workspaces], program),
         choices=[
-            {
-                "general": choice.general,
-                "contiguous": choice.contiguous,
-                "prefer": _stride_field(program, choice.prefer_general) if choice.prefer_general else None,
-                "unit": [_stride_field(program, pair) for pair in _unit(program, choice.contiguous)],
-                "arguments": {
-                    name: _arguments(program, program_nest(program, name))
-                    for name in (choice.general, choice.contiguous)
-                    if name
-                },
-            }
-            for choice in program.choices
+            [nests_by_name[name] for name in (choice.contiguous, choice.general) if name] for choice in program.choices
         ],
         windows=sorted(
             {
@@ -104,7 +94,7 @@ def emit(operator: Operator, program: Program, dtype: DType) -> Source:
             }
         ),
     )
-    return Source(interface, header, text, declarations)
+    return Source(interface, header, text)
 
 
 def _unused(program: Program) -> list[str]:
@@ -114,16 +104,8 @@ def _unused(program: Program) -> list[str]:
     return [name for name in (*arrays, *program.scalars) if name not in used]
 
 
-def program_nest(program: Program, name: str) -> Nest:
-    return next(nest for nest in program.nests if nest.name == name)
-
-
 def _stride_field(program: Program, pair: tuple[str, str]) -> str:
     return stride(program.array(pair[0]), pair[1])
-
-
-def _unit(program: Program, name: str | None) -> tuple[tuple[str, str], ...]:
-    return program_nest(program, name).unit if name else ()
 
 
 def _parameter(array: Array, dtype: DType) -> str:
@@ -158,17 +140,9 @@ def _shared(program: Program) -> list[str]:
     users: dict[str, set[int]] = {}
     for number, choice in enumerate(program.choices):
         for name in (choice.general, choice.contiguous):
-            for array in _used_workspaces(program, program_nest(program, name)) if name else ():
+            for array in _used_workspaces(program, program.nest(name)) if name else ():
                 users.setdefault(array.name, set()).add(number)
     return [name for name, _ in program.workspaces if len(users.get(name, ())) > 1]
-
-
-def _arguments(program: Program, nest: Nest) -> list[str]:
-    """What the main function passes to a nest, in order."""
-    names, shared = _names(nest), _shared(program)
-    arrays = [array.name for array in program.arrays if array.name in names]
-    own = {array.name for array in _used_workspaces(program, nest)} - set(shared)
-    return ["layout", *(name for name in arrays if name not in own), *(s for s in program.scalars if s in names)]
 
 
 def _extents_of(exprs: list[object], program: Program) -> list[str]:
@@ -183,22 +157,29 @@ def _size(program: Program, name: str, dtype: DType) -> str:
 
 def _nest(program: Program, nest: Nest, dtype: DType, shared: list[str]) -> dict[str, object]:
     names = _names(nest)
-    own = [array.name for array in _used_workspaces(program, nest) if array.name not in shared]
-    extents = set(_extents_of([size for name, size in program.workspaces if name in own], program))
-    for array in _used_workspaces(program, nest):
-        extents.update(level.extent for level in array.axes[1:])
+    workspaces = _used_workspaces(program, nest)
+    extents = {level.extent for array in workspaces for level in array.axes[1:]}
     parameters = []
     for array in program.arrays:
-        if array.name in names and array.name not in own:
-            wide = array.kind == "wide"
-            const = "const " if array.role == "input" else ""
-            parameters.append(f"{const}{'double' if wide else dtype.c_type} *{array.name}")
-    parameters += [f"double {scalar}" for scalar in program.scalars if scalar in names]
+        if array.name in names:
+            c_type = "double" if array.kind == "wide" else dtype.c_type
+            parameters.append(f"{'const ' if array.role == 'input' else ''}{c_type} *{array.name}")
+    scalars = [scalar for scalar in program.scalars if scalar in names]
+    choice = next(one for one in program.choices if nest.name in (one.general, one.contiguous))
+    otherwise = choice.prefer_general if nest.name == choice.contiguous else None
     return {
         "name": nest.name,
-        "parameters": parameters,
+        "parameters": [*parameters, *(f"double {scalar}" for scalar in scalars)],
+        "arguments": ["layout", *(array.name for array in program.arrays if array.name in names), *scalars],
         "extents": [extent for extent in program.level_extents() if extent in names | extents],
-        "workspaces": [{"name": name, "size": _size(program, name, dtype)} for name in own],
+        "workspaces": [
+            {"name": array.name, "size": _size(program, array.name, dtype)}
+            for array in workspaces
+            if array.name not in shared
+        ],
+        "otherwise": _stride_field(program, otherwise) if otherwise else None,
+        "unit": [_stride_field(program, pair) for pair in nest.unit],
+        "parallel": nest.is_parallel(),
         "lines": StatementPrinter(program, nest, dtype.c_type).block(nest.body, 1),
     }
 

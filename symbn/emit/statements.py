@@ -90,7 +90,7 @@ class StatementPrinter:
 
     def loop(self, loop: For, depth: int) -> list[str]:
         pad = _INDENT * depth
-        pragma = {"parallel": [f"{pad}PARALLEL_FOR"], "simd": [f"{pad}SIMD"], "serial": []}[loop.kind]
+        pragma = {"parallel": [f"{pad}SHARED_FOR"], "simd": [f"{pad}SIMD"], "serial": []}[loop.kind]
         step = f"{loop.index}++" if loop.step == 1 else f"{loop.index} += {loop.step}"
         start, stop = self.expression(loop.start), self.expression(loop.stop)
         head = f"{pad}for (ptrdiff_t {loop.index} = {start}; {loop.index} < {stop}; {step}) {{"

@@ -14,7 +14,7 @@ from symbn.equations import notation
 from symbn.equations.binding import AxisBinding
 from symbn.equations.names import identifier
 from symbn.equations.operator import Operator
-from symbn.run import reference
+from symbn.run import arguments, reference
 
 #: what the field calls in Python what equations write as a letter
 ARGUMENT_NAMES = {"epsilon": "eps", "mu": "mean", "sigma2": "var"}
@@ -35,7 +35,7 @@ def module(operator: Operator, binding: AxisBinding | None, interfaces: tuple[In
     }
     arrays = [identifier(name) for name in operator.inputs if name in operator.arrays]
     outputs = [names.get(name, name) for name in interface.outputs]
-    parameters = [_parameter(operator, binding, name, names) for name in operator.inputs]
+    parameters = [_parameter(operator, binding, interface, name, names) for name in operator.inputs]
     if binding is not None:
         text = f"int\n    The axis of {binding.index}; all other axes together are {binding.rest}."
         parameters.append(_Parameter(binding.argument, repr(binding.default), text))
@@ -54,7 +54,8 @@ def module(operator: Operator, binding: AxisBinding | None, interfaces: tuple[In
         names=names,
         outputs=[{"name": names.get(n, n), "text": _output(operator, binding, n)} for n in interface.outputs],
         result="".join(word.title() for word in operator.name.split("_")) + "Result" if len(outputs) > 1 else None,
-        interfaces=[pprint.pformat(one, width=100, compact=True) for one in interfaces],
+        interface=pprint.pformat(interface, width=100, compact=True),
+        dtypes=tuple(one.dtype for one in interfaces),
         reference=reference.numpy_source(operator),
     )
 
@@ -67,7 +68,9 @@ def _shape(operator: Operator, binding: AxisBinding | None, name: str) -> str:
     return "shape (" + ", ".join(operator.arrays[original]) + ("," if len(indices) == 1 else "") + ")"
 
 
-def _parameter(operator: Operator, binding: AxisBinding | None, name: str, names: dict[str, str]) -> _Parameter:
+def _parameter(
+    operator: Operator, binding: AxisBinding | None, interface: Interface, name: str, names: dict[str, str]
+) -> _Parameter:
     own = identifier(name)
     default = operator.defaults.get(name)
     if name in operator.arrays:
@@ -78,8 +81,8 @@ def _parameter(operator: Operator, binding: AxisBinding | None, name: str, names
     domain: Any = operator.domains.get(name)
     if isinstance(domain, sympy.FiniteSet) and set(domain) <= {0, 1}:
         return _Parameter(names.get(own, own), None if default is None else str(bool(default)), "bool")
-    said = f"float, in {domain}".replace("oo", "inf") if domain is not None else "float"
-    return _Parameter(names.get(own, own), None if default is None else repr(default), said)
+    spec = next(one for one in interface.scalars if one.name == own)
+    return _Parameter(names.get(own, own), None if default is None else repr(default), arguments.domain(spec))
 
 
 def _output(operator: Operator, binding: AxisBinding | None, name: str) -> str:

@@ -181,6 +181,10 @@ class Nest:
     unit: tuple[tuple[str, str], ...]
     body: tuple[Stmt, ...]
 
+    def is_parallel(self) -> bool:
+        """Does the nest consist of parallel loops alone, so that threads can go through it together?"""
+        return all(isinstance(one, For) and one.kind == "parallel" for one in self.body)
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -213,6 +217,10 @@ class Program:
     def level_extents(self) -> tuple[str, ...]:
         """The extents of all loop levels."""
         return tuple(part for _, parts in self.extents for part in parts)
+
+    def nest(self, name: str) -> Nest:
+        """The nest of that name."""
+        return next(nest for nest in self.nests if nest.name == name)
 
     def array(self, name: str) -> Array:
         """The array of that name."""

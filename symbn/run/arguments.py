@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import operator
 from typing import Any
 
 import numpy as np
@@ -38,18 +39,25 @@ def number(value: Any, spec: ScalarArgument, label: str) -> float:
         value = float(value)
     if spec.lower < value < spec.upper and not spec.choices:
         return float(value)
-    if spec.choices:
-        if value in spec.choices:
-            return float(value)
-        raise ArgumentError(f"{label}: is {value:g}, expected {' or '.join(f'{one:g}' for one in spec.choices)}")
-    if math.isnan(value):
-        raise ArgumentError(f"{label}: is not a number, expected {_domain(spec)}")
-    if value == spec.upper and math.isfinite(value) or value == spec.lower and math.isfinite(value) and not spec.lower_open:
+    at_end = value == spec.upper or (value == spec.lower and not spec.lower_open)
+    if value in spec.choices or (at_end and math.isfinite(value) and not spec.choices):
         return float(value)
-    raise ArgumentError(f"{label}: is {value:g}, expected {_domain(spec)}")
+    said = "not a number (NaN)" if math.isnan(value) else f"{value:g}"
+    raise ArgumentError(f"{label}: is {said}, expected {domain(spec)}")
 
 
-def _domain(spec: ScalarArgument) -> str:
+def axis(value: Any, label: str) -> int:
+    """An integer; ArgumentTypeError where it is not one."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise ArgumentTypeError(f"{label}: is {value!r}, expected an integer") from None
+
+
+def domain(spec: ScalarArgument) -> str:
+    """The values that a scalar admits, in words."""
+    if spec.choices:
+        return " or ".join(f"{one:g}" for one in spec.choices)
     if math.isinf(spec.lower) and math.isinf(spec.upper):
         return "a finite number"
     if math.isinf(spec.upper):

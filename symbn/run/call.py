@@ -1,29 +1,58 @@
-"""One call of a kernel: arguments in, outputs out, checked on the way."""
+"""A call of a kernel: arguments in, outputs out, checked on the way."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import inf
 from typing import Any
 
 import numpy as np
 
-from symbn.emit.interface import Interface
+from symbn.emit.interface import ArrayArgument, Interface
 from symbn.errors import ArgumentError, ArgumentTypeError, CheckError
+from symbn.run import arguments, settings
 from symbn.run import plan as planning
-from symbn.run import settings
 
 _PLANS = 512
 
 Array = Any
 
 
+@dataclass(frozen=True)
+class Compiled:
+    """A C function as cffi sees it, for data of one dtype."""
+
+    interface: Interface
+    ffi: Any
+    function: Any
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A plan in the form in which a call uses it."""
+
+    plan: planning.Plan
+    compiled: Compiled
+    function: Any
+    layout: Any
+    #: for each input: a pointer to its default where that stands for it, else None
+    defaults: tuple[Any, ...]
+    #: what makes each output that is not given
+    makers: tuple[Callable[[], Array], ...]
+    threaded: bool
+
+
 class Call:
-    """A compiled function that can be called with arrays.
+    """An operator's compiled functions, one for each dtype, as a function of arrays and numbers.
 
     Parameters
     ----------
-    interface, ffi, function
-        The C function, and cffi's view of it.
+    interfaces
+        How each function is called; they differ in dtype alone.
+    load
+        Gives the function of an interface, when it is first needed.
     reference
         The equations in NumPy, for the check.
     along
@@ -37,106 +66,156 @@ class Call:
 
     def __init__(
         self,
-        interface: Interface,
-        ffi: Any,
-        function: Any,
+        interfaces: Sequence[Interface],
+        load: Callable[[Interface], Compiled],
         reference: Callable[..., tuple[Any, ...]],
         along: tuple[str, str] | None,
         names: Mapping[str, str],
         result: Any,
     ) -> None:
-        self.interface = interface
-        self._function = function
-        self._ffi = ffi
+        first = interfaces[0]
+        self._interfaces = {np.dtype(interface.dtype): interface for interface in interfaces}
+        self._load = load
         self._reference = reference
         self._along = along
         self._names = names
-        self._result = result
-        self._plans: dict[Any, tuple[planning.Plan, Any]] = {}
-        self._inputs = tuple(one for one in interface.arrays if one.role == "input")
-        self._outputs = tuple(one for one in interface.arrays if one.role == "output")
-        dtypes = [planning.dtype_of(interface, one) for one in interface.arrays]
-        c_types = ["double" if dtype == np.float64 else "float" for dtype in dtypes]
-        self._from_buffer = ffi.from_buffer
-        self._array_types = tuple(ffi.typeof(f"{c_type}[]") for c_type in c_types)
-        self._pointer_types = tuple(ffi.typeof(f"{c_type} *") for c_type in c_types)
-        defaults = dict(interface.defaults)
-        self._defaults = tuple(
-            np.array([defaults[one.name]], dtype) if one.name in defaults else None
-            for one, dtype in zip(self._inputs, dtypes, strict=False)
-        )
+        self._pack = result._make if result is not None else None
+        self._inputs = tuple(one for one in first.arrays if one.role == "input")
+        self._outputs = tuple(one for one in first.arrays if one.role == "output")
+        self._scalars = first.scalars
+        # Floats strictly between these need no closer look; where there are a few choices, all do.
+        self._bounds = tuple((inf, -inf) if spec.choices else (spec.lower, spec.upper) for spec in first.scalars)
+        self._compiled: dict[Any, Compiled] = {}
+        self._plans: dict[Any, _Ready] = {}
+        #: plans of calls whose arrays are all contiguous, by a shorter key
+        self._plain: dict[Any, _Ready] = {}
 
     def __call__(
-        self, inputs: Sequence[Array | None], scalars: Sequence[float], axis: int, out: Any, check: str | None
+        self, arrays: Sequence[Any], scalars: Sequence[Any], axis: Any, out: Any = None, check: str | None = None
     ) -> Any:
-        """Run the kernel.
-
-        ``inputs`` are ndarrays in the interface's order, None for a default; ``scalars`` are floats.
-        """
+        """Run the kernel on arrays and numbers in the interface's order; None takes an array's default."""
         mode = settings.resolve_check(check)
+        for value, (lower, upper) in zip(scalars, self._bounds):  # noqa: B905 (the hot path: lengths are fixed)
+            if type(value) is not float or not lower < value < upper:
+                scalars = self._numbers(scalars)
+                break
         if out is None:
-            given: Sequence[Array | None] = (None,) * len(self._outputs)
-            writable: tuple[bool, ...] = ()
-        else:
-            given = self._given(out)
-            writable = self._writable(inputs, given, mode)
-        key = (
-            axis,
-            writable,
-            *[None if a is None else (a.shape, a.strides, a.dtype, a.flags.num) for a in inputs],
-            *[None if a is None else (a.shape, a.strides, a.dtype, a.flags.num) for a in given if out is not None],
-        )
-        found = self._plans.get(key)
-        plan, layout = self._plan(key, inputs, given, writable, axis) if found is None else found
-        if True in plan.copies:
-            inputs = [
-                np.array(a, planning.dtype_of(self.interface, one), order="C") if copy else a
-                for one, a, copy in zip(self._inputs, inputs, plan.copies, strict=True)
-            ]
+            try:
+                key = (axis, *[None if a is None else (type(a), a.shape, a.dtype, a.flags.num) for a in arrays])
+                ready = self._plain[key]
+            except (KeyError, TypeError, AttributeError):
+                return self._call(arrays, scalars, axis, None, mode)
+            outputs = [make() for make in ready.makers]
+            buffer = ready.compiled.ffi.from_buffer
+            pointers = [default or buffer(a) for default, a in zip(ready.defaults, arrays)]  # noqa: B905
+            threads = settings.get_num_threads() if ready.threaded else 1
+            if ready.function(ready.layout, *pointers, *map(buffer, outputs), *scalars, threads):
+                raise self._no_memory(ready)
+            if mode != "off":
+                self._check(ready, arrays, outputs, scalars, mode)
+            return outputs[0] if self._pack is None else self._pack(outputs)
+        return self._call(arrays, scalars, axis, out, mode)
+
+    def _call(self, arrays: Sequence[Any], scalars: Sequence[float], axis: Any, out: Any, mode: str) -> Any:
+        """The same for a call that is the first of its kind, or not plain."""
+        arrays = [
+            None if a is None else arguments.array(a, self._label(one)) for a, one in zip(arrays, self._inputs, strict=True)
+        ]
+        axis = arguments.axis(axis, "axis")
+        given = self._given(out)
+        writable = self._writable(arrays, given, mode)
+        signature = [None if a is None else (a.shape, a.strides, a.dtype, a.flags.num) for a in (*arrays, *given)]
+        key = (axis, writable, *signature)
+        ready = self._plans.get(key) or self._prepare(key, arrays, given, writable, axis)
+        interface = ready.compiled.interface
+        inputs = [
+            np.array(a, planning.dtype_of(interface, one), order="C") if copy else a
+            for one, a, copy in zip(self._inputs, arrays, ready.plan.copies, strict=True)
+        ]
         outputs = [
-            a if spec.direct else spec.make() for a, spec in zip(given, plan.outputs, strict=True)
+            a if spec.direct else make() for a, spec, make in zip(given, ready.plan.outputs, ready.makers, strict=True)
         ]
         pointers = [
-            self._pointer(number, self._defaults[number] if a is None else a)
-            for number, a in enumerate([*inputs, *outputs])
+            default or _pointer(ready.compiled.ffi, a) for default, a in zip(ready.defaults, inputs, strict=True)
         ]
-        threads = settings.get_num_threads() if plan.threaded else 1
-        if self._function(layout, *pointers, *scalars, threads):
-            raise MemoryError(f"{self.interface.function}: there is no memory for its workspaces")
+        pointers += [_pointer(ready.compiled.ffi, a) for a in outputs]
+        threads = settings.get_num_threads() if ready.threaded else 1
+        if ready.function(ready.layout, *pointers, *scalars, threads):
+            raise self._no_memory(ready)
         if mode != "off":
-            self._check(plan, inputs, outputs, scalars, mode)
-        if out is not None:
-            for number, target in enumerate(given):
-                if target is not None and target is not outputs[number]:
-                    target[...] = outputs[number]
-                    outputs[number] = target
-        return outputs[0] if self._result is None else self._result._make(outputs)
+            self._check(ready, inputs, outputs, scalars, mode)
+        for number, target in enumerate(given):
+            if target is not None and target is not outputs[number]:
+                target[...] = outputs[number]
+                outputs[number] = target
+        return outputs[0] if self._pack is None else self._pack(outputs)
 
-    def _pointer(self, number: int, a: Array) -> Any:
-        if a.flags.c_contiguous:
-            return self._from_buffer(self._array_types[number], a)
-        return self._ffi.cast(self._pointer_types[number], a.__array_interface__["data"][0])
+    def _label(self, argument: ArrayArgument) -> str:
+        return self._names.get(argument.name, argument.name)
 
-    def _plan(
-        self, key: Any, inputs: Sequence[Array | None], given: Sequence[Array | None], writable: tuple[bool, ...], axis: int
-    ) -> tuple[planning.Plan, Any]:
-        for one, a, default in zip(self._inputs, inputs, self._defaults, strict=True):
-            if a is None and default is None:
-                raise ArgumentError(f"{self._names.get(one.name, one.name)}: is missing; the operator has no default for it")
-        plan = planning.make(
-            self.interface,
-            inputs,
-            given,
-            writable or (False,) * len(given),
-            self._along,
-            axis,
-            self._names,
+    def _numbers(self, scalars: Sequence[Any]) -> list[float]:
+        return [
+            arguments.number(value, spec, self._names.get(spec.name, spec.name))
+            for value, spec in zip(scalars, self._scalars, strict=True)
+        ]
+
+    def _no_memory(self, ready: _Ready) -> MemoryError:
+        return MemoryError(f"{ready.compiled.interface.function}: there is no memory for its workspaces")
+
+    # ---- plans -----------------------------------------------------------------------------------
+
+    def _prepare(
+        self, key: Any, arrays: Sequence[Array | None], given: Sequence[Array | None], writable: tuple[bool, ...], axis: int
+    ) -> _Ready:
+        compiled = self._for(arrays)
+        interface, ffi = compiled.interface, compiled.ffi
+        plan = planning.make(interface, arrays, given, writable, self._along, axis, self._names)
+        values = dict(interface.defaults)
+        defaults = []
+        for one, a in zip(self._inputs, arrays, strict=True):
+            if a is None and one.name not in values:
+                raise ArgumentError(f"{self._label(one)}: is missing; the operator has no default for it")
+            single = np.array([values.get(one.name, 0.0)], planning.dtype_of(interface, one))
+            defaults.append(ffi.from_buffer(single) if a is None else None)
+        ready = _Ready(
+            plan,
+            compiled,
+            compiled.function,
+            ffi.new(f"{_struct(interface)} *", dict(plan.fields)),
+            tuple(defaults),
+            tuple(
+                partial(np.empty, spec.shape, spec.dtype) if spec.order is None else spec.make for spec in plan.outputs
+            ),
+            plan.threaded,
         )
-        made = plan, self._ffi.new(f"{self.interface.function}_layout *", dict(plan.fields))
-        if len(self._plans) >= _PLANS:
-            self._plans.clear()
-        self._plans[key] = made
-        return made
+        for plans in (self._plans, self._plain):
+            if len(plans) >= _PLANS:
+                plans.clear()
+        self._plans[key] = ready
+        plain = not any(plan.copies) and all(a is None or a.flags.c_contiguous for a in arrays)
+        if plain and all(spec.order is None and not spec.direct for spec in plan.outputs):
+            short = (axis, *[None if a is None else (np.ndarray, a.shape, a.dtype, a.flags.num) for a in arrays])
+            self._plain[short] = ready
+        return ready
+
+    def _for(self, arrays: Sequence[Array | None]) -> Compiled:
+        """The function for the dtype of the first array: the data's, unless that one is a statistic."""
+        number = next((n for n, one in enumerate(self._inputs) if not one.wide), 0)
+        first, label = arrays[number], self._label(self._inputs[number])
+        if first is None:
+            raise ArgumentError(f"{label}: is missing; the operator has no default for it")
+        dtype = first.dtype.newbyteorder("=")
+        if dtype not in self._interfaces:
+            expected = " or ".join(one.name for one in self._interfaces)
+            raise ArgumentTypeError(
+                f"{label}: has dtype {first.dtype}, expected {expected}; cast it with {label}.astype('{self._nearest()}')"
+            )
+        if dtype not in self._compiled:
+            self._compiled[dtype] = self._load(self._interfaces[dtype])
+        return self._compiled[dtype]
+
+    def _nearest(self) -> str:
+        return str(next(iter(self._interfaces)).name)
 
     # ---- outputs that the caller gives -----------------------------------------------------------
 
@@ -144,7 +223,7 @@ class Call:
         """``out`` as one entry for each output: an array stands for the first."""
         given = tuple(out) if isinstance(out, tuple | list) else (out, *[None] * (len(self._outputs) - 1))
         if len(given) != len(self._outputs):
-            expected = ", ".join(self._names.get(one.name, one.name) for one in self._outputs)
+            expected = ", ".join(map(self._label, self._outputs))
             raise ArgumentError(f"out: has {len(given)} entries, expected one (an array or None) for each of {expected}")
         for a in given:
             if a is not None and type(a) is not np.ndarray:
@@ -158,46 +237,56 @@ class Call:
         each of its elements before it writes there.
         """
         result = []
+        interface = next(iter(self._interfaces.values()))
+        everything = {index for index, _ in interface.extents}
         for number, (one, a) in enumerate(zip(self._outputs, given, strict=True)):
             may = a is not None and mode == "off"
             for argument, source in zip(self._inputs, inputs, strict=True):
                 if a is None or source is None or not np.may_share_memory(a, source):
                     continue
                 if _same_memory(a, source):
-                    alike = argument.indices == one.indices and argument.wide == one.wide
-                    may = may and alike and self.interface.in_place and set(argument.indices) == self._all_indices()
+                    alike = argument.indices == one.indices and set(one.indices) == everything
+                    may = may and alike and interface.in_place
                 elif np.shares_memory(a, source):
-                    name = self._names.get(argument.name, argument.name)
+                    name = self._label(argument)
                     raise ArgumentError(
                         f"out: overlaps {name} in part; give {name} itself, or an array that shares no memory with it"
                     )
             for other in given[:number]:
-                if a is not None and other is not None and np.shares_memory(a, other):
-                    raise ArgumentError("out: two of its arrays share memory")
+                if a is not None and other is not None and np.may_share_memory(a, other) and np.shares_memory(a, other):
+                    raise ArgumentError("out: two of its arrays share memory; give each output its own")
             result.append(may)
         return tuple(result)
-
-    def _all_indices(self) -> set[str]:
-        return {index for index, _ in self.interface.extents}
 
     # ---- the check -------------------------------------------------------------------------------
 
     def _check(
-        self, plan: planning.Plan, inputs: Sequence[Array | None], outputs: Sequence[Array], scalars: Sequence[float], mode: str
+        self, ready: _Ready, inputs: Sequence[Array | None], outputs: Sequence[Array], scalars: Sequence[float], mode: str
     ) -> None:
         from symbn.run import check
 
+        interface, plan = ready.compiled.interface, ready.plan
+        values = dict(interface.defaults)
         placed = {}
-        for one, a, default in zip(self._inputs, inputs, self._defaults, strict=True):
+        for one, a in zip(self._inputs, inputs, strict=True):
             if a is None:
-                a = np.broadcast_to(default, [plan.extents[index] for index in one.indices])
+                shape = [plan.extents[index] for index in one.indices]
+                a = np.broadcast_to(np.array(values[one.name], planning.dtype_of(interface, one)), shape)
             placed[one.name] = check.Placed(a, plan.axes.get(one.name, one.indices))
         for one, a in zip(self._outputs, outputs, strict=True):
             placed[one.name] = check.Placed(a, plan.axes[one.name])
-        named = dict(zip((scalar.name for scalar in self.interface.scalars), scalars, strict=True))
-        report = check.compare(self.interface, self._reference, placed, named, mode, self._names)
+        named = dict(zip((scalar.name for scalar in self._scalars), scalars, strict=True))
+        report = check.compare(interface, self._reference, placed, named, mode, self._names)
         if not report.passed:
             raise CheckError(report)
+
+
+def _struct(interface: Interface) -> str:
+    return f"{interface.function}_layout"
+
+
+def _pointer(ffi: Any, a: Array) -> Any:
+    return ffi.from_buffer(a) if a.flags.c_contiguous else ffi.cast("void *", a.__array_interface__["data"][0])
 
 
 def _same_memory(a: Array, b: Array) -> bool:

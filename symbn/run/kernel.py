@@ -13,8 +13,8 @@ from symbn.emit.c import Source
 from symbn.equations.names import identifier
 from symbn.equations.operator import Operator
 from symbn.errors import ArgumentTypeError
-from symbn.run import arguments, reference
-from symbn.run.call import Call
+from symbn.run import reference
+from symbn.run.call import Call, Compiled
 
 
 class Kernel:
@@ -47,11 +47,12 @@ class Kernel:
         interface = source.interface
         self._names = {name: identifier(name) for name in operator.inputs}
         self._arrays = tuple(one.name for one in interface.arrays if one.role == "input")
-        self._scalars = interface.scalars
+        self._scalars = tuple(one.name for one in interface.scalars)
         self._defaults = dict(interface.defaults)
         result = namedtuple(f"{operator.name}_result", interface.outputs) if len(interface.outputs) > 1 else None  # type: ignore[misc]
         function = reference.compile_reference(self.reference_source)
-        self._call = Call(interface, native.ffi, native.function, function, None, {}, result)
+        compiled = Compiled(interface, native.ffi, native.function)
+        self._call = Call([interface], lambda _: compiled, function, None, {}, result)
 
     def __repr__(self) -> str:
         return f"<symbn.Kernel {self.name}({', '.join(self.operator.inputs)})>"
@@ -67,11 +68,6 @@ class Kernel:
         missing = [name for name, own in self._names.items() if given.get(own) is None and own not in self._defaults]
         if missing:
             raise ArgumentTypeError(f"{self.name}: {', '.join(missing)} is missing; its inputs are {expected}")
-        arrays = [
-            None if given.get(name) is None else arguments.array(given[name], name) for name in self._arrays
-        ]
-        scalars = [
-            arguments.number(self._defaults[spec.name] if given.get(spec.name) is None else given[spec.name], spec, spec.name)
-            for spec in self._scalars
-        ]
+        arrays = [given.get(name) for name in self._arrays]
+        scalars = [self._defaults[name] if given.get(name) is None else given[name] for name in self._scalars]
         return self._call(arrays, scalars, 0, out, check)
