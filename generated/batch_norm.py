@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from symbn.emit.interface import ArrayArgument, Interface, ScalarArgument
-from symbn.run.call import Call
+from symbn.run.call import Call, no_memory
+from symbn.run.settings import get_check, get_num_threads
 from symbn.run.shipped import load
 
 
@@ -146,4 +147,33 @@ def batch_norm(
     symbn.CheckError
         If the result differs from the equations by more than rounding explains; nothing is written.
     """
+    if (
+        out is None
+        and (check or get_check()) == "off"
+        and type(eps) is float
+        and 0.0 < eps < inf
+    ):
+        # The hot path: a call like an earlier one, with nothing left to validate.
+        try:
+            function, buffer, layout, threaded, defaults, makers = _call.plain[
+                axis,
+                (type(x), x.shape, x.dtype, x.flags.num),
+                None if gamma is None else (type(gamma), gamma.shape, gamma.dtype, gamma.flags.num),
+                None if beta is None else (type(beta), beta.shape, beta.dtype, beta.flags.num),
+            ]
+        except (KeyError, TypeError, AttributeError):
+            pass
+        else:
+            results = [make() for make in makers]
+            if function(
+                layout,
+                buffer(x),
+                defaults[1] or buffer(gamma),
+                defaults[2] or buffer(beta),
+                *map(buffer, results),
+                eps,
+                get_num_threads() if threaded else 1,
+            ):
+                raise no_memory("batch_norm")
+            return BatchNormResult._make(results)
     return _call((x, gamma, beta, ), (eps, ), axis, out, check)  # type: ignore[no-any-return]

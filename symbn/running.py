@@ -63,9 +63,10 @@ def update_running_stats(
         momentum = 1.0 / int(num_batches_tracked)
     if out is not None and (not isinstance(out, tuple) or len(out) != 2):
         raise ArgumentTypeError("out: expected a tuple of two arrays, for running_mean and running_var")
-    from symbn.shipped import running_stats
+    from symbn.shipped.running_stats import running_stats
 
-    result = running_stats.running_stats(
-        running_mean, running_var, mean, var, m, momentum, unbiased, out=out, check=check
-    )
-    return RunningStats(*result)
+    # bool and int as the numbers that the equations have; anything else is for the function to judge
+    count = float(m) if type(m) is int else m
+    bessel = float(unbiased) if type(unbiased) is bool else unbiased
+    result = running_stats(running_mean, running_var, mean, var, count, momentum, bessel, out=out, check=check)
+    return RunningStats._make(result)

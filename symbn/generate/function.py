@@ -47,8 +47,13 @@ def module(operator: Operator, binding: AxisBinding | None, interfaces: tuple[In
         description=rest.strip().splitlines(),
         equations=[f"({n}) {notation.plain(eq)}" for n, eq in enumerate(operator.equations, 1)],
         parameters=parameters,
-        arrays=[names.get(name, name) for name in arrays],
-        scalars=[names.get(spec.name, spec.name) for spec in interface.scalars],
+        arrays=[
+            {"name": names.get(name, name), "optional": name in dict(interface.defaults)} for name in arrays
+        ],
+        scalars=[
+            {"name": names.get(spec.name, spec.name), "lower": spec.lower, "upper": spec.upper, "choices": spec.choices}
+            for spec in interface.scalars
+        ],
         axis=binding.argument if binding else "0",
         along=(binding.index, binding.rest) if binding else None,
         names=names,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import inf
 from typing import Any
 
 import numpy as np
@@ -35,13 +34,11 @@ class _Ready:
 
     plan: planning.Plan
     compiled: Compiled
-    function: Any
     layout: Any
     #: for each input: a pointer to its default where that stands for it, else None
     defaults: tuple[Any, ...]
     #: what makes each output that is not given
     makers: tuple[Callable[[], Array], ...]
-    threaded: bool
 
 
 class Call:
@@ -83,41 +80,21 @@ class Call:
         self._inputs = tuple(one for one in first.arrays if one.role == "input")
         self._outputs = tuple(one for one in first.arrays if one.role == "output")
         self._scalars = first.scalars
-        # Floats strictly between these need no closer look; where there are a few choices, all do.
-        self._bounds = tuple((inf, -inf) if spec.choices else (spec.lower, spec.upper) for spec in first.scalars)
         self._compiled: dict[Any, Compiled] = {}
         self._plans: dict[Any, _Ready] = {}
-        #: plans of calls whose arrays are all contiguous, by a shorter key
-        self._plain: dict[Any, _Ready] = {}
+        #: (axis, then for each input None or type, shape, dtype and flags) -> what a call with contiguous arrays
+        #: does: function, cffi's from_buffer, layout, threaded, defaults and makers, for the callers that need no more
+        self.plain: dict[Any, tuple[Any, Any, Any, bool, tuple[Any, ...], tuple[Callable[[], Array], ...]]] = {}
 
     def __call__(
         self, arrays: Sequence[Any], scalars: Sequence[Any], axis: Any, out: Any = None, check: str | None = None
     ) -> Any:
         """Run the kernel on arrays and numbers in the interface's order; None takes an array's default."""
         mode = settings.resolve_check(check)
-        for value, (lower, upper) in zip(scalars, self._bounds):  # noqa: B905 (the hot path: lengths are fixed)
-            if type(value) is not float or not lower < value < upper:
-                scalars = self._numbers(scalars)
-                break
-        if out is None:
-            try:
-                key = (axis, *[None if a is None else (type(a), a.shape, a.dtype, a.flags.num) for a in arrays])
-                ready = self._plain[key]
-            except (KeyError, TypeError, AttributeError):
-                return self._call(arrays, scalars, axis, None, mode)
-            outputs = [make() for make in ready.makers]
-            buffer = ready.compiled.ffi.from_buffer
-            pointers = [default or buffer(a) for default, a in zip(ready.defaults, arrays)]  # noqa: B905
-            threads = settings.get_num_threads() if ready.threaded else 1
-            if ready.function(ready.layout, *pointers, *map(buffer, outputs), *scalars, threads):
-                raise self._no_memory(ready)
-            if mode != "off":
-                self._check(ready, arrays, outputs, scalars, mode)
-            return outputs[0] if self._pack is None else self._pack(outputs)
-        return self._call(arrays, scalars, axis, out, mode)
-
-    def _call(self, arrays: Sequence[Any], scalars: Sequence[float], axis: Any, out: Any, mode: str) -> Any:
-        """The same for a call that is the first of its kind, or not plain."""
+        scalars = [
+            arguments.number(value, spec, self._names.get(spec.name, spec.name))
+            for value, spec in zip(scalars, self._scalars, strict=True)
+        ]
         arrays = [
             None if a is None else arguments.array(a, self._label(one)) for a, one in zip(arrays, self._inputs, strict=True)
         ]
@@ -139,9 +116,9 @@ class Call:
             default or _pointer(ready.compiled.ffi, a) for default, a in zip(ready.defaults, inputs, strict=True)
         ]
         pointers += [_pointer(ready.compiled.ffi, a) for a in outputs]
-        threads = settings.get_num_threads() if ready.threaded else 1
-        if ready.function(ready.layout, *pointers, *scalars, threads):
-            raise self._no_memory(ready)
+        threads = settings.get_num_threads() if ready.plan.threaded else 1
+        if ready.compiled.function(ready.layout, *pointers, *scalars, threads):
+            raise no_memory(interface.function)
         if mode != "off":
             self._check(ready, inputs, outputs, scalars, mode)
         for number, target in enumerate(given):
@@ -152,15 +129,6 @@ class Call:
 
     def _label(self, argument: ArrayArgument) -> str:
         return self._names.get(argument.name, argument.name)
-
-    def _numbers(self, scalars: Sequence[Any]) -> list[float]:
-        return [
-            arguments.number(value, spec, self._names.get(spec.name, spec.name))
-            for value, spec in zip(scalars, self._scalars, strict=True)
-        ]
-
-    def _no_memory(self, ready: _Ready) -> MemoryError:
-        return MemoryError(f"{ready.compiled.interface.function}: there is no memory for its workspaces")
 
     # ---- plans -----------------------------------------------------------------------------------
 
@@ -180,22 +148,20 @@ class Call:
         ready = _Ready(
             plan,
             compiled,
-            compiled.function,
             ffi.new(f"{_struct(interface)} *", dict(plan.fields)),
             tuple(defaults),
             tuple(
                 partial(np.empty, spec.shape, spec.dtype) if spec.order is None else spec.make for spec in plan.outputs
             ),
-            plan.threaded,
         )
-        for plans in (self._plans, self._plain):
+        for plans in (self._plans, self.plain):
             if len(plans) >= _PLANS:
                 plans.clear()
         self._plans[key] = ready
-        plain = not any(plan.copies) and all(a is None or a.flags.c_contiguous for a in arrays)
-        if plain and all(spec.order is None and not spec.direct for spec in plan.outputs):
+        contiguous = not any(plan.copies) and all(a is None or a.flags.c_contiguous for a in arrays)
+        if contiguous and all(spec.order is None and not spec.direct for spec in plan.outputs):
             short = (axis, *[None if a is None else (np.ndarray, a.shape, a.dtype, a.flags.num) for a in arrays])
-            self._plain[short] = ready
+            self.plain[short] = (compiled.function, ffi.from_buffer, ready.layout, plan.threaded, ready.defaults, ready.makers)
         return ready
 
     def _for(self, arrays: Sequence[Array | None]) -> Compiled:
@@ -279,6 +245,11 @@ class Call:
         report = check.compare(interface, self._reference, placed, named, mode, self._names)
         if not report.passed:
             raise CheckError(report)
+
+
+def no_memory(function: str) -> MemoryError:
+    """What is raised where a kernel found no memory for its workspaces."""
+    return MemoryError(f"{function}: there is no memory for its workspaces")
 
 
 def _struct(interface: Interface) -> str:
