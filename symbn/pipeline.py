@@ -42,4 +42,3 @@ def emit(operator: Operator, dtype: DType) -> Source:
     """The first half of it, which needs no compiler: equations -> loops -> C."""
     program = schedule.lower(operator, compensated=dtype.compensated)
     return c.emit(operator, program, dtype)
-

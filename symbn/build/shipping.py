@@ -46,4 +46,3 @@ def make(generated: Path, folder: Path) -> list[Path]:
         (folder / path.name).write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
         result.append(folder / path.name)
     return result
-

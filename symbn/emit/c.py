@@ -195,9 +195,7 @@ def _interface(operator: Operator, program: Program, dtype: DType) -> Interface:
         return tuple(tuple(left.pop(0) for _ in range(count)) for count in counts)
 
     arrays = tuple(
-        ArrayArgument(
-            identifier(name), role, name in operator.statistics, operator.written[name], fields(name)
-        )
+        ArrayArgument(identifier(name), role, name in operator.statistics, operator.written[name], fields(name))
         for names, role in ((operator.inputs, "input"), (operator.outputs, "output"))
         for name in names
         if name in operator.arrays
@@ -209,7 +207,11 @@ def _interface(operator: Operator, program: Program, dtype: DType) -> Interface:
         arrays=arrays,
         scalars=tuple(_scalar(operator, name) for name in operator.inputs if name in operator.scalars),
         extents=tuple((index, parts[extent]) for index, extent in operator.indices.items()),
-        fixed=tuple((index, operator.fixed_extents[extent]) for index, extent in operator.indices.items() if extent in operator.fixed_extents),
+        fixed=tuple(
+            (index, operator.fixed_extents[extent])
+            for index, extent in operator.indices.items()
+            if extent in operator.fixed_extents
+        ),
         layout=(*program.level_extents(), *strides),
         summed=_summed(operator),
         in_place=program.in_place,
@@ -231,5 +233,8 @@ def _scalar(operator: Operator, name: str) -> ScalarArgument:
     if isinstance(domain, sympy.FiniteSet):
         return ScalarArgument(identifier(name), choices=tuple(sorted(float(value) for value in domain)))
     return ScalarArgument(
-        identifier(name), float(domain.inf), float(domain.sup), lower_open=bool(getattr(domain, "left_open", False)) and domain.inf.is_finite
+        identifier(name),
+        float(domain.inf),
+        float(domain.sup),
+        lower_open=bool(getattr(domain, "left_open", False)) and domain.inf.is_finite,
     )

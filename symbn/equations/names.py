@@ -13,7 +13,7 @@ _RESERVED = frozenset(
     int long register restrict return short signed sizeof static struct switch typedef union
     unsigned void volatile while asm typeof fortran bool true false nullptr constexpr
     NULL NAN INFINITY HUGE_VAL HUGE_VALF errno isnan isinf isfinite signbit main
-    linux unix i386 layout threads out check dtype self np ones None True False
+    linux unix i386 layout threads out check axes dtype self np ones None True False
     """.split()
 )
 

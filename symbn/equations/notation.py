@@ -8,6 +8,9 @@ from typing import Any
 
 from sympy import Eq, Indexed, Sum
 from sympy.printing.latex import LatexPrinter, tex_greek_dictionary
+from sympy.printing.pretty.pretty import PrettyPrinter
+from sympy.printing.pretty.pretty_symbology import pretty_symbol
+from sympy.printing.pretty.stringpict import prettyForm
 from sympy.printing.str import StrPrinter
 
 from symbn.equations.names import identifier
@@ -47,7 +50,7 @@ def reading_order(terms: list[Any]) -> list[Any]:
     return sorted(terms, key=lambda term: (term.could_extract_minus_sign(), -term.count_ops()))
 
 
-class _Latex(LatexPrinter):
+class _Latex(LatexPrinter):  # type: ignore[misc]
     """SymPy's LaTeX with the page's names: indices below, the square of a name above."""
 
     def _as_ordered_terms(self, expr: Any, order: str | None = None) -> list[Any]:
@@ -69,7 +72,7 @@ class _Latex(LatexPrinter):
         return tex + below + (f"^{{{above}}}" if above else "")
 
 
-class _Plain(StrPrinter):
+class _Plain(StrPrinter):  # type: ignore[misc]
     """SymPy's one-line form, with a Sum's limits in words."""
 
     def _as_ordered_terms(self, expr: Any, order: str | None = None) -> list[Any]:
@@ -78,6 +81,37 @@ class _Plain(StrPrinter):
     def _print_Sum(self, expr: Sum) -> str:
         limits = ", ".join(f"{index}={lower}..{upper}" for index, lower, upper in expr.limits)
         return f"Sum({self._print(expr.function)}, {limits})"
+
+
+class _Pretty(PrettyPrinter):  # type: ignore[misc]
+    """SymPy's two-dimensional form for terminals, with Greek letters for indexed names too."""
+
+    def _as_ordered_terms(self, expr: Any, order: str | None = None) -> list[Any]:
+        return reading_order(super()._as_ordered_terms(expr, order))
+
+    def _print_Indexed(self, expr: Indexed) -> Any:
+        name = str(expr.base.label)
+        letter = name[:-1] if name.endswith("2") and name[:-1] in _GREEK else name
+        square = "" if letter == name else "²"
+        indices = ", ".join(str(index.name) for index in expr.indices)
+        text = pretty_symbol(letter) if letter in _GREEK else letter
+        return prettyForm(f"{text}{square}[{indices}]")
+
+
+def pretty(eq: Eq) -> str:
+    """One equation over several lines, for a terminal."""
+    return str(_Pretty({"use_unicode": True, "wrap_line": False, "order": "none"}).doprint(eq))
+
+
+def terminal(equations: Iterable[Eq]) -> str:
+    """Equations for a terminal, each with its number at the left."""
+    blocks = []
+    for number, eq in enumerate(equations, 1):
+        lines = [line.rstrip() for line in pretty(eq).splitlines()]
+        middle = next(place for place, line in enumerate(lines) if " = " in line)
+        labels = [f"({number})  " if place == middle else " " * (len(str(number)) + 4) for place in range(len(lines))]
+        blocks.append("\n".join(label + line for label, line in zip(labels, lines, strict=True)))
+    return "\n\n".join(blocks)
 
 
 def latex(eq: Eq) -> str:

@@ -93,9 +93,7 @@ class Operator:
         description: str = "",
     ) -> None:
         if not isinstance(name, str) or not name.isidentifier() or identifier(name) != name:
-            raise EquationError(
-                f"name: {name!r} cannot name a C function; use ASCII letters, digits and underscores"
-            )
+            raise EquationError(f"name: {name!r} cannot name a C function; use ASCII letters, digits and underscores")
         eqs = tuple(equations)
         found = validation.scan(eqs)
         put = object.__setattr__

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import sympy
 from sympy import Eq, Expr, Idx, Indexed, IndexedBase, Sum, Symbol
@@ -15,7 +15,7 @@ from symbn.equations.names import identifier
 from symbn.errors import EquationError
 
 #: How a caller names an array or a scalar: the SymPy object or its name.
-Name = str | Symbol | IndexedBase
+Name: TypeAlias = Any  # str | Symbol | IndexedBase, which SymPy does not type
 
 
 @dataclass
@@ -108,13 +108,15 @@ class _Scan:
         elif expr.is_Number or expr.is_NumberSymbol:
             if not expr.is_finite or not expr.is_real:
                 raise self.fail(f"'{expr}' is not a finite real number")
-        elif expr.is_Add or expr.is_Mul or expr.is_Pow or isinstance(expr, sympy.Piecewise):
-            for arg in expr.args:
-                self.expression(arg, bound, depth + 1)
-        elif type(expr) in functions.ELEMENTWISE or type(expr) in functions.RELATIONS:
-            for arg in expr.args:
-                self.expression(arg, bound, depth + 1)
-        elif isinstance(expr, sympy.And | sympy.Or | sympy.Not):
+        elif (
+            expr.is_Add
+            or expr.is_Mul
+            or expr.is_Pow
+            or isinstance(expr, sympy.Piecewise)
+            or type(expr) in functions.ELEMENTWISE
+            or type(expr) in functions.RELATIONS
+            or isinstance(expr, sympy.And | sympy.Or | sympy.Not)
+        ):
             for arg in expr.args:
                 self.expression(arg, bound, depth + 1)
         else:
@@ -126,9 +128,7 @@ class _Scan:
         indices = tuple(self.index(index) for index in expr.indices)
         for index in indices:
             if index not in bound:
-                raise self.fail(
-                    f"index '{index}' of {expr} is free: it is neither on the left side nor bound by a Sum"
-                )
+                raise self.fail(f"index '{index}' of {expr} is free: it is neither on the left side nor bound by a Sum")
         if len(set(indices)) < len(indices):
             raise self.fail(f"{expr} repeats an index; a diagonal cannot be generated")
         self.use(name, depth)
@@ -171,7 +171,7 @@ class _Scan:
         name = str(symbol.name)
         if name in self.found.indices.values():
             return
-        if name in self.found.arrays and self.found.arrays[name]:
+        if self.found.arrays.get(name):
             raise self.fail(f"'{name}' is an array but stands without its indices")
         self.use(name, depth)
         if name in self.found.defined:
@@ -283,9 +283,7 @@ def _check_identifiers(found: Findings) -> None:
     for name in [*found.arrays, *found.scalars, *found.indices, *extents]:
         other = taken.setdefault(identifier(name), name)
         if other != name:
-            raise EquationError(
-                f"'{other}' and '{name}' become the same C identifier '{identifier(name)}'; rename one"
-            )
+            raise EquationError(f"'{other}' and '{name}' become the same C identifier '{identifier(name)}'; rename one")
         if name in found.arrays and (name in found.indices or name in extents):
             raise EquationError(f"'{name}' is both an array and an index or extent; rename one")
     for extent in extents:
@@ -299,7 +297,9 @@ def outputs(given: Iterable[Name], found: Findings) -> tuple[str, ...]:
         raise EquationError("outputs: the list is empty")
     for name in names:
         if name not in found.defined:
-            raise EquationError(f"outputs: '{name}' is not defined by any equation; defined are {', '.join(found.defined)}")
+            raise EquationError(
+                f"outputs: '{name}' is not defined by any equation; defined are {', '.join(found.defined)}"
+            )
     if len(set(names)) < len(names):
         raise EquationError(f"outputs: {', '.join(names)} names an output twice")
     return names
@@ -308,6 +308,7 @@ def outputs(given: Iterable[Name], found: Findings) -> tuple[str, ...]:
 def inputs(given: Iterable[Name] | None, found: Findings) -> tuple[str, ...]:
     known = [name for name in found.arrays if name not in found.defined] + found.scalars
     if given is None:
+
         def order(name: str) -> tuple[Any, ...]:
             return (name in found.scalars, -len(found.arrays.get(name, ())), *found.places[name])
 

@@ -39,12 +39,15 @@ def write(names: Iterable[str], folder: Path) -> list[Path]:
 
 def stale(names: Iterable[str], folder: Path) -> str:
     """The difference between the folder and what the equations give, empty where there is none."""
-    parts = []
+    parts: list[str] = []
     for operator in names:
         for name, text in files(operator).items():
             path = folder / name
             there = path.read_text(encoding="utf-8") if path.is_file() else ""
             parts += difflib.unified_diff(
-                there.splitlines(keepends=True), text.splitlines(keepends=True), f"{path} (there)", f"{path} (generated)"
+                there.splitlines(keepends=True),
+                text.splitlines(keepends=True),
+                f"{path} (there)",
+                f"{path} (generated)",
             )
     return "".join(parts)

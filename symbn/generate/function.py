@@ -30,9 +30,7 @@ class _Parameter:
 def module(operator: Operator, binding: AxisBinding | None, interfaces: tuple[Interface, ...]) -> str:
     """The source of the Python module with the function, its reference and its interfaces."""
     interface = interfaces[0]
-    names = {
-        name: ARGUMENT_NAMES[name] for name in (*interface.inputs, *interface.outputs) if name in ARGUMENT_NAMES
-    }
+    names = {name: ARGUMENT_NAMES[name] for name in (*interface.inputs, *interface.outputs) if name in ARGUMENT_NAMES}
     arrays = [identifier(name) for name in operator.inputs if name in operator.arrays]
     outputs = [names.get(name, name) for name in interface.outputs]
     parameters = [_parameter(operator, binding, interface, name, names) for name in operator.inputs]
@@ -47,9 +45,7 @@ def module(operator: Operator, binding: AxisBinding | None, interfaces: tuple[In
         description=rest.strip().splitlines(),
         equations=[f"({n}) {notation.plain(eq)}" for n, eq in enumerate(operator.equations, 1)],
         parameters=parameters,
-        arrays=[
-            {"name": names.get(name, name), "optional": name in dict(interface.defaults)} for name in arrays
-        ],
+        arrays=[{"name": names.get(name, name), "optional": name in dict(interface.defaults)} for name in arrays],
         scalars=[
             {"name": names.get(spec.name, spec.name), "lower": spec.lower, "upper": spec.upper, "choices": spec.choices}
             for spec in interface.scalars

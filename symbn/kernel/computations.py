@@ -10,7 +10,8 @@ from fractions import Fraction
 from typing import Any
 
 import sympy
-from sympy import Add, Expr as Symbolic, Indexed, Mul, Pow, Sum, Symbol
+from sympy import Add, Indexed, Mul, Pow, Sum, Symbol
+from sympy import Expr as Symbolic
 
 from symbn.equations import functions
 from symbn.equations.names import identifier
@@ -101,7 +102,8 @@ class _Extractor:
 
     def run(self) -> Computations:
         maps = []
-        for self.number, eq in enumerate(self.operator.equations, 1):
+        for number, eq in enumerate(self.operator.equations, 1):
+            self.number = number
             name = str(eq.lhs.base.label) if isinstance(eq.lhs, Indexed) else str(eq.lhs.name)
             kept = tuple(str(index.name) for index in eq.lhs.indices) if isinstance(eq.lhs, Indexed) else ()
             self.target = identifier(name)

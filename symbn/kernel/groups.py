@@ -90,9 +90,7 @@ def arrange(computations: Computations, names: Names) -> tuple[Group, ...]:
     for reduction in computations.reductions:
         kept, reduced = frozenset(reduction.kept), frozenset(reduction.over)
         first = after(reduction.body)
-        fitting = [
-            j for j, draft in enumerate(drafts) if j >= first and (draft.kept, draft.reduced) == (kept, reduced)
-        ]
+        fitting = [j for j, draft in enumerate(drafts) if j >= first and (draft.kept, draft.reduced) == (kept, reduced)]
         if not fitting:
             drafts.append(_Draft(kept, reduced))
             fitting = [len(drafts) - 1]
@@ -101,9 +99,7 @@ def arrange(computations: Computations, names: Names) -> tuple[Group, ...]:
     for entry in computations.maps:
         first, indices = after(entry.value), frozenset(entry.indices)
         fitting = [
-            j
-            for j, draft in enumerate(drafts)
-            if j >= first and (indices in (draft.kept, draft.kept | draft.reduced))
+            j for j, draft in enumerate(drafts) if j >= first and (indices in (draft.kept, draft.kept | draft.reduced))
         ]
         if not fitting:
             kept = _hoistable(entry, order)
@@ -166,8 +162,7 @@ def _finish(draft: _Draft, order: list[str], foreign: frozenset[str], names: Nam
     # All in one last pass: an output may be an input's own memory, which is still whole before it.
     count = max([*by_pass, *(store.stage for store in inner)], default=0)
     passes = tuple(
-        Pass(tuple(by_pass.get(number, ())), tuple(inner) if number == count else ())
-        for number in range(1, count + 1)
+        Pass(tuple(by_pass.get(number, ())), tuple(inner) if number == count else ()) for number in range(1, count + 1)
     )
     return Group(kept, reduced, passes, tuple(hoist.values), tuple(outer))
 

@@ -112,19 +112,21 @@ class _Machine:
             case Let(name, value):
                 self.frame[name] = self.value(value)
             case Local(name, shape, zero):
-                places = itertools.product(*map(range, shape)) if zero else ()
-                self.memory[name] = dict.fromkeys(places, Fraction(0))
+                elements = itertools.product(*map(range, shape)) if zero else ()
+                self.memory[name] = dict.fromkeys(elements, Fraction(0))
             case Assign(target, value):
                 self.memory[target.array][self.place(target)] = self.value(value)
             case For(index, start, stop, body, step, kind):
                 places = range(self.value(start), self.value(stop), step)
                 # The order of a parallel loop must not matter: take the one that C will not.
-                for self.frame[index] in reversed(places) if kind == "parallel" else places:
+                for place in reversed(places) if kind == "parallel" else places:
+                    self.frame[index] = place
                     self.block(body)
             case Walk(levels, counter, start, count, body):
                 first = self.value(start)
-                for self.frame[counter] in range(self.value(count)):
-                    self.frame.update(self.unflatten(levels, first + self.frame[counter]))
+                for position in range(self.value(count)):
+                    self.frame[counter] = position
+                    self.frame.update(self.unflatten(levels, first + position))
                     self.block(body)
             case Window():
                 self.window(statement)
@@ -145,7 +147,7 @@ class _Machine:
         places = []
         for position in range(count):
             at = self.unflatten(window.levels, first + position)
-            places.append(tuple(at.get(name, self.frame.get(name)) for name in window.subscripts))
+            places.append(tuple(at[name] if name in at else self.frame[name] for name in window.subscripts))
         view: Elements = {}
         if not window.written:
             view = {(position,): source[place] for position, place in enumerate(places)}

@@ -272,6 +272,4 @@ def walk(node: Expr | Stmt | tuple[Stmt, ...]) -> Iterator[Expr | Stmt]:
 
 
 def _is_node(value: object) -> bool:
-    return isinstance(
-        value, Const | Int | Var | Load | Op | Let | Local | Assign | For | Walk | Window | Comment
-    )
+    return isinstance(value, Const | Int | Var | Load | Op | Let | Local | Assign | For | Walk | Window | Comment)

@@ -100,7 +100,9 @@ class KeptNest:
 
     def keep(self, name: str, stage: int) -> list[Stmt]:
         """Leave a value for later loops, if one reads it."""
-        later = [expr for number, one in enumerate(self.group.passes, 1) if number > stage for expr in one.expressions()]
+        later = [
+            expr for number, one in enumerate(self.group.passes, 1) if number > stage for expr in one.expressions()
+        ]
         later += [value.expr for value in self.group.values if value.stage > stage]
         later += [store.value for store in self.group.stores if store.stage > stage]
         if self.workspaces.is_shared(name) or any(_reads(expr, name) for expr in later):
@@ -148,7 +150,7 @@ class KeptNest:
 
     def visit(self, one: Pass) -> list[Stmt]:
         slots = [(entry.hi, self.slots(entry)) for entry in one.reductions]
-        equations = sorted({entry.equation for entry in (*one.reductions, *one.stores)})
+        equations = sorted({e.equation for e in one.reductions} | {e.equation for e in one.stores})
 
         def row(place: Expr) -> list[Stmt]:
             lets, values = share([self.from_workspaces(expr) for expr in one.expressions()], self.names.branch())

@@ -28,10 +28,7 @@ class Levels:
             if extent not in self.of_extent:
                 parts = (names.fresh(f"{size}0"), names.fresh(f"{size}1")) if extent in split else (size,)
                 self.of_extent[extent] = parts
-            if extent in split:
-                own = (names.fresh(f"{name}0"), names.fresh(f"{name}1"))
-            else:
-                own = (name,)
+            own = (names.fresh(f"{name}0"), names.fresh(f"{name}1")) if extent in split else (name,)
             self.of_index[index] = tuple(map(Level, own, self.of_extent[extent]))
 
     def of(self, indices: Iterable[str]) -> tuple[Level, ...]:

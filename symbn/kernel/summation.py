@@ -63,7 +63,9 @@ def merge(into: Slot, other: Slot, stem: str) -> list[Stmt]:
     return result
 
 
-def fold(slots: list[tuple[str, Slots]], lane: str, along: Callable[[Callable[[Expr], list[Stmt]]], list[Stmt]]) -> list[Stmt]:
+def fold(
+    slots: list[tuple[str, Slots]], lane: str, along: Callable[[Callable[[Expr], list[Stmt]]], list[Stmt]]
+) -> list[Stmt]:
     """Add the lanes pairwise: the upper half onto the lower, then a quarter, down to lane 0.
 
     ``along`` wraps a body in the loop over a tile's places, where there is one.

@@ -18,7 +18,9 @@ def array(value: Any, label: str) -> Any:
     if type(value) is np.ndarray and value.dtype.kind == "f":
         return value
     if isinstance(value, np.ma.MaskedArray):
-        raise ArgumentTypeError(f"{label}: is a masked array, and a mask would be lost; fill it with {label}.filled(...)")
+        raise ArgumentTypeError(
+            f"{label}: is a masked array, and a mask would be lost; fill it with {label}.filled(...)"
+        )
     try:
         result = np.asarray(value)
     except (ValueError, TypeError):

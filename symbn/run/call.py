@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from symbn.emit.interface import ArrayArgument, Interface
 from symbn.errors import ArgumentError, ArgumentTypeError, CheckError
-from symbn.run import arguments, settings
+from symbn.run import arguments, layout, settings
 from symbn.run import plan as planning
+
+if TYPE_CHECKING:
+    from symbn.run.check import Report
 
 _PLANS = 512
 
@@ -39,6 +42,17 @@ class _Ready:
     defaults: tuple[Any, ...]
     #: what makes each output that is not given
     makers: tuple[Callable[[], Array], ...]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What has been computed: inputs as the kernel read them, and its outputs."""
+
+    ready: _Ready
+    inputs: Sequence[Array | None]
+    scalars: Sequence[float]
+    given: Sequence[Array | None]
+    outputs: list[Array]
 
 
 class Call:
@@ -87,23 +101,64 @@ class Call:
         self.plain: dict[Any, tuple[Any, Any, Any, bool, tuple[Any, ...], tuple[Callable[[], Array], ...]]] = {}
 
     def __call__(
-        self, arrays: Sequence[Any], scalars: Sequence[Any], axis: Any, out: Any = None, check: str | None = None
+        self,
+        arrays: Sequence[Any],
+        scalars: Sequence[Any],
+        axis: Any = None,
+        out: Any = None,
+        check: str | None = None,
+        axes: Mapping[str, tuple[str, ...]] | None = None,
     ) -> Any:
-        """Run the kernel on arrays and numbers in the interface's order; None takes an array's default."""
+        """Run the kernel on arrays and numbers in the interface's order; None takes an array's default.
+
+        ``axis`` is for an operator bound along an axis; ``axes`` gives the index of each axis of an array.
+        """
         mode = settings.resolve_check(check)
+        run = self._run(arrays, scalars, axis, out, mode, axes or {})
+        if mode != "off":
+            report = self._compare(run, mode)
+            if not report.passed:
+                raise CheckError(report)
+        outputs = run.outputs
+        for number, target in enumerate(run.given):
+            if target is not None and target is not outputs[number]:
+                target[...] = outputs[number]
+                outputs[number] = target
+        return outputs[0] if self._pack is None else self._pack(outputs)
+
+    def report(
+        self,
+        arrays: Sequence[Any],
+        scalars: Sequence[Any],
+        axis: Any = None,
+        axes: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> Report:
+        """Run the kernel and compare every element with the equations, whatever the verdict."""
+        return self._compare(self._run(arrays, scalars, axis, None, "full", axes or {}), "full")
+
+    def _run(
+        self,
+        arrays: Sequence[Any],
+        scalars: Sequence[Any],
+        axis: Any,
+        out: Any,
+        mode: str,
+        axes: Mapping[str, tuple[str, ...]],
+    ) -> _Run:
         scalars = [
             arguments.number(value, spec, self._names.get(spec.name, spec.name))
             for value, spec in zip(scalars, self._scalars, strict=True)
         ]
         arrays = [
-            None if a is None else arguments.array(a, self._label(one)) for a, one in zip(arrays, self._inputs, strict=True)
+            None if a is None else arguments.array(a, self._label(one))
+            for a, one in zip(arrays, self._inputs, strict=True)
         ]
-        axis = arguments.axis(axis, "axis")
+        axis = arguments.axis(axis, "axis") if self._along else None
         given = self._given(out)
         writable = self._writable(arrays, given, mode)
         signature = [None if a is None else (a.shape, a.strides, a.dtype, a.flags.num) for a in (*arrays, *given)]
-        key = (axis, writable, *signature)
-        ready = self._plans.get(key) or self._prepare(key, arrays, given, writable, axis)
+        key = (axis, tuple(axes.items()), writable, *signature)
+        ready = self._plans.get(key) or self._prepare(key, arrays, given, writable, axis, axes)
         interface = ready.compiled.interface
         inputs = [
             np.array(a, planning.dtype_of(interface, one), order="C") if copy else a
@@ -119,13 +174,7 @@ class Call:
         threads = settings.get_num_threads() if ready.plan.threaded else 1
         if ready.compiled.function(ready.layout, *pointers, *scalars, threads):
             raise no_memory(interface.function)
-        if mode != "off":
-            self._check(ready, inputs, outputs, scalars, mode)
-        for number, target in enumerate(given):
-            if target is not None and target is not outputs[number]:
-                target[...] = outputs[number]
-                outputs[number] = target
-        return outputs[0] if self._pack is None else self._pack(outputs)
+        return _Run(ready, inputs, scalars, given, outputs)
 
     def _label(self, argument: ArrayArgument) -> str:
         return self._names.get(argument.name, argument.name)
@@ -133,11 +182,22 @@ class Call:
     # ---- plans -----------------------------------------------------------------------------------
 
     def _prepare(
-        self, key: Any, arrays: Sequence[Array | None], given: Sequence[Array | None], writable: tuple[bool, ...], axis: int
+        self,
+        key: Any,
+        arrays: Sequence[Array | None],
+        given: Sequence[Array | None],
+        writable: tuple[bool, ...],
+        axis: int | None,
+        axes: Mapping[str, tuple[str, ...]],
     ) -> _Ready:
         compiled = self._for(arrays)
         interface, ffi = compiled.interface, compiled.ffi
-        plan = planning.make(interface, arrays, given, writable, self._along, axis, self._names)
+        bound = dict(axes)
+        if self._along is not None and axis is not None:
+            for one, a in zip(self._inputs, arrays, strict=True):
+                if a is not None and set(one.indices) == set(self._along):
+                    bound[one.name] = layout.bind(one, a.ndim, self._along, axis, self._label(one))
+        plan = planning.make(interface, arrays, given, writable, bound, self._names)
         values = dict(interface.defaults)
         defaults = []
         for one, a in zip(self._inputs, arrays, strict=True):
@@ -159,9 +219,16 @@ class Call:
                 plans.clear()
         self._plans[key] = ready
         contiguous = not any(plan.copies) and all(a is None or a.flags.c_contiguous for a in arrays)
-        if contiguous and all(spec.order is None and not spec.direct for spec in plan.outputs):
+        if contiguous and not axes and all(spec.order is None and not spec.direct for spec in plan.outputs):
             short = (axis, *[None if a is None else (np.ndarray, a.shape, a.dtype, a.flags.num) for a in arrays])
-            self.plain[short] = (compiled.function, ffi.from_buffer, ready.layout, plan.threaded, ready.defaults, ready.makers)
+            self.plain[short] = (
+                compiled.function,
+                ffi.from_buffer,
+                ready.layout,
+                plan.threaded,
+                ready.defaults,
+                ready.makers,
+            )
         return ready
 
     def _for(self, arrays: Sequence[Array | None]) -> Compiled:
@@ -190,7 +257,7 @@ class Call:
         given = tuple(out) if isinstance(out, tuple | list) else (out, *[None] * (len(self._outputs) - 1))
         if len(given) != len(self._outputs):
             expected = ", ".join(map(self._label, self._outputs))
-            raise ArgumentError(f"out: has {len(given)} entries, expected one (an array or None) for each of {expected}")
+            raise ArgumentError(f"out: has {len(given)} entries, expected an array or None for each of {expected}")
         for a in given:
             if a is not None and type(a) is not np.ndarray:
                 raise ArgumentTypeError(f"out: holds a {type(a).__name__}, expected a numpy.ndarray")
@@ -226,25 +293,21 @@ class Call:
 
     # ---- the check -------------------------------------------------------------------------------
 
-    def _check(
-        self, ready: _Ready, inputs: Sequence[Array | None], outputs: Sequence[Array], scalars: Sequence[float], mode: str
-    ) -> None:
+    def _compare(self, run: _Run, mode: str) -> Report:
         from symbn.run import check
 
-        interface, plan = ready.compiled.interface, ready.plan
+        interface, plan = run.ready.compiled.interface, run.ready.plan
         values = dict(interface.defaults)
         placed = {}
-        for one, a in zip(self._inputs, inputs, strict=True):
+        for one, a in zip(self._inputs, run.inputs, strict=True):
             if a is None:
                 shape = [plan.extents[index] for index in one.indices]
                 a = np.broadcast_to(np.array(values[one.name], planning.dtype_of(interface, one)), shape)
             placed[one.name] = check.Placed(a, plan.axes.get(one.name, one.indices))
-        for one, a in zip(self._outputs, outputs, strict=True):
+        for one, a in zip(self._outputs, run.outputs, strict=True):
             placed[one.name] = check.Placed(a, plan.axes[one.name])
-        named = dict(zip((scalar.name for scalar in self._scalars), scalars, strict=True))
-        report = check.compare(interface, self._reference, placed, named, mode, self._names)
-        if not report.passed:
-            raise CheckError(report)
+        named = dict(zip((scalar.name for scalar in self._scalars), run.scalars, strict=True))
+        return check.compare(interface, self._reference, placed, named, mode, self._names)
 
 
 def no_memory(function: str) -> MemoryError:

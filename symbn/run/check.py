@@ -28,7 +28,7 @@ SAMPLE_ONE_IN = 32
 _WORST = 5
 
 # Not the module's functions: a program's random.seed must not make every run check the same features.
-_random = random.Random()  # noqa: S311
+_random = random.Random()
 
 Array = Any
 
@@ -168,7 +168,9 @@ class _Comparison:
         if self.feature is None:
             yield None
             return
-        sizes = [one.array.shape[one.axes.index(self.feature)] for one in self.arrays.values() if self.feature in one.axes]
+        sizes = [
+            one.array.shape[one.axes.index(self.feature)] for one in self.arrays.values() if self.feature in one.axes
+        ]
         count = sizes[0]
         largest = max(one.array.size for one in self.arrays.values())
         if mode == "sample":

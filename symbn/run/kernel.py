@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import namedtuple
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,19 @@ from symbn.build.native import Native
 from symbn.emit.c import Source
 from symbn.equations.names import identifier
 from symbn.equations.operator import Operator
-from symbn.errors import ArgumentTypeError
+from symbn.errors import ArgumentError, ArgumentTypeError
 from symbn.run import reference
 from symbn.run.call import Call, Compiled
+from symbn.run.check import Report
 
 
 class Kernel:
     """An operator compiled for one dtype of data.
 
     Called by keyword, with an array for each array input (one axis for each index, in the order written)
-    and a number for each scalar; inputs with a default may be left out. Returns the output, or a named
+    and a number for each scalar; inputs with a default may be left out. An index may stand for several
+    axes: ``axes={"x": ("i", "k", "i", "i")}`` says so for an array, and outputs on the same indices take
+    its shape. Returns the output, or a named
     tuple of several: new arrays, or those given as ``out=`` (an array for the first output, or a tuple with
     an array or None for each). ``check=`` is "full", "sample" or "off".
 
@@ -49,7 +53,7 @@ class Kernel:
         self._arrays = tuple(one.name for one in interface.arrays if one.role == "input")
         self._scalars = tuple(one.name for one in interface.scalars)
         self._defaults = dict(interface.defaults)
-        result = namedtuple(f"{operator.name}_result", interface.outputs) if len(interface.outputs) > 1 else None  # type: ignore[misc]
+        result = namedtuple(f"{operator.name}_result", interface.outputs) if len(interface.outputs) > 1 else None
         function = reference.compile_reference(self.reference_source)
         compiled = Compiled(interface, native.ffi, native.function)
         self._call = Call([interface], lambda _: compiled, function, None, {}, result)
@@ -57,7 +61,25 @@ class Kernel:
     def __repr__(self) -> str:
         return f"<symbn.Kernel {self.name}({', '.join(self.operator.inputs)})>"
 
-    def __call__(self, *positional: Any, out: Any = None, check: str | None = None, **named: Any) -> Any:
+    def __call__(
+        self,
+        *positional: Any,
+        out: Any = None,
+        check: str | None = None,
+        axes: Mapping[str, Sequence[str]] | None = None,
+        **named: Any,
+    ) -> Any:
+        arrays, scalars, bound = self._arguments(positional, named, axes)
+        return self._call(arrays, scalars, None, out, check, bound)
+
+    def report(self, axes: Mapping[str, Sequence[str]] | None = None, **named: Any) -> Report:
+        """Run, and return how every element of every output compares with the equations, good or bad."""
+        arrays, scalars, bound = self._arguments((), named, axes)
+        return self._call.report(arrays, scalars, None, bound)
+
+    def _arguments(
+        self, positional: tuple[Any, ...], named: Mapping[str, Any], axes: Mapping[str, Sequence[str]] | None
+    ) -> tuple[list[Any], list[Any], dict[str, tuple[str, ...]]]:
         expected = ", ".join(self.operator.inputs)
         if positional:
             raise ArgumentTypeError(f"{self.name}: takes its inputs by keyword: {expected}")
@@ -70,4 +92,8 @@ class Kernel:
             raise ArgumentTypeError(f"{self.name}: {', '.join(missing)} is missing; its inputs are {expected}")
         arrays = [given.get(name) for name in self._arrays]
         scalars = [self._defaults[name] if given.get(name) is None else given[name] for name in self._scalars]
-        return self._call(arrays, scalars, 0, out, check)
+        bound = {self._names.get(name, name): tuple(indices) for name, indices in (axes or {}).items()}
+        for name in bound:
+            if name not in self._arrays:
+                raise ArgumentError(f"axes: {name!r} is not an array input; those are {', '.join(self._arrays)}")
+        return arrays, scalars, bound

@@ -6,23 +6,26 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from symbn.emit.interface import Interface
+from symbn.emit.interface import ArrayArgument, Interface
 from symbn.errors import ArgumentError
 
 Array = Any
 
 
+def bind(argument: ArrayArgument, ndim: int, along: tuple[str, str], axis: int, label: str) -> tuple[str, ...]:
+    """The index of each axis of an array that has ``along`` = (index, rest): index on ``axis``, rest elsewhere."""
+    if not -ndim <= axis < ndim:
+        raise ArgumentError(f"axis: {axis} is out of range for {label}, which has {ndim} dimensions")
+    index, rest = along
+    return tuple(index if one == axis % ndim else rest for one in range(ndim))
+
+
 def axes_of(
-    interface: Interface,
-    arrays: Mapping[str, Array],
-    along: tuple[str, str] | None,
-    axis: int,
-    names: Mapping[str, str],
+    interface: Interface, arrays: Mapping[str, Array], bound: Mapping[str, tuple[str, ...]], names: Mapping[str, str]
 ) -> dict[str, tuple[str, ...]]:
     """The index that each axis of each array belongs to.
 
-    With ``along`` = (index, rest) the arrays that have both indices carry ``index`` on ``axis`` and
-    ``rest`` on all the others; any other array has one axis for each index, in the order written.
+    ``bound`` says it for some arrays; any other has one axis for each index, in the order written.
     """
     result = {}
     for argument in interface.arrays:
@@ -30,19 +33,18 @@ def axes_of(
         if array is None:
             continue
         label = names.get(argument.name, argument.name)
-        if along is not None and set(argument.indices) == set(along):
-            index, rest = along
-            if not -array.ndim <= axis < array.ndim:
-                raise ArgumentError(f"axis: {axis} is out of range for {label}, which has {array.ndim} dimensions")
-            result[argument.name] = tuple(index if one == axis % array.ndim else rest for one in range(array.ndim))
-        elif array.ndim != len(argument.indices):
+        axes = bound.get(argument.name, argument.indices)
+        if argument.name in bound and set(axes) != set(argument.indices):
+            raise ArgumentError(
+                f"axes: {label} has the indices {', '.join(argument.indices)}, but {', '.join(axes)} were given"
+            )
+        if array.ndim != len(axes):
             written = f"{label}[{', '.join(argument.indices)}]" if argument.indices else label
             raise ArgumentError(
-                f"{label}: has {array.ndim} dimensions (shape {array.shape}), expected {len(argument.indices)}, "
-                f"one for each index of {written}"
+                f"{label}: has {array.ndim} dimensions (shape {array.shape}), expected {len(axes)}, "
+                + ("as its axes were given" if argument.name in bound else f"one for each index of {written}")
             )
-        else:
-            result[argument.name] = argument.indices
+        result[argument.name] = axes
     return result
 
 
@@ -75,9 +77,7 @@ def sizes_of(
     return {index: by_extent[fields][0] for index, fields in interface.extents if fields in by_extent}
 
 
-def outer_axes(
-    arrays: Sequence[tuple[Array, tuple[str, ...]]], index: str
-) -> int | None:
+def outer_axes(arrays: Sequence[tuple[Array, tuple[str, ...]]], index: str) -> int | None:
     """How many of an index's axes (those longer than 1 counted) belong to its outer part.
 
     Neighbouring axes are one where every array steps evenly across both; None where more than two parts

@@ -59,16 +59,16 @@ def make(
     inputs: Sequence[Array | None],
     given: Sequence[Array | None],
     writable: Sequence[bool],
-    along: tuple[str, str] | None,
-    axis: int,
+    bound: Mapping[str, tuple[str, ...]],
     names: Mapping[str, str],
 ) -> Plan:
     """Plan a call.
 
     ``inputs`` and ``given`` are arrays in the interface's order, None for a default or an output that is not
-    given; ``writable`` says which given outputs the kernel may write while it reads.
+    given; ``writable`` says which given outputs the kernel may write while it reads; ``bound`` says which
+    index each axis belongs to, for arrays in which that is not one to one.
     """
-    return _Planner(interface, names).plan(inputs, given, writable, along, axis)
+    return _Planner(interface, names).plan(inputs, given, writable, bound)
 
 
 class _Planner:
@@ -86,18 +86,17 @@ class _Planner:
         inputs: Sequence[Array | None],
         given: Sequence[Array | None],
         writable: Sequence[bool],
-        along: tuple[str, str] | None,
-        axis: int,
+        bound: Mapping[str, tuple[str, ...]],
     ) -> Plan:
         arrays = {one.name: a for one, a in zip(self.inputs, inputs, strict=True) if a is not None}
         for one in self.inputs:
             if one.name in arrays:
                 self.check_dtype(one, arrays[one.name])
-        axes = layout.axes_of(self.interface, arrays, along, axis, self.names)
+        axes = layout.axes_of(self.interface, arrays, bound, self.names)
         sizes = layout.sizes_of(self.interface, arrays, axes, self.names)
         shapes: dict[str, tuple[int, ...]] = {}
         for one in self.outputs:
-            main = self.main(one, axes) if along and set(one.indices) == set(along) else None
+            main = next((name for name in bound if name in axes and set(axes[name]) == set(one.indices)), None)
             axes[one.name] = axes[main] if main else one.indices
             shapes[one.name] = arrays[main].shape if main else tuple(math.prod(sizes[index]) for index in one.indices)
         self.check_given(given, shapes)
@@ -146,10 +145,6 @@ class _Planner:
     def argument(self, name: str) -> ArrayArgument:
         return next(argument for argument in self.interface.arrays if argument.name == name)
 
-    def main(self, output: ArrayArgument, axes: Mapping[str, tuple[str, ...]]) -> str:
-        """The input whose axes an output takes over."""
-        return next(one.name for one in self.inputs if one.name in axes and set(one.indices) == set(output.indices))
-
     def order(
         self, output: ArrayArgument, made: Mapping[str, Array], axes: Mapping[str, tuple[str, ...]]
     ) -> tuple[int, ...] | None:
@@ -196,7 +191,9 @@ class _Planner:
             if argument.name not in made:
                 continue  # a default: one element, every stride 0
             for index, strides in zip(argument.indices, argument.strides, strict=True):
-                levels = layout.level_values(made[argument.name], axes[argument.name], index, outer[index], len(strides))
+                levels = layout.level_values(
+                    made[argument.name], axes[argument.name], index, outer[index], len(strides)
+                )
                 for (extent, stride), size, field in zip(levels, extents[index], strides, strict=True):
                     result[size], result[field] = extent, stride
         return result

@@ -26,7 +26,7 @@ def axes(operator: Operator) -> tuple[str, ...]:
     return (*(i for i in operator.indices if i not in bound), *(i for i in operator.indices if i in bound))
 
 
-class _Printer(NumPyPrinter):
+class _Printer(NumPyPrinter):  # type: ignore[misc]
     """SymPy's NumPy printer, with array reductions for Sum and names for indexed arrays."""
 
     def __init__(self, order: tuple[str, ...], places: _Places) -> None:
@@ -69,7 +69,7 @@ class _Printer(NumPyPrinter):
             if all(count in rest for count in counts) and len(set(counts)) == len(counts):
                 rest = [factor for factor in rest if factor not in counts]
                 mean = self._reduction("mean", total)
-                return mean if not rest else f"{self.parenthesize(Mul(*rest), 50)}*{mean}"
+                return f"{self.parenthesize(Mul(*rest), 50)}*{mean}" if rest else mean
         return str(super()._print_Mul(expr))
 
     def _print_Max(self, expr: Any) -> str:
@@ -88,7 +88,9 @@ class _Printer(NumPyPrinter):
         result = "np.nan"
         for value, condition in reversed(expr.args):
             text = self._print(value)
-            result = text if condition in (True, sympy.true) else f"np.where({self._print(condition)}, {text}, {result})"
+            result = (
+                text if condition in (True, sympy.true) else f"np.where({self._print(condition)}, {text}, {result})"
+            )
         return result
 
     def _print_Relational(self, expr: Any) -> str:
@@ -130,7 +132,10 @@ class _Places:
         ]
         #: array -> the ways in which it is indexed; a definition's own comes first
         self.uses: dict[str, list[tuple[str, ...]]] = {}
-        for name, indices in [*((name, self.written[name]) for name in operator.arrays if name not in operator.inputs), *reads]:
+        for name, indices in [
+            *((name, self.written[name]) for name in operator.arrays if name not in operator.inputs),
+            *reads,
+        ]:
             uses = self.uses.setdefault(name, [])
             if indices not in uses:
                 uses.append(indices)
@@ -172,10 +177,9 @@ def numpy_source(operator: Operator) -> str:
         indices, *others = places.uses[name]
         lines.append(f"    {places.variable(name, indices)} = {right}  # ({number})")
         for other in others:
-            moved = [order.index(index) for index in indices], [order.index(index) for index in other]
-            lines.append(
-                f"    {places.variable(name, other)} = np.moveaxis({places.variable(name, indices)}, {moved[0]}, {moved[1]})"
-            )
+            here, there = [order.index(index) for index in indices], [order.index(index) for index in other]
+            source = places.variable(name, indices)
+            lines.append(f"    {places.variable(name, other)} = np.moveaxis({source}, {here}, {there})")
     results = [places.variable(name, operator.written[name]) for name in operator.outputs]
     lines.append(f"    return {', '.join(results)}{',' if len(results) == 1 else ''}")
     return "\n".join(lines) + "\n"

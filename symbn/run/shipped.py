@@ -32,6 +32,12 @@ def _library() -> tuple[Any, Any, str]:
     return module.ffi, library, module.SUFFIXES[library.symbn_target()] if len(module.SUFFIXES) > 1 else ""
 
 
+def describe() -> str:
+    """The library and the instruction set in use, for a reader."""
+    _, _, suffix = _library()
+    return f"{PACKAGE}, {suffix.removeprefix('_') or 'baseline'}"
+
+
 def load(interface: Interface) -> Compiled:
     """The shipped function of an interface, with the best instruction set that this CPU has."""
     ffi, library, suffix = _library()

@@ -90,7 +90,10 @@ class Tracked:
 
     def __getitem__(self, key: Any) -> Tracked:
         return Tracked(
-            self.value[key], self.arithmetic, lambda: _at(self.scale, key), None if self.exact else lambda: _at(self.error, key)
+            self.value[key],
+            self.arithmetic,
+            lambda: _at(self.scale, key),
+            None if self.exact else lambda: _at(self.error, key),
         )
 
     def transpose(self, *axes: int) -> Tracked:
@@ -167,7 +170,12 @@ class Tracked:
         return self.function(value, lambda x: x**power, lambda x: power * x ** (power - 1), steps, square=power == 2.0)
 
     def function(
-        self, value: Array, f: Callable[[Array], Array], slope: Callable[[Array], Array], steps: float, square: bool = False
+        self,
+        value: Array,
+        f: Callable[[Array], Array],
+        slope: Callable[[Array], Array],
+        steps: float,
+        square: bool = False,
     ) -> Tracked:
         """f of this array, with ``slope`` its derivative and so many roundings in computing it."""
         u = steps * self.arithmetic.roundoff
@@ -212,7 +220,9 @@ class Tracked:
         if ufunc in _SLOPES:
             with np.errstate(all="ignore"):
                 value = ufunc(args[0].value)
-            return args[0].function(value, ufunc, _SLOPES[ufunc], FUNCTION_ROUNDINGS if ufunc is not np.sqrt else ROUNDINGS)
+            return args[0].function(
+                value, ufunc, _SLOPES[ufunc], FUNCTION_ROUNDINGS if ufunc is not np.sqrt else ROUNDINGS
+            )
         if ufunc in _FLAT:
             value = ufunc(args[0].value)
             return Tracked(value, self.arithmetic, None, lambda: _jump(ufunc, args[0]))
@@ -247,10 +257,10 @@ class Tracked:
     def __ge__(self, other: Any) -> Array:
         return self.value >= self.lift(other).value
 
-    def __eq__(self, other: object) -> Array:  # type: ignore[override]
+    def __eq__(self, other: object) -> Array:
         return self.value == self.lift(other).value
 
-    def __ne__(self, other: object) -> Array:  # type: ignore[override]
+    def __ne__(self, other: object) -> Array:
         return self.value != self.lift(other).value
 
     __hash__ = None  # type: ignore[assignment]
@@ -342,9 +352,7 @@ def _two_sided(ufunc: Any, a: Tracked, b: Tracked) -> Tracked:
     u = FUNCTION_ROUNDINGS * a.arithmetic.roundoff
 
     def error() -> Array:
-        moved = [
-            np.abs(ufunc(a.value + s * a.error, b.value + t * b.error) - value) for s in (-1, 1) for t in (-1, 1)
-        ]
+        moved = [np.abs(ufunc(a.value + s * a.error, b.value + t * b.error) - value) for s in (-1, 1) for t in (-1, 1)]
         return np.maximum.reduce(moved) + u * np.abs(value)
 
     return Tracked(value, a.arithmetic, None, error)

@@ -1,0 +1,178 @@
+"""``symbn demo``: the whole way, on real data, for every shipped operator that takes an axis."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+from rich.text import Text
+from sympy import Eq, Expr, Sum
+
+from symbn import equations, pipeline
+from symbn.build import native
+from symbn.cli.console import console
+from symbn.dtypes import DTYPES
+from symbn.equations import notation
+from symbn.equations.binding import AxisBinding
+from symbn.equations.operator import Operator
+from symbn.run.check import Report
+from symbn.run.kernel import Kernel
+
+_Kernels = dict[tuple[str, str], Kernel]
+
+
+def run() -> bool:
+    """Show everything; False if a run failed its check or the broken kernel passed it."""
+    operators = _operators()
+    for operator, _ in operators:
+        text = Text(notation.terminal(operator.equations))
+        console.print(Panel(text, title=operator.name, title_align="left", expand=False))
+    kernels = _build(operators)
+    images, source = _images()
+    console.print(f"\n[bold]Runs[/] on {source}, each element of each output against the equations:")
+    table, good = _table(operators, kernels, images)
+    console.print(table)
+    return _broken(operators[0][0], kernels, images) and good
+
+
+def _operators() -> list[tuple[Operator, AxisBinding]]:
+    """The operators that are bound to an axis; those that need another's statistics come after it."""
+    loaded = [equations.load(name) for name in equations.names()]
+    found = [(operator, binding) for operator, binding in loaded if binding is not None]
+    return sorted(found, key=lambda entry: bool(set(entry[0].statistics) & set(entry[0].inputs)))
+
+
+def _build(operators: list[tuple[Operator, AxisBinding]]) -> _Kernels:
+    kernels: _Kernels = {}
+    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    lines = []
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("generating and compiling C", total=len(operators) * len(DTYPES))
+        for operator, _ in operators:
+            for dtype in DTYPES.values():
+                progress.update(task, description=f"{operator.name}, {dtype.name}: generating C, compiling")
+                begun = time.perf_counter()
+                kernel = kernels[operator.name, dtype.name] = pipeline.build(operator, dtype.name)
+                how = "from the cache" if kernel.cached else f"compiled in {time.perf_counter() - begun:.1f} s"
+                lines.append(f"  {kernel.name}: {len(kernel.source.splitlines())} lines of C, {how}")
+                progress.advance(task)
+    console.print("[bold]Kernels[/]")
+    for line in lines:
+        console.print(line)
+    return kernels
+
+
+def _images() -> tuple[Any, str]:
+    """8x8 images of handwritten digits, or something like them."""
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        random = np.random.default_rng(0)
+        made = np.round(16 * random.random((1797, 8, 8)) * (random.random((1, 8, 8)) > 0.1))
+        return made, "1797 random 8x8 images (scikit-learn, which has real ones, is not installed)"
+    return load_digits().images, "1797 handwritten digits of 8x8 pixels (scikit-learn)"
+
+
+def _layouts(images: Any, dtype: str) -> list[tuple[str, Any, int]]:
+    """The images as (N, C): a feature for each pixel; and as (N, C, H, W), both ways: one for each quadrant."""
+    pixels = images.reshape(len(images), -1).astype(dtype)
+    quadrants = images.reshape(-1, 2, 4, 2, 4).transpose(0, 1, 3, 2, 4).reshape(-1, 4, 4, 4).astype(dtype)
+    last = np.ascontiguousarray(quadrants.transpose(0, 2, 3, 1))
+    return [("N,C", pixels, 1), ("N,C,H,W", quadrants, 1), ("N,H,W,C", last, 3)]
+
+
+def _inputs(operator: Operator, x: Any, axis: int, known: Mapping[str, Any]) -> dict[str, Any]:
+    """An input for each name: the data, statistics of an earlier run, parameters, defaults for numbers."""
+    random = np.random.default_rng(1)
+    result = {}
+    for name in operator.inputs:
+        if name in operator.arrays and len(operator.arrays[name]) == 2:
+            result[name] = x
+        elif name in operator.arrays:
+            result[name] = known.get(name, random.uniform(0.5, 1.5, x.shape[axis]).astype(x.dtype))
+        elif name not in operator.defaults:
+            result[name] = 1.0
+    return result
+
+
+def _axes(operator: Operator, binding: AxisBinding, ndim: int, axis: int) -> dict[str, tuple[str, ...]]:
+    axes = tuple(binding.index if one == axis else binding.rest for one in range(ndim))
+    return {name: axes for name in operator.inputs if len(operator.arrays.get(name, ())) == 2}
+
+
+def _table(operators: list[tuple[Operator, AxisBinding]], kernels: _Kernels, images: Any) -> tuple[Table, bool]:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("operator", "dtype", "layout", "output"):
+        table.add_column(title, no_wrap=True)
+    for title in ("error", "limit"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    good = True
+    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("running and checking", total=len(operators) * len(DTYPES) * 3)
+        for dtype in DTYPES:
+            for layout, x, axis in _layouts(images, dtype):
+                known: dict[str, Any] = {}
+                for operator, binding in operators:
+                    kernel = kernels[operator.name, dtype]
+                    inputs = _inputs(operator, x, axis, known)
+                    axes = _axes(operator, binding, x.ndim, axis)
+                    report = kernel.report(axes=axes, **inputs)
+                    result = kernel(axes=axes, check="off", **inputs)
+                    if hasattr(result, "_asdict"):
+                        known.update(result._asdict())
+                    good = good and report.passed
+                    _rows(table, operator.name, dtype, layout, report)
+                    progress.advance(task)
+    table.caption = "largest error and limit in scaled ulps: units in the last place at the output's natural scale"
+    table.caption_justify = "left"
+    return table, good
+
+
+def _rows(table: Table, operator: str, dtype: str, layout: str, report: Report) -> None:
+    for output in report.outputs:
+        worst = output.worst[0]
+        verdict = "[green]good[/]" if output.passed else "[red]refused[/]"
+        name = f"{output.name} ({output.dtype})"
+        table.add_row(operator, dtype, layout, name, f"{worst.error:.4f}", f"{worst.limit:.2f}", verdict)
+
+
+def _broken(operator: Operator, kernels: _Kernels, images: Any) -> bool:
+    """Break one equation, run that kernel under the true equations' check, and show what it says."""
+    number, broken = _mutate(operator)
+    console.print(f"\n[bold]A broken kernel[/]: equation ({number}) is compiled as")
+    console.print(notation.plain(broken.equations[number - 1]), markup=False)
+    good = True
+    for dtype in DTYPES.values():
+        source = pipeline.emit(broken, dtype)
+        impostor = Kernel(operator, source, native.build(source))
+        _, x, axis = _layouts(images, dtype.name)[0]
+        report = impostor.report(**_inputs(operator, x, axis, {}))
+        good = good and not report.passed
+        console.print(f"\n[bold]{dtype.name}[/]: " + ("[red]PASSED[/]" if report.passed else "[green]refused[/]"))
+        console.print(str(report), markup=False, soft_wrap=True)
+    return good
+
+
+def _mutate(operator: Operator) -> tuple[int, Operator]:
+    """The operator with the last mean in its equations divided by one too few."""
+    number = max(n for n, eq in enumerate(operator.equations, 1) if eq.has(Sum))
+    eq = operator.equations[number - 1]
+    count: Expr = next(iter(eq.atoms(Sum))).limits[0][2]
+    wrong = Eq(eq.lhs, eq.rhs * count / (count - 1))
+    mutated = [wrong if n == number else one for n, one in enumerate(operator.equations, 1)]
+    return number, Operator(
+        operator.name,
+        mutated,
+        operator.outputs,
+        inputs=operator.inputs,
+        statistics=operator.statistics,
+        defaults=operator.defaults,
+        domains=operator.domains,
+    )

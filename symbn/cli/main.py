@@ -1,0 +1,155 @@
+"""The command ``symbn``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from symbn.cli.console import console, errors, show_code
+from symbn.errors import CheckError, SymbnError
+
+FAILED, MISUSE = 1, 2
+
+app = typer.Typer(
+    help="A normalization's equations as native code that is checked against them each time it runs.",
+    epilog="Exit codes: 0 done, 1 a failed check or a stale file, 2 misuse.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="rich",
+)
+
+OperatorName = Annotated[str, typer.Argument(metavar="OPERATOR", help="A shipped operator, such as batch_norm.")]
+
+
+@app.command(epilog="Example: symbn demo")
+def demo() -> None:
+    """From the equations to a checked kernel on real data, and what the check does with a broken one."""
+    from symbn.cli import demo as show
+
+    if not show.run():
+        raise typer.Exit(FAILED)
+
+
+@app.command(epilog="Examples: symbn generate | symbn generate batch_norm --output /tmp/c | symbn generate --check")
+def generate(
+    operators: Annotated[
+        list[str] | None, typer.Argument(metavar="[OPERATOR]...", help="Shipped operators; all if none is named.")
+    ] = None,
+    output: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write.")] = Path("generated"),
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; show what is stale, and exit with 1 if anything is.")
+    ] = False,
+) -> None:
+    """Write the C, the LaTeX and the Python function of operators from their equations."""
+    from symbn import equations
+    from symbn.generate import files
+
+    names = operators or list(equations.names())
+    if check:
+        difference = files.stale(names, output)
+        if difference:
+            show_code(difference, "diff")
+            errors.print(f"{output} is stale; run: symbn generate --output {output}", markup=False)
+            raise typer.Exit(FAILED)
+        console.print(f"{output} is what the equations give", markup=False)
+        return
+    written = files.write(names, output)
+    console.print(f"wrote {len(written)} files to {output}", markup=False)
+
+
+@app.command(
+    epilog="Examples: symbn run batch_norm --input x.npz --output y.npz | symbn run batch_norm -i x.csv -o y.csv"
+)
+def run(
+    operator: OperatorName,
+    input: Annotated[
+        Path,
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="FILE",
+            help="Input arrays: an .npz with one entry for each (x, gamma, ...), or x alone as .npy or .csv.",
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="FILE", help="An .npz for every output, .npy or .csv for the first."),
+    ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A number, such as eps=1e-3 or axis=-1. May be repeated."),
+    ] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32 or float64; default: that of the data.")] = None,
+    check: Annotated[str | None, typer.Option(help="full, sample or off.")] = None,
+) -> None:
+    """Run a shipped operator on arrays in a file, checked against its equations."""
+    from symbn.cli import data
+
+    report = data.run(operator, input, output, settings or [], dtype, check)
+    console.print(report, markup=False)
+
+
+@app.command(epilog="Examples: symbn show batch_norm | symbn show batch_norm --c --dtype float64 > batch_norm.c")
+def show(
+    operator: OperatorName,
+    equations: Annotated[bool, typer.Option("--equations", help="The equations, for a terminal (default).")] = False,
+    c: Annotated[bool, typer.Option("--c", help="The generated C.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="The equations in LaTeX.")] = False,
+    numpy: Annotated[bool, typer.Option("--numpy", help="The NumPy reference that runs are checked against.")] = False,
+    dtype: Annotated[str, typer.Option(help="The dtype of the C: float32 or float64.")] = "float32",
+) -> None:
+    """Print what an operator is, in one of its forms."""
+    if equations + c + latex + numpy > 1:
+        raise typer.BadParameter("give one of --equations, --c, --latex and --numpy")
+    from symbn import dtypes, pipeline
+    from symbn import equations as shipped
+    from symbn.equations import notation
+    from symbn.run import reference
+
+    loaded, _ = shipped.load(operator)
+    kind = dtypes.dtype(dtype)
+    if c:
+        show_code(pipeline.emit(loaded, kind).text, "c")
+    elif latex:
+        show_code(loaded.latex(), "latex")
+    elif numpy:
+        show_code("import numpy as np\n\n\n" + reference.numpy_source(loaded), "python")
+    else:
+        print(notation.terminal(loaded.equations))
+
+
+@app.command(epilog="Example: symbn doctor")
+def doctor() -> None:
+    """The compiler, the CPU, the threads and the cache, and what is wrong if something is."""
+    from symbn.cli import doctor as examine
+
+    if not examine.run():
+        raise typer.Exit(FAILED)
+
+
+def main() -> None:
+    """Run the command line; a mistake is one line on stderr, never a traceback."""
+    try:
+        app()
+    except CheckError as error:
+        errors.print(str(error), markup=False, highlight=False)
+        sys.exit(FAILED)
+    except SymbnError as error:
+        errors.print(f"symbn: {error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(MISUSE)
+    except BrokenPipeError:
+        # The reader has gone (symbn show ... | head); stdout must not be flushed into it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
+    except MemoryError as error:
+        errors.print(f"symbn: there is not enough memory: {error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(MISUSE)
+
+
+if __name__ == "__main__":
+    main()
