@@ -37,9 +37,8 @@ def run(operator: str, source: Path, target: Path, settings: list[str], dtype: s
         if name not in signature.parameters or name in ("out", "check"):
             known = ", ".join(one for one in signature.parameters if one not in ("out", "check"))
             raise ArgumentError(f"input: {operator} has no argument {name!r}; it has {known}")
-    missing = [
-        n for n, one in signature.parameters.items() if one.default is inspect.Parameter.empty and n not in values
-    ]
+    required = [name for name, one in signature.parameters.items() if one.default is inspect.Parameter.empty]
+    missing = [name for name in required if name not in values]
     if missing:
         raise ArgumentError(f"input: {source} has no {', '.join(missing)}, which {operator} needs")
     for name, value in values.items():

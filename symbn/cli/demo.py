@@ -106,7 +106,7 @@ def _axes(operator: Operator, binding: AxisBinding, ndim: int, axis: int) -> dic
 
 
 def _table(operators: list[tuple[Operator, AxisBinding]], kernels: _Kernels, images: Any) -> tuple[Table, bool]:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
     for title in ("operator", "dtype", "layout", "output"):
         table.add_column(title, no_wrap=True)
     for title in ("error", "limit"):
@@ -130,7 +130,7 @@ def _table(operators: list[tuple[Operator, AxisBinding]], kernels: _Kernels, ima
                     good = good and report.passed
                     _rows(table, operator.name, dtype, layout, report)
                     progress.advance(task)
-    table.caption = "largest error and limit in scaled ulps: units in the last place at the output's natural scale"
+    table.caption = "largest error and its limit, in scaled ulps of the output"
     table.caption_justify = "left"
     return table, good
 

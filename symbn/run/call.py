@@ -241,14 +241,11 @@ class Call:
         if dtype not in self._interfaces:
             expected = " or ".join(one.name for one in self._interfaces)
             raise ArgumentTypeError(
-                f"{label}: has dtype {first.dtype}, expected {expected}; cast it with {label}.astype('{self._nearest()}')"
+                f"{label}: has dtype {first.dtype}, expected {expected}; cast it with {label}.astype('float32')"
             )
         if dtype not in self._compiled:
             self._compiled[dtype] = self._load(self._interfaces[dtype])
         return self._compiled[dtype]
-
-    def _nearest(self) -> str:
-        return str(next(iter(self._interfaces)).name)
 
     # ---- outputs that the caller gives -----------------------------------------------------------
 

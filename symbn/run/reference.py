@@ -79,7 +79,7 @@ class _Printer(NumPyPrinter):  # type: ignore[misc]
         return self._chain("np.minimum", expr.args)
 
     def _chain(self, name: str, args: Any) -> str:
-        result = self._print(args[0])
+        result = str(self._print(args[0]))
         for arg in args[1:]:
             result = f"{name}({result}, {self._print(arg)})"
         return result
