@@ -106,7 +106,7 @@ def _axes(operator: Operator, binding: AxisBinding, ndim: int, axis: int) -> dic
 
 
 def _table(operators: list[tuple[Operator, AxisBinding]], kernels: _Kernels, images: Any) -> tuple[Table, bool]:
-    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for title in ("operator", "dtype", "layout", "output"):
         table.add_column(title, no_wrap=True)
     for title in ("error", "limit"):
