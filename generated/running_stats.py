@@ -161,7 +161,7 @@ def running_stats(
         # The hot path: a call like an earlier one, with nothing left to validate.
         try:
             function, buffer, layout, threaded, defaults, makers = _call.plain[
-                0,
+                None,
                 (type(running_mean), running_mean.shape, running_mean.dtype, running_mean.flags.num),
                 (type(running_var), running_var.shape, running_var.dtype, running_var.flags.num),
                 (type(mean), mean.shape, mean.dtype, mean.flags.num),
@@ -185,4 +185,4 @@ def running_stats(
             ):
                 raise no_memory("running_stats")
             return RunningStatsResult._make(results)
-    return _call((running_mean, running_var, mean, var, ), (m, momentum, unbiased, ), 0, out, check)  # type: ignore[no-any-return]
+    return _call((running_mean, running_var, mean, var, ), (m, momentum, unbiased, ), None, out, check)  # type: ignore[no-any-return]

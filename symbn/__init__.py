@@ -79,7 +79,7 @@ def __getattr__(name: str) -> Any:
     if home is None and not name.startswith("_") and _is_shipped(name):
         home = f"symbn.shipped.{name}"
     if home is None:
-        raise AttributeError(f"module 'symbn' has no attribute {name!r}")
+        raise AttributeError(f"module 'symbn' has no attribute {name!r}{_hint()}")
     value = getattr(importlib.import_module(home), name)
     globals()[name] = value
     return value
@@ -90,6 +90,11 @@ def _is_shipped(name: str) -> bool:
         return importlib.util.find_spec(f"symbn.shipped.{name}") is not None
     except ModuleNotFoundError:
         return False
+
+
+def _hint() -> str:
+    built = importlib.util.find_spec("symbn.shipped") is not None
+    return "" if built else " (the shipped operators are not built; install symbn: python -m pip install .)"
 
 
 def __dir__() -> list[str]:

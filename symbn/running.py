@@ -5,7 +5,12 @@ from __future__ import annotations
 import numbers
 from typing import Any, NamedTuple
 
-from symbn.errors import ArgumentError, ArgumentTypeError
+from symbn.errors import ArgumentError, ArgumentTypeError, NotBuiltError
+
+try:
+    from symbn.shipped.running_stats import running_stats
+except ModuleNotFoundError:
+    raise NotBuiltError("the shipped kernels are not built; install symbn: python -m pip install .") from None
 
 
 class RunningStats(NamedTuple):
@@ -63,10 +68,8 @@ def update_running_stats(
         momentum = 1.0 / int(num_batches_tracked)
     if out is not None and (not isinstance(out, tuple) or len(out) != 2):
         raise ArgumentTypeError("out: expected a tuple of two arrays, for running_mean and running_var")
-    from symbn.shipped.running_stats import running_stats
-
     # bool and int as the numbers that the equations have; anything else is for the function to judge
     count = float(m) if type(m) is int else m
     bessel = float(unbiased) if type(unbiased) is bool else unbiased
     result = running_stats(running_mean, running_var, mean, var, count, momentum, bessel, out=out, check=check)
-    return RunningStats._make(result)
+    return tuple.__new__(RunningStats, result)

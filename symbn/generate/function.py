@@ -50,7 +50,7 @@ def module(operator: Operator, binding: AxisBinding | None, interfaces: tuple[In
             {"name": names.get(spec.name, spec.name), "lower": spec.lower, "upper": spec.upper, "choices": spec.choices}
             for spec in interface.scalars
         ],
-        axis=binding.argument if binding else "0",
+        axis=binding.argument if binding else "None",
         along=(binding.index, binding.rest) if binding else None,
         names=names,
         outputs=[{"name": names.get(n, n), "text": _output(operator, binding, n)} for n in interface.outputs],

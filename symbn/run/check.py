@@ -223,45 +223,37 @@ class _Comparison:
             shape[axis] = extent
         computed = computed.reshape(shape)
         target = np.broadcast_to(expected.value, shape)
-        scale = np.broadcast_to(expected.scale, shape)
-        ulp = ulp_of(scale, computed.dtype)
-        error = np.abs(computed.astype(target.dtype) - target) / ulp
+        ulp = ulp_of(np.broadcast_to(expected.scale, shape), computed.dtype)
+        error = np.abs(computed.astype(target.dtype, copy=False) - target) / ulp
+        self.tally[name][0] += computed.size
+        narrow = self.narrow and computed.dtype == np.float32
+        if narrow and np.all(error <= NARROW_LIMIT):
+            # All there is to say of nearly every block: nothing has to be derived.
+            worst = np.argmax(error)[None]
+            self.note(name, worst, computed, target, error, np.full((), NARROW_LIMIT), picks)
+            return
         # What has no finite expectation must be met as it is.
         rounded = target.astype(computed.dtype)
         plain = np.isfinite(rounded) & np.isfinite(computed)
         same = (rounded == computed) | (np.isnan(rounded) & np.isnan(computed))
         error = np.where(plain, error, np.where(same, 0.0, np.inf)).astype(np.float64)
-        limit = self.limit(computed.dtype, error, expected, ulp)
-        over = ~(error <= limit)
-        self.tally[name][0] += computed.size
-        self.tally[name][1] += int(np.count_nonzero(over))
-        self.note(name, computed, target, error, np.broadcast_to(limit, shape), picks)
+        limit = (0.5 + expected.error / ulp).astype(np.float64)
+        limit = np.where(np.isnan(limit), 0.5, limit)
+        limit = np.broadcast_to(np.maximum(limit, NARROW_LIMIT) if narrow else limit, shape)
+        self.tally[name][1] += int(np.count_nonzero(~(error <= limit)))
+        ratio = np.where(np.isinf(error), np.inf, error / limit).ravel()
+        worst = np.argpartition(ratio, max(ratio.size - _WORST, 0))[-_WORST:]
+        self.note(name, worst, computed, target, error, limit, picks)
 
-    def limit(self, dtype: Any, error: Array, expected: Tracked, ulp: Array) -> Array:
-        """The limit of each element; where it is narrow and kept, nothing has to be derived."""
-        narrow = self.narrow and dtype == np.float32
-        if narrow and np.all(error <= NARROW_LIMIT):
-            return np.float64(NARROW_LIMIT)
-        derived = (0.5 + expected.error / ulp).astype(np.float64)
-        derived = np.where(np.isnan(derived), 0.5, derived)
-        return np.maximum(derived, NARROW_LIMIT) if narrow else derived
-
-    def note(self, name: str, computed: Array, target: Array, error: Array, limit: Array, picks: Array | None) -> None:
-        """Keep the worst places of the block."""
-        with np.errstate(all="ignore"):
-            ratio = np.where(np.isinf(error), np.inf, error / limit).ravel()
-        count = min(_WORST, ratio.size)
-        chosen = np.argpartition(ratio, ratio.size - count)[ratio.size - count :]
-        for flat in chosen[np.argsort(-ratio[chosen], kind="stable")]:
+    def note(
+        self, name: str, flats: Array, computed: Array, target: Array, error: Array, limit: Array, picks: Array | None
+    ) -> None:
+        """Keep some elements of the block, if they are among the worst."""
+        for flat in flats:
             at = np.unravel_index(int(flat), computed.shape)
-            place = Place(
-                self.original(name, at, picks),
-                float(computed[at]),
-                float(target[at]),
-                float(error[at]),
-                float(limit[at]),
-            )
-            self.worst[name].append(place)
+            here = limit[at] if limit.ndim else limit
+            values = float(computed[at]), float(target[at]), float(error[at]), float(here)
+            self.worst[name].append(Place(self.original(name, at, picks), *values))
         self.worst[name] = sorted(self.worst[name], key=lambda place: -place.ratio)[:_WORST]
 
     def original(self, name: str, at: Sequence[Any], picks: Array | None) -> tuple[int, ...]:
@@ -295,9 +287,8 @@ class _Comparison:
 
 
 def ulp_of(scale: Array, dtype: Any) -> Array:
-    """The distance between neighbouring numbers of the dtype in the binade of the scale."""
+    """The distance between neighbouring numbers of the dtype in the binade of the scale, as float64."""
     info = np.finfo(dtype)
-    _, exponent = np.frexp(np.minimum(np.where(np.isfinite(scale), scale, 0.0), info.max))
-    least = info.minexp - info.nmant
-    exponent = np.where(scale > 0, np.maximum(exponent - info.nmant - 1, least), least)
-    return np.ldexp(np.ones((), scale.dtype), exponent)
+    bounded = np.fmin(scale, info.max).astype(np.float64)
+    binade = (bounded.view(np.int64) & 0x7FF0000000000000).view(np.float64)
+    return np.maximum(binade * 2.0**-info.nmant, float(info.smallest_subnormal))

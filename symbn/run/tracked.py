@@ -186,6 +186,8 @@ class Tracked:
             return np.maximum(np.abs(value), share)
 
         def error() -> Array:
+            if square:
+                return (2 * np.abs(self.value) + self.error) * self.error + u * value
             # The bound holds for a step as large as the error itself: take f on both sides, not the slope at a point.
             with np.errstate(all="ignore"):
                 ahead, behind = f(self.value + self.error), f(self.value - self.error)
@@ -294,7 +296,9 @@ class Tracked:
             if not self.exact:
                 own = np.broadcast_to(self.error, a.shape).sum(axis=axis, keepdims=True) / over
             bound = own + self.arithmetic.sum_error(count, scale(), spread)
-            return bound if mean else bound + ROUNDINGS * self.arithmetic.roundoff * np.abs(value)
+            if not mean:
+                bound = bound + ROUNDINGS * self.arithmetic.roundoff * np.abs(value)
+            return np.asarray(bound, np.float64)
 
         return Tracked(value, self.arithmetic, scale, error)
 
@@ -325,15 +329,15 @@ def _add(a: Array, b: Array) -> Array:
 
 def _scaled(a: Tracked, b: Tracked, value: Array) -> Thunk:
     """The scale of a product: a number scales, two arrays are judged by what they give."""
-    if np.ndim(a.value) == 0 or a.value.size == 1:
+    if np.ndim(a.value) == 0:
         return lambda: np.abs(a.value) * b.scale
-    if np.ndim(b.value) == 0 or b.value.size == 1:
+    if np.ndim(b.value) == 0:
         return lambda: np.abs(b.value) * a.scale
     return lambda: np.abs(value)
 
 
 def _quotient_scale(a: Tracked, b: Tracked, value: Array) -> Thunk:
-    if np.ndim(b.value) == 0 or b.value.size == 1:
+    if np.ndim(b.value) == 0:
 
         def scale() -> Array:
             with np.errstate(all="ignore"):

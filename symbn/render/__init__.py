@@ -1,0 +1,1 @@
+"""A derivation as LaTeX, Markdown and HTML. (To come.)"""
