@@ -15,10 +15,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from symbn.run.check import Report
+from typing import Any
 
 
 class SymbnError(Exception):
@@ -56,9 +53,10 @@ class NotBuiltError(SymbnError, RuntimeError):
 class CheckError(SymbnError, ArithmeticError):
     """A run differs from its equations by more than rounding explains.
 
-    ``report`` holds, for each output, the number of failing elements and the worst of them.
+    ``report`` (symbn.run.check.Report) holds, for each output, the number of failing elements and the
+    worst of them; it is also the message.
     """
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Any) -> None:
         super().__init__(str(report))
         self.report = report

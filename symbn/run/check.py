@@ -229,7 +229,7 @@ class _Comparison:
         narrow = self.narrow and computed.dtype == np.float32
         if narrow and np.all(error <= NARROW_LIMIT):
             # All there is to say of nearly every block: nothing has to be derived.
-            worst = np.argmax(error)[None]
+            worst = np.array([np.argmax(error)])
             self.note(name, worst, computed, target, error, np.full((), NARROW_LIMIT), picks)
             return
         # What has no finite expectation must be met as it is.
