@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
+import types
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
 _HOMES = {
     "Operator": "symbn.equations.operator",
     "operators": "symbn.equations",
-    "build": "symbn.pipeline",
     "Kernel": "symbn.run.kernel",
     "update_running_stats": "symbn.running",
     **dict.fromkeys(["get_check", "set_check", "get_num_threads", "set_num_threads"], "symbn.run.settings"),
@@ -95,6 +96,23 @@ def _is_shipped(name: str) -> bool:
 def _hint() -> str:
     built = importlib.util.find_spec("symbn.shipped") is not None
     return "" if built else " (the shipped operators are not built; install symbn: python -m pip install .)"
+
+
+class _Package(types.ModuleType):
+    """``symbn.build`` is the function, although the stage that compiles has the same name as a subpackage."""
+
+    @property
+    def build(self) -> Any:
+        from symbn.pipeline import build
+
+        return build
+
+    @build.setter
+    def build(self, module: Any) -> None:
+        """Called by the import system when it has loaded the subpackage."""
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __dir__() -> list[str]:

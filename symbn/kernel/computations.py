@@ -297,8 +297,10 @@ class _Extractor:
 
     def reduce(self, expr: Sum, mean: bool) -> Reduction:
         body = self.convert(expr.function)
-        over = tuple(str(limit[0].name) for limit in reversed(expr.limits))
-        kept = tuple(index for index in self.operator.indices if index in indices_of(body) - set(over))
+        bound = [str(limit[0].name) for limit in reversed(expr.limits)]
+        kept = tuple(index for index in self.operator.indices if index in indices_of(body) - set(bound))
+        renamed = self.common_names(bound, kept)
+        body, over = substitute(body, renamed), tuple(renamed.values())
         for known in self.reductions:
             if (known.kept, known.over, known.body, known.mean) == (kept, over, body, mean):
                 return known
@@ -307,6 +309,15 @@ class _Extractor:
         low = names.stem(f"{self.target}_lo")
         self.reductions.append(Reduction(high, low, kept, over, body, mean, self.number))
         return self.reductions[-1]
+
+    def common_names(self, bound: list[str], kept: tuple[str, ...]) -> dict[str, str]:
+        """For each bound index the operator's first free one of the same extent, so that loops can be shared."""
+        extents = self.operator.indices
+        names: dict[str, str] = {}
+        for index in bound:
+            alike = [one for one in extents if extents[one] == extents[index]]
+            names[index] = next(one for one in alike if one not in kept and one not in names.values())
+        return names
 
     def collapsed(self, reduction: Reduction) -> Expr:
         """A reduction's value as one number."""

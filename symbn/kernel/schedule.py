@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 from symbn.equations.names import identifier
 from symbn.equations.operator import Operator
-from symbn.kernel.computations import extract, indices_of, kept_array
+from symbn.kernel.computations import extract, kept_array
 from symbn.kernel.groups import Group, arrange, loads
-from symbn.kernel.ir import Array, Choice, Nest, Program
+from symbn.kernel.ir import Array, Choice, Level, Nest, Program, Var
 from symbn.kernel.kept_nest import KeptNest
 from symbn.kernel.levels import Levels
 from symbn.kernel.naming import Names
@@ -39,15 +40,16 @@ def lower(operator: Operator, *, compensated: bool) -> Program:
         general = names.fresh(f"group{number}_reduced")
         nest = ReducedNest(group, levels, workspaces, names.branch(), compensated=compensated)
         nests.append(Nest(general, (), prune(tuple(nest.build()))))
-        mains = _main_arrays(group, {array.name for array in arguments})
+        mains = _main_arrays(group, levels, {array.name: array for array in arguments})
         if not mains:
             choices.append(Choice(general, None, None))
             continue
         contiguous = names.fresh(f"group{number}_kept")
         kept = KeptNest(group, levels, workspaces, names.branch(), compensated=compensated)
-        unit = tuple((array, kept.vector.name) for array in mains)
+        unit = tuple((one.array, one.vector) for one in mains)
         nests.append(Nest(contiguous, unit, prune(tuple(kept.build()))))
-        choices.append(Choice(general, contiguous, (mains[0], levels.of(group.reduced)[-1].name)))
+        first = next((one for one in mains if one.inner), None)
+        choices.append(Choice(general, contiguous, (first.array, first.inner) if first else None))
     return Program(
         operator.name,
         (*arguments, *workspaces.arrays()),
@@ -69,21 +71,42 @@ def _arguments(operator: Operator, levels: Levels) -> tuple[Array, ...]:
     return (*inputs, *(argument(name, "output") for name in operator.outputs))
 
 
-def _main_arrays(group: Group, arguments: set[str]) -> tuple[str, ...]:
-    """The arguments that vary with a reduced index and with the last kept one, which could be vectorized."""
+@dataclass(frozen=True)
+class _Main:
+    """An argument that varies with a reduced index and with the one that could be vectorized.
+
+    ``vector`` is the level of its axis along the latter, ``inner`` along the innermost reduced index, if
+    it has that.
+    """
+
+    array: str
+    vector: str
+    inner: str
+
+
+def _main_arrays(group: Group, levels: Levels, arguments: dict[str, Array]) -> list[_Main]:
+    """The arguments whose memory order decides between the nests."""
     if not group.kept or not group.reduced:
-        return ()
+        return []
     vector, reduced = group.kept[-1], set(group.reduced)
-    found: dict[str, None] = {}
-    for one in group.passes:
-        for expr in one.expressions():
-            for load in loads(expr):
-                if vector in indices_of(load) and indices_of(load) & reduced and load.array in arguments:
-                    found[load.array] = None
-        for store in one.stores:
-            if vector in store.indices:
-                found[store.array] = None
-    return tuple(found)
+    reads = [
+        (load.array, tuple(sub.name for sub in load.subscripts if isinstance(sub, Var)))
+        for one in group.passes
+        for expr in one.expressions()
+        for load in loads(expr)
+    ]
+    writes = [(store.array, store.indices) for one in group.passes for store in one.stores]
+    found: dict[_Main, None] = {}
+    for name, indices in reads + writes:
+        if name in arguments and vector in indices and reduced & set(indices):
+            axes = list(arguments[name].axes)
+            own: dict[str, list[Level]] = {}
+            # An array may be read on other indices than those that its axes are named for.
+            for index in indices:
+                own[index] = [axes.pop(0) for _ in levels.of_index[index]]
+            inner = own[group.reduced[-1]][-1].name if group.reduced[-1] in own else ""
+            found[_Main(name, own[vector][-1].name, inner)] = None
+    return list(found)
 
 
 def _shared(groups: tuple[Group, ...]) -> frozenset[str]:

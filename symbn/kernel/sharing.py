@@ -51,8 +51,10 @@ def prune(body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
             continue
         if isinstance(statement, For | Walk | Window):
             statement = replace(statement, body=prune(statement.body))
-        read |= {node.name for node in walk(statement) if isinstance(node, Var)}
-        if isinstance(statement, Window):
-            read |= set(statement.subscripts)
+        for node in walk(statement):
+            if isinstance(node, Var):
+                read.add(node.name)
+            elif isinstance(node, Window):
+                read.update(node.subscripts)
         result.append(statement)
     return tuple(reversed(result))
