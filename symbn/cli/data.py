@@ -33,9 +33,9 @@ def run(operator: str, source: Path, target: Path, settings: list[str], dtype: s
     if set(arrays) == {""}:
         arrays = {first: arrays[""]}
     values = {**{name: _cast(a, dtype, name) for name, a in arrays.items()}, **_numbers(settings, signature)}
+    known = ", ".join(_settable(signature))
     for name in values:
-        if name not in signature.parameters or name in ("out", "check"):
-            known = ", ".join(one for one in signature.parameters if one not in ("out", "check"))
+        if name not in _settable(signature):
             raise ArgumentError(f"input: {operator} has no argument {name!r}; it has {known}")
     required = [name for name, one in signature.parameters.items() if one.default is inspect.Parameter.empty]
     missing = [name for name in required if name not in values]
@@ -52,6 +52,11 @@ def run(operator: str, source: Path, target: Path, settings: list[str], dtype: s
     return f"{target}: {shapes if target.suffix.lower() == '.npz' else shapes.partition('], ')[0].rstrip(']') + ']'}"
 
 
+def _settable(signature: inspect.Signature) -> list[str]:
+    """The arguments that a file or an option can give."""
+    return [name for name in signature.parameters if name not in ("out", "check")]
+
+
 def _cast(array: Any, dtype: str | None, name: str) -> Any:
     if dtype is None:
         return array
@@ -66,8 +71,8 @@ def _numbers(settings: list[str], signature: inspect.Signature) -> Mapping[str, 
     result: dict[str, Any] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
-        if not equals or name not in signature.parameters:
-            known = ", ".join(one for one in signature.parameters if one not in ("out", "check"))
+        if not equals or name not in _settable(signature):
+            known = ", ".join(_settable(signature))
             raise ArgumentError(f"set: {setting!r} is not NAME=VALUE with a name among {known}")
         for convert in (int, float):
             try:
@@ -89,11 +94,9 @@ def read(path: Path) -> dict[str, Any]:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")  # NumPy warns of a file without data
                 return {"": np.loadtxt(path, delimiter=",", ndmin=2)}
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {"": loaded}
-        with loaded:
-            return {name: loaded[name] for name in loaded.files}
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            return {"": loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
     except OSError as error:
         raise ArgumentError(f"input: {path} cannot be read: {error.strerror or error}") from None
     except (ValueError, UserWarning, EOFError, KeyError, zipfile.BadZipFile, UnicodeDecodeError) as error:
