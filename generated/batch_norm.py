@@ -164,7 +164,7 @@ def batch_norm(
         except (KeyError, TypeError, AttributeError):
             pass
         else:
-            results = [make() for make in makers]
+            results = [makers[0](), makers[1](), makers[2]()]
             if function(
                 layout,
                 buffer(x),
@@ -175,5 +175,5 @@ def batch_norm(
                 get_num_threads() if threaded else 1,
             ):
                 raise no_memory("batch_norm")
-            return BatchNormResult._make(results)
+            return tuple.__new__(BatchNormResult, results)
     return _call((x, gamma, beta, ), (eps, ), axis, out, check)  # type: ignore[no-any-return]

@@ -155,7 +155,7 @@ def batch_norm_inference(
         except (KeyError, TypeError, AttributeError):
             pass
         else:
-            results = [make() for make in makers]
+            results = [makers[0]()]
             if function(
                 layout,
                 buffer(x),

@@ -170,7 +170,7 @@ def running_stats(
         except (KeyError, TypeError, AttributeError):
             pass
         else:
-            results = [make() for make in makers]
+            results = [makers[0](), makers[1]()]
             if function(
                 layout,
                 buffer(running_mean),
@@ -184,5 +184,5 @@ def running_stats(
                 get_num_threads() if threaded else 1,
             ):
                 raise no_memory("running_stats")
-            return RunningStatsResult._make(results)
+            return tuple.__new__(RunningStatsResult, results)
     return _call((running_mean, running_var, mean, var, ), (m, momentum, unbiased, ), None, out, check)  # type: ignore[no-any-return]

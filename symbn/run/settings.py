@@ -31,6 +31,7 @@ class _Settings:
     def __init__(self) -> None:
         self.check: str | None = None
         self.threads: int | None = None
+        self.forked = False
 
 
 _settings = _Settings()
@@ -54,7 +55,12 @@ def resolve_check(mode: str | None) -> str:
 
 
 def get_num_threads() -> int:
-    """The number of threads that a kernel may use: SYMBN_NUM_THREADS, else the CPUs of this process."""
+    """The number of threads that a kernel may use: SYMBN_NUM_THREADS, else the CPUs of this process.
+
+    It is 1 in a process that was forked.
+    """
+    if _settings.forked:
+        return 1
     if _settings.threads is None:
         named = os.environ.get("SYMBN_NUM_THREADS", "").strip()
         if named:
@@ -71,10 +77,10 @@ def set_num_threads(number: int) -> None:
     _settings.threads = _threads(number, "number")
 
 
-def _one_thread() -> None:
-    _settings.threads = 1
+def _in_child() -> None:
+    _settings.forked = True
 
 
 if hasattr(os, "register_at_fork"):
-    # OpenMP's threads do not survive a fork: a child computes on its own.
-    os.register_at_fork(after_in_child=_one_thread)
+    # GNU's OpenMP waits for ever for threads that did not survive a fork: a child computes on its own.
+    os.register_at_fork(after_in_child=_in_child)
