@@ -25,7 +25,8 @@ def axes_of(
 ) -> dict[str, tuple[str, ...]]:
     """The index that each axis of each array belongs to.
 
-    ``bound`` says it for some arrays; any other has one axis for each index, in the order written.
+    ``bound`` says it for some arrays, in which an index may have several axes or none; any other has one
+    axis for each index, in the order written.
     """
     result = {}
     for argument in interface.arrays:
@@ -34,7 +35,7 @@ def axes_of(
             continue
         label = names.get(argument.name, argument.name)
         axes = bound.get(argument.name, argument.indices)
-        if argument.name in bound and set(axes) != set(argument.indices):
+        if not set(axes) <= set(argument.indices):
             raise ArgumentError(
                 f"axes: {label} has the indices {', '.join(argument.indices)}, but {', '.join(axes)} were given"
             )
@@ -98,8 +99,7 @@ def level_values(array: Array, axes: tuple[str, ...], index: str, outer: int, pa
     """(extent, stride in elements) of an index's loop levels in one array, outermost first."""
     own = [axis for axis, one in enumerate(axes) if one == index]
     if parts == 1:
-        (axis,) = own
-        return [(array.shape[axis], array.strides[axis] // array.itemsize)]
+        return [(array.shape[axis], array.strides[axis] // array.itemsize) for axis in own] or [(1, 0)]
     long = [axis for axis in own if array.shape[axis] != 1]
     result = []
     for group in (long[:outer], long[outer:]):

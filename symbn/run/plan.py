@@ -96,7 +96,8 @@ class _Planner:
         sizes = layout.sizes_of(self.interface, arrays, axes, self.names)
         shapes: dict[str, tuple[int, ...]] = {}
         for one in self.outputs:
-            main = next((name for name in bound if name in axes and set(axes[name]) == set(one.indices)), None)
+            alike = [name for name in bound if name in axes and set(self.argument(name).indices) == set(one.indices)]
+            main = alike[0] if alike else None
             axes[one.name] = axes[main] if main else one.indices
             shapes[one.name] = arrays[main].shape if main else tuple(math.prod(sizes[index]) for index in one.indices)
         self.check_given(given, shapes)
