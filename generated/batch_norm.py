@@ -149,7 +149,8 @@ def batch_norm(
     """
     if (
         out is None
-        and (check or get_check()) == "off"
+        and (get_check() if check is None else check) == "off"
+        and type(axis) is int
         and type(eps) is float
         and 0.0 < eps < inf
     ):

@@ -150,7 +150,7 @@ def running_stats(
     """
     if (
         out is None
-        and (check or get_check()) == "off"
+        and (get_check() if check is None else check) == "off"
         and type(m) is float
         and 0.0 < m < inf
         and type(momentum) is float

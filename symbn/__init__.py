@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import pkgutil
 import sys
 import types
 from typing import TYPE_CHECKING, Any
@@ -77,7 +78,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
-    if home is None and not name.startswith("_") and _is_shipped(name):
+    if home is None and not name.startswith("_") and name in _shipped():
         home = f"symbn.shipped.{name}"
     if home is None:
         raise AttributeError(f"module 'symbn' has no attribute {name!r}{_hint()}")
@@ -86,11 +87,11 @@ def __getattr__(name: str) -> Any:
     return value
 
 
-def _is_shipped(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(f"symbn.shipped.{name}") is not None
-    except ModuleNotFoundError:
-        return False
+def _shipped() -> list[str]:
+    """The shipped operators' functions: each is in a module of its own name."""
+    spec = importlib.util.find_spec("symbn.shipped")
+    places = spec.submodule_search_locations if spec else None
+    return [module.name for module in pkgutil.iter_modules(places or []) if module.name != "native"]
 
 
 def _hint() -> str:
@@ -116,4 +117,4 @@ sys.modules[__name__].__class__ = _Package
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "__version__"])
+    return sorted([*__all__, *_shipped(), "__version__"])

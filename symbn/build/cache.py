@@ -71,6 +71,8 @@ def entry(name: str, library: str, make: Callable[[Path], None]) -> tuple[Path, 
         if not (place / library).is_file():
             shutil.rmtree(place, ignore_errors=True)
             os.replace(temporary, place)
+    except OSError as error:
+        raise CacheError(f"the cache folder {root} cannot be written: {error.strerror or error}; {_HINT}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return place / library, False

@@ -64,7 +64,10 @@ def find() -> Compiler:
 
 @cache
 def _find(wanted: str, path: str) -> Compiler:
-    candidates = [shlex.split(wanted)] if wanted else [["cc"], ["gcc"], ["clang"]]
+    try:
+        candidates = [shlex.split(wanted)] if wanted else [["cc"], ["gcc"], ["clang"]]
+    except ValueError as error:
+        raise CompilerError(f"CC: {wanted!r} is not a command: {error}; {_INSTALL}") from None
     for words in candidates:
         program = shutil.which(words[0], path=path)
         if program:

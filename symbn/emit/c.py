@@ -34,7 +34,7 @@ def emit(operator: Operator, program: Program, dtype: DType) -> Source:
         "function": interface.function,
         "operator": operator.name,
         "dtype": dtype.name,
-        "description": operator.description.splitlines(),
+        "description": [notation.comment(line) for line in operator.description.splitlines()],
         "equations": [
             line
             for number, eq in enumerate(operator.equations, 1)

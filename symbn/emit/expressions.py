@@ -70,6 +70,10 @@ class ExpressionPrinter:
                 return "({} ? {} : {})".format(*parts), _ATOM
             case Op(name, (operand,)) if name in _PREFIX:
                 return _PREFIX[name] + self.inside(operand, _UNARY + 1), _UNARY
+            case Op("or", (left, right)):
+                # C compilers want the parentheses around && that the precedence does not need.
+                parts = [self.inside(part, _INFIX["eq"][1]) for part in (left, right)]
+                return " || ".join(parts), _INFIX["or"][1]
             case Op(name, (left, right)) if name in _INFIX:
                 token, level = _INFIX[name]
                 return f"{self.inside(left, level)} {token} {self.inside(right, level + 1)}", level

@@ -6,7 +6,8 @@ import keyword
 import re
 import unicodedata
 
-# Words that C11, Python or a macro of the C headers in use would not let stand as a name.
+# Words that C11, Python or the generated code itself would not let stand as a name: keywords, macros, the
+# functions that are called, and the generated functions' own words.
 _RESERVED = frozenset(
     """
     auto break case char const continue default do double else enum extern float for goto if inline
@@ -14,6 +15,11 @@ _RESERVED = frozenset(
     unsigned void volatile while asm typeof fortran bool true false nullptr constexpr
     NULL NAN INFINITY HUGE_VAL HUGE_VALF errno isnan isinf isfinite signbit main
     linux unix i386 layout threads out check axes dtype self np ones None True False
+    EOF stdin stdout stderr assert malloc free size_t ptrdiff_t SIMD SHARED_FOR smaller locate next_run workspace
+    nan_max nan_min sign_of status reference
+    read_window_float read_window_double open_window_float open_window_double close_window_float close_window_double
+    sqrt pow exp log sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh fabs floor ceil log1p expm1
+    exp2 log2 log10 hypot fma
     """.split()
 )
 
@@ -31,8 +37,8 @@ def identifier(name: str) -> str:
             letters.append(char if char.isalnum() else "_")
         else:
             words = unicodedata.name(char, "").split()
-            greek = bool(words) and words[0] == "GREEK"
-            letters.append((words[-1].title() if "CAPITAL" in words else words[-1].lower()) if greek else "_")
+            letter = words[-1].lower().replace("lamda", "lambda") if words and words[0] == "GREEK" else "_"
+            letters.append(letter.title() if "CAPITAL" in words else letter)
     text = re.sub(r"_+", "_", "".join(letters)).strip("_") or "symbol"
     if text[0].isdigit():
         text = "_" + text

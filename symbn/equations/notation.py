@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from sympy import Eq, Indexed, Sum
+from sympy import Eq, Indexed, Sum, Symbol
 from sympy.printing.latex import LatexPrinter, tex_greek_dictionary
 from sympy.printing.pretty.pretty import PrettyPrinter
 from sympy.printing.pretty.pretty_symbology import pretty_symbol
@@ -63,13 +63,17 @@ class _Latex(LatexPrinter):  # type: ignore[misc]
     def _print_Idx(self, expr: Any) -> str:
         return symbol(str(expr.name))[0]
 
-    def _print_Indexed(self, expr: Indexed, exp: str | None = None) -> str:
+    def _print_Indexed(self, expr: Indexed) -> str:
         tex, power = symbol(str(expr.base.label))
         below = "_{" + ",".join(self._print(index) for index in expr.indices) + "}"
-        if power and exp:
-            return rf"\left({tex}{below}^{{{power}}}\right)^{{{exp}}}"
-        above = power or exp
-        return tex + below + (f"^{{{above}}}" if above else "")
+        return tex + below + (f"^{{{power}}}" if power else "")
+
+    def _print_Pow(self, expr: Any) -> str:
+        """A power of a name that has a square of its own stands in parentheses."""
+        base = expr.base.base.label if isinstance(expr.base, Indexed) else expr.base
+        if isinstance(base, Symbol) and symbol(str(base.name))[1] and expr.exp.is_Integer and expr.exp > 0:
+            return rf"\left({self._print(expr.base)}\right)^{{{self._print(expr.exp)}}}"
+        return str(super()._print_Pow(expr))
 
 
 class _Plain(StrPrinter):  # type: ignore[misc]
@@ -132,4 +136,9 @@ def align(equations: Iterable[Eq]) -> str:
 def plain(eq: Eq) -> str:
     """One equation on one line of ASCII-compatible text, fit for a C comment."""
     text = f"{_Plain().doprint(eq.lhs)} = {_Plain().doprint(eq.rhs)}"
-    return re.sub(r"\*/|/\*", "* /", re.sub(r"\s+", " ", text))
+    return comment(text)
+
+
+def comment(text: str) -> str:
+    """Text that cannot begin or end a C comment, on one line."""
+    return re.sub(r"/(?=\*)", "/ ", re.sub(r"\*(?=/)", "* ", re.sub(r"\s+", " ", text)))

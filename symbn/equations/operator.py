@@ -111,6 +111,9 @@ class Operator:
         put(self, "defaults", MappingProxyType(validation.defaults(defaults, found)))
         put(self, "domains", MappingProxyType(validation.domains(domains, found)))
 
+    def __hash__(self) -> int:
+        return hash((self.name, self.equations, self.outputs, self.inputs))
+
     def __repr__(self) -> str:
         lines = [f"Operator {self.name}({', '.join(self.inputs)}) -> {', '.join(self.outputs)}"]
         lines += [f"  ({number}) {notation.plain(eq)}" for number, eq in enumerate(self.equations, 1)]

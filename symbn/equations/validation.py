@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, TypeAlias
 
 import sympy
@@ -334,7 +335,11 @@ def defaults(given: Mapping[Any, float] | None, found: Findings) -> dict[str, fl
     for name in named:
         if name in found.defined or name not in (*found.arrays, *found.scalars):
             raise EquationError(f"defaults: '{name}' is not an input")
-    return {name: float(value) for name, value in named.items()}
+    try:
+        return {name: float(value) for name, value in named.items()}
+    except (TypeError, ValueError):
+        bad = ", ".join(f"{value!r} for '{name}'" for name, value in named.items() if not isinstance(value, Real))
+        raise EquationError(f"defaults: {bad} is not a number") from None
 
 
 def domains(given: Mapping[Any, sympy.Set] | None, found: Findings) -> dict[str, sympy.Set]:

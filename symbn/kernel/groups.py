@@ -82,10 +82,18 @@ def arrange(computations: Computations, names: Names) -> tuple[Group, ...]:
     """Put the computations into groups, in an order in which each reads only earlier ones."""
     order = [index for index, _ in computations.indices]
     drafts: list[_Draft] = []
+    #: part of a reduction -> its group; and the subscripts that it is computed with
     place: dict[str, int] = {}
+    own: dict[str, tuple[Var, ...]] = {}
 
     def after(expr: Expr) -> int:
-        return max((place[load.array] for load in loads(expr) if load.array in place), default=0)
+        """The first group in which all that the expression reads is known.
+
+        What a group computes for each element of its kept indices it knows there; at another element's
+        place it is known only when the group has finished.
+        """
+        reads = [load for load in loads(expr) if load.array in place]
+        return max((place[load.array] + (load.subscripts != own[load.array]) for load in reads), default=0)
 
     for reduction in computations.reductions:
         kept, reduced = frozenset(reduction.kept), frozenset(reduction.over)
@@ -96,6 +104,7 @@ def arrange(computations: Computations, names: Names) -> tuple[Group, ...]:
             fitting = [len(drafts) - 1]
         drafts[fitting[0]].reductions.append(reduction)
         place[reduction.hi] = place[reduction.lo] = fitting[0]
+        own[reduction.hi] = own[reduction.lo] = tuple(Var(index) for index in reduction.kept)
     for entry in computations.maps:
         first, indices = after(entry.value), frozenset(entry.indices)
         fitting = [

@@ -27,6 +27,8 @@ import numpy as np
 #: division, a factor taken out), and a library function may be off by a few units: both are counted so.
 ROUNDINGS = 2.0
 FUNCTION_ROUNDINGS = 8.0
+#: what a rounding below the smallest normal number may add, whatever its relative size
+TINY = 2.0**-1074
 
 Array = Any
 Thunk = Callable[[], Array]
@@ -96,9 +98,21 @@ class Tracked:
             None if self.exact else lambda: _at(self.error, key),
         )
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.value.shape)
+
     def transpose(self, *axes: int) -> Tracked:
-        assert self.exact
-        return Tracked(self.value.transpose(*axes), self.arithmetic)
+        return self.moved(lambda a: a.transpose(*axes))
+
+    def moved(self, move: Callable[[Array], Array]) -> Tracked:
+        """The same elements in other places."""
+
+        def spread(a: Array) -> Array:
+            return move(np.broadcast_to(a, self.value.shape))
+
+        error = None if self.exact else lambda: spread(self.error)
+        return Tracked(move(self.value), self.arithmetic, lambda: spread(self.scale), error)
 
     # ---- sums and products -----------------------------------------------------------------------
 
@@ -136,7 +150,9 @@ class Tracked:
             value,
             self.arithmetic,
             _scaled(self, other, value),
-            lambda: np.abs(a) * other.error + np.abs(b) * self.error + self.error * other.error + u * np.abs(value),
+            lambda: (
+                np.abs(a) * other.error + np.abs(b) * self.error + self.error * other.error + u * np.abs(value) + TINY
+            ),
         )
 
     def __rmul__(self, other: Any) -> Tracked:
@@ -152,7 +168,7 @@ class Tracked:
         def error() -> Array:
             with np.errstate(all="ignore"):
                 least = np.maximum(np.abs(b) - other.error, 0.0)
-                return _known((self.error + np.abs(value) * other.error) / least) + u * np.abs(value)
+                return _known((self.error + np.abs(value) * other.error) / least) + u * np.abs(value) + TINY
 
         return Tracked(value, self.arithmetic, _quotient_scale(self, other, value), error)
 
@@ -187,12 +203,12 @@ class Tracked:
 
         def error() -> Array:
             if square:
-                return (2 * np.abs(self.value) + self.error) * self.error + u * value
+                return (2 * np.abs(self.value) + self.error) * self.error + u * value + TINY
             # The bound holds for a step as large as the error itself: take f on both sides, not the slope at a point.
             with np.errstate(all="ignore"):
                 ahead, behind = f(self.value + self.error), f(self.value - self.error)
                 moved = np.fmax(np.abs(ahead - value), np.abs(behind - value))
-            return _known(moved) + u * np.abs(value)
+            return _known(moved) + u * np.abs(value) + TINY
 
         return Tracked(value, self.arithmetic, scale, error)
 
@@ -235,6 +251,8 @@ class Tracked:
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if func is np.sum or func is np.mean:
             return args[0].reduce(**kwargs, mean=func is np.mean)
+        if func is np.moveaxis:
+            return args[0].moved(lambda a: np.moveaxis(a, *args[1:]))
         if func is np.where:
             condition, yes, no = args
             yes, no = self.lift(yes), self.lift(no)
@@ -298,7 +316,7 @@ class Tracked:
             bound = own + self.arithmetic.sum_error(count, scale(), spread)
             if not mean:
                 bound = bound + ROUNDINGS * self.arithmetic.roundoff * np.abs(value)
-            return np.asarray(bound, np.float64)
+            return np.asarray(bound + TINY, self.arithmetic.wide)
 
         return Tracked(value, self.arithmetic, scale, error)
 

@@ -1,0 +1,142 @@
+"""The exact comparison notices a program that is wrong in one place."""
+
+import dataclasses
+
+import pytest
+
+from symbn.kernel import ir, schedule
+
+#: more than the lanes of a sum, and no multiple of them: every loop has something to do
+SIZES = {"m": 21, "n": 19}
+SPLITS = {"m": 7, "n": 1}
+
+
+def rewrite(node, change):
+    """The node with ``change`` applied to everything in it, from the inside out (None keeps, () removes)."""
+    if isinstance(node, tuple):
+        parts = [rewrite(part, change) for part in node]
+        return tuple(part for part in parts if part != ())
+    if not dataclasses.is_dataclass(node):
+        return node
+    fields = {
+        field.name: rewrite(getattr(node, field.name), change)
+        for field in dataclasses.fields(node)
+        if isinstance(getattr(node, field.name), tuple) or dataclasses.is_dataclass(getattr(node, field.name))
+    }
+    fields = {name: value for name, value in fields.items() if value is not getattr(node, name)}
+    changed = dataclasses.replace(node, **fields) if fields else node
+    result = change(changed)
+    return changed if result is None else result
+
+
+def mutants(program, change):
+    """For each node that ``change`` has something else for, the program with that one node changed."""
+    nodes = 0
+
+    def count(node):
+        nonlocal nodes
+        nodes += change(node) is not None
+
+    rewrite(program.nests, count)
+    for number in range(nodes):
+        seen = -1
+
+        def one(node, number=number):
+            nonlocal seen
+            new = change(node)
+            seen += new is not None
+            return new if seen == number else None
+
+        yield dataclasses.replace(program, nests=rewrite(program.nests, one))
+
+
+@pytest.fixture
+def notices(evaluate, draw, interpret):
+    """Does the comparison tell the program from its equations?"""
+
+    def notices(operator, program, *, contiguous):
+        arrays, scalars = draw(operator, SIZES)
+        wanted = evaluate(operator, arrays, scalars, SIZES)
+        try:
+            got = interpret(operator, program, arrays, scalars, SIZES, SPLITS, contiguous=contiguous)
+        except (KeyError, AssertionError, ZeroDivisionError, TypeError):
+            return True
+        return any(got[name] != wanted.output(name) for name in operator.outputs)
+
+    return notices
+
+
+def of_nests_that_run(program, *, contiguous):
+    """The program without the nests that this choice does not take."""
+    run = {one.contiguous if contiguous and one.contiguous else one.general for one in program.choices}
+    return dataclasses.replace(program, nests=tuple(nest for nest in program.nests if nest.name in run))
+
+
+def stop_early(node):
+    if isinstance(node, ir.For):
+        return dataclasses.replace(node, stop=ir.sub(node.stop, ir.Int(node.step)))
+    if isinstance(node, ir.Walk | ir.Window):
+        return dataclasses.replace(node, count=ir.sub(node.count, ir.Int(1)))
+    return None
+
+
+def start_late(node):
+    if isinstance(node, ir.For):
+        return dataclasses.replace(node, start=ir.add(node.start, ir.Int(1)))
+    return None
+
+
+def drop_loop(node):
+    return () if isinstance(node, ir.For | ir.Walk) else None
+
+
+def wrong_sign(node):
+    """The sign of what is added to a total; rounding errors are zero here, so their signs do not show."""
+    match node:
+        case ir.Assign(ir.Load(name), ir.Op("add", args)) if not name.endswith(("_rest", "_errors")):
+            return dataclasses.replace(node, value=ir.Op("sub", args))
+        case ir.Assign(ir.Load(name), ir.Op("sub", args)) if not name.endswith(("_rest", "_errors")):
+            return dataclasses.replace(node, value=ir.Op("add", args))
+    return None
+
+
+def drop_store(node):
+    return () if isinstance(node, ir.Assign) and not node.target.array.endswith(("_rest", "_errors")) else None
+
+
+CHANGES = [stop_early, start_late, drop_loop, wrong_sign, drop_store]
+
+
+@pytest.mark.parametrize("contiguous", [False, True], ids=["general", "contiguous"])
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+def test_each_mutant_of_batch_norm_is_noticed(operators, notices, change, contiguous):
+    operator = operators["batch_norm"]
+    whole = of_nests_that_run(schedule.lower(operator, compensated=False), contiguous=contiguous)
+    assert not notices(operator, whole, contiguous=contiguous)
+    made = list(mutants(whole, change))
+    assert made
+    for number, mutant in enumerate(made):
+        if mutant_is_the_low_part(whole, mutant):
+            continue
+        assert notices(operator, mutant, contiguous=contiguous), f"mutant {number} of {len(made)} passed"
+
+
+def mutant_is_the_low_part(whole, mutant):
+    """A mean's low part holds what rounding took from the high part: nothing, in exact arithmetic."""
+    before, after = (
+        [node for nest in program.nests for node in ir.walk(nest.body) if isinstance(node, ir.Assign)]
+        for program in (whole, mutant)
+    )
+    gone = [node for node in before if node not in after]
+    return len(gone) == 1 and "_lo" in str(gone[0].value) and gone[0].target.array.startswith("mu")
+
+
+@pytest.mark.parametrize("name", ["row_norm", "weighted_norm"])
+def test_a_changed_bound_is_noticed_in_other_operators(operators, notices, name):
+    operator = operators[name]
+    for contiguous in (False, True):
+        whole = of_nests_that_run(schedule.lower(operator, compensated=False), contiguous=contiguous)
+        for change in (drop_loop, wrong_sign):
+            made = list(mutants(whole, change))
+            for mutant in made[:: max(1, len(made) // 4)]:
+                assert notices(operator, mutant, contiguous=contiguous)
