@@ -51,7 +51,6 @@ def emit(operator: Operator, program: Program, dtype: DType) -> Source:
             if array.strides
         ],
         "parameters": [_parameter(array, dtype) for array in program.arrays if array.role != "workspace"],
-        "arrays": [array.name for array in program.arrays if array.role != "workspace"],
         "scalars": list(program.scalars),
         "lengths": [
             {"name": array.name, "indices": list(array.indices), "role": array.role} for array in interface.arrays
@@ -159,18 +158,14 @@ def _nest(program: Program, nest: Nest, dtype: DType, shared: list[str]) -> dict
     names = _names(nest)
     workspaces = _used_workspaces(program, nest)
     extents = {level.extent for array in workspaces for level in array.axes[1:]}
-    parameters = []
-    for array in program.arrays:
-        if array.name in names:
-            c_type = "double" if array.kind == "wide" else dtype.c_type
-            parameters.append(f"{'const ' if array.role == 'input' else ''}{c_type} *{array.name}")
+    arrays = [array for array in program.arrays if array.name in names]
     scalars = [scalar for scalar in program.scalars if scalar in names]
     choice = next(one for one in program.choices if nest.name in (one.general, one.contiguous))
     otherwise = choice.prefer_general if nest.name == choice.contiguous else None
     return {
         "name": nest.name,
-        "parameters": [*parameters, *(f"double {scalar}" for scalar in scalars)],
-        "arguments": ["layout", *(array.name for array in program.arrays if array.name in names), *scalars],
+        "parameters": [*(_parameter(array, dtype) for array in arrays), *(f"double {scalar}" for scalar in scalars)],
+        "arguments": ["layout", *(array.name for array in arrays), *scalars],
         "extents": [extent for extent in program.level_extents() if extent in names | extents],
         "workspaces": [
             {"name": array.name, "size": _size(program, array.name, dtype)}

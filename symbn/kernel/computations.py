@@ -16,7 +16,6 @@ from sympy import Expr as Symbolic
 from symbn.equations import functions
 from symbn.equations.names import identifier
 from symbn.equations.operator import Operator
-from symbn.errors import LoweringError
 from symbn.kernel.ir import Const, Expr, Load, Op, Var
 from symbn.kernel.naming import Names
 
@@ -134,9 +133,6 @@ class _Extractor:
                         wanted.add(reduction.hi)
                         reads.append(reduction.body)
         return [reduction for reduction in self.reductions if reduction.hi in wanted]
-
-    def fail(self, expr: Any, reason: str) -> LoweringError:
-        return LoweringError(f"equation ({self.number}): {expr}: {reason}")
 
     # ---- expressions -----------------------------------------------------------------------------
 
