@@ -21,6 +21,7 @@ class BatchNormResult(NamedTuple):
     mean: Any
     var: Any
 
+
 def reference(x, gamma, beta, epsilon):
     """batch_norm, evaluated with NumPy.
 
@@ -44,32 +45,32 @@ _INTERFACE = Interface(function='batch_norm_float32',
                                 role='input',
                                 wide=False,
                                 indices=('i', 'k'),
-                                strides=(('x_i0', 'x_i1'), ('x_k',))),
+                                strides=(('x__i0', 'x__i1'), ('x__k',))),
                   ArrayArgument(name='gamma',
                                 role='input',
                                 wide=False,
                                 indices=('k',),
-                                strides=(('gamma_k',),)),
+                                strides=(('gamma__k',),)),
                   ArrayArgument(name='beta',
                                 role='input',
                                 wide=False,
                                 indices=('k',),
-                                strides=(('beta_k',),)),
+                                strides=(('beta__k',),)),
                   ArrayArgument(name='y',
                                 role='output',
                                 wide=False,
                                 indices=('i', 'k'),
-                                strides=(('y_i0', 'y_i1'), ('y_k',))),
+                                strides=(('y__i0', 'y__i1'), ('y__k',))),
                   ArrayArgument(name='mu',
                                 role='output',
                                 wide=True,
                                 indices=('k',),
-                                strides=(('mu_k',),)),
+                                strides=(('mu__k',),)),
                   ArrayArgument(name='sigma2',
                                 role='output',
                                 wide=True,
                                 indices=('k',),
-                                strides=(('sigma2_k',),))),
+                                strides=(('sigma2__k',),))),
           scalars=(ScalarArgument(name='epsilon',
                                   lower=0.0,
                                   upper=inf,
@@ -77,10 +78,11 @@ _INTERFACE = Interface(function='batch_norm_float32',
                                   choices=()),),
           extents=(('i', ('m0', 'm1')), ('k', ('n',))),
           fixed=(),
-          layout=('m0', 'm1', 'n', 'x_i0', 'x_i1', 'x_k', 'gamma_k', 'beta_k', 'y_i0', 'y_i1',
-                  'y_k', 'mu_k', 'sigma2_k'),
+          layout=('m0', 'm1', 'n', 'x__i0', 'x__i1', 'x__k', 'gamma__k', 'beta__k', 'y__i0',
+                  'y__i1', 'y__k', 'mu__k', 'sigma2__k'),
           summed=('i',),
-          in_place=True,
+          features=('k',),
+          aliases=(('x', 'y'),),
           defaults=(('gamma', 1.0), ('beta', 0.0), ('epsilon', 1e-05)),
           inputs=('x', 'gamma', 'beta', 'epsilon'),
           outputs=('y', 'mu', 'sigma2'))
@@ -177,4 +179,4 @@ def batch_norm(
             ):
                 raise no_memory("batch_norm")
             return tuple.__new__(BatchNormResult, results)
-    return _call((x, gamma, beta, ), (eps, ), axis, out, check)  # type: ignore[no-any-return]
+    return _call([x, gamma, beta], [eps], axis, out, check)  # type: ignore[no-any-return]

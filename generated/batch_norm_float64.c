@@ -12,8 +12,14 @@
  *   (2) sigma2[k] = Sum((x[i, k] - mu[k])**2, i=1..m)/m
  *   (3) y[i, k] = (x[i, k] - mu[k])*gamma[k]/sqrt(epsilon + sigma2[k]) + beta[k]
  *
- * Arithmetic is in double. Sums are formed in a fixed tree: blocks of 512 terms, 16 interleaved partial
- * sums in a block, then the blocks in order; so the bits depend on neither layout nor number of threads.
+ * Arithmetic is in double.
+ * Sums are formed in a fixed tree: blocks of 512 terms, 16 interleaved partial sums (lanes) in a block,
+ * then the blocks in order; so the bits depend on neither memory layout nor number of threads. A name in
+ * _total and one in _rest are a sum and what its additions rounded away; _hi and _lo are a mean in two
+ * parts, so that what is centred by it keeps every digit.
+ * eq3_part is a part of equation (3) that is computed once, _here an element read once, all_ the values of
+ * either for every element. A number in parentheses is the equation that a statement computes.
+ *
  * Compile with floating-point contraction off (-ffp-contract=off), and never with -ffast-math.
  */
 #include "batch_norm_float64.h"
@@ -141,7 +147,7 @@ static void group1_reduced(
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (3) */
-        const double beta_here = beta[k * layout->beta_k];
+        const double beta_here = beta[k * layout->beta__k];
         double mu_hi_total = 0.0;
         double mu_hi_rest = 0.0;
         for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
@@ -149,8 +155,8 @@ static void group1_reduced(
             const ptrdiff_t count = smaller(512, m0 * m1 - start);
             double x_row_buffer[512];
             const ptrdiff_t x_row_extents[2] = {m0, m1};
-            const ptrdiff_t x_row_strides[2] = {layout->x_i0, layout->x_i1};
-            const double *x_row = read_window_double(x + k * layout->x_k, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
+            const ptrdiff_t x_row_strides[2] = {layout->x__i0, layout->x__i1};
+            const double *x_row = read_window_double(x + k * layout->x__k, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
             double mu_hi_lanes[16] = {0.0};
             double mu_hi_errors[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
@@ -215,10 +221,8 @@ static void group1_reduced(
         /* (1) */
         const double mu_hi = mu_hi_total / (double)(m0 * m1);
         const double mu_lo = (isfinite(mu_hi) ? (fma(-mu_hi, (double)(m0 * m1), mu_hi_total) + mu_hi_rest) / (double)(m0 * m1) : 0.0);
-        /* (1) */
         const double eq1_part = mu_hi + mu_lo;
-        /* (1) */
-        mu[k * layout->mu_k] = eq1_part;
+        mu[k * layout->mu__k] = eq1_part;
         double sigma2_hi_total = 0.0;
         double sigma2_hi_rest = 0.0;
         for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
@@ -226,8 +230,8 @@ static void group1_reduced(
             const ptrdiff_t count = smaller(512, m0 * m1 - start);
             double x_row2_buffer[512];
             const ptrdiff_t x_row2_extents[2] = {m0, m1};
-            const ptrdiff_t x_row2_strides[2] = {layout->x_i0, layout->x_i1};
-            const double *x_row2 = read_window_double(x + k * layout->x_k, 2, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
+            const ptrdiff_t x_row2_strides[2] = {layout->x__i0, layout->x__i1};
+            const double *x_row2 = read_window_double(x + k * layout->x__k, 2, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
             double sigma2_hi_lanes[16] = {0.0};
             double sigma2_hi_errors[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
@@ -295,28 +299,27 @@ static void group1_reduced(
         const double sigma2_hi = sigma2_hi_total / (double)(m0 * m1);
         const double sigma2_lo = (isfinite(sigma2_hi) ? (fma(-sigma2_hi, (double)(m0 * m1), sigma2_hi_total) + sigma2_hi_rest) / (double)(m0 * m1) : 0.0);
         /* (3) */
-        const double eq3_part = gamma[k * layout->gamma_k] / sqrt(sigma2_hi + epsilon + sigma2_lo);
+        const double eq3_part = gamma[k * layout->gamma__k] / sqrt(sigma2_hi + epsilon + sigma2_lo);
         /* (2) */
         const double eq2_part = sigma2_hi + sigma2_lo;
-        /* (2) */
-        sigma2[k * layout->sigma2_k] = eq2_part;
+        sigma2[k * layout->sigma2__k] = eq2_part;
         for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, m0 * m1 - start);
             double x_row3_buffer[512];
             const ptrdiff_t x_row3_extents[2] = {m0, m1};
-            const ptrdiff_t x_row3_strides[2] = {layout->x_i0, layout->x_i1};
-            const double *x_row3 = read_window_double(x + k * layout->x_k, 2, x_row3_extents, x_row3_strides, start, count, x_row3_buffer);
+            const ptrdiff_t x_row3_strides[2] = {layout->x__i0, layout->x__i1};
+            const double *x_row3 = read_window_double(x + k * layout->x__k, 2, x_row3_extents, x_row3_strides, start, count, x_row3_buffer);
             double y_row_buffer[512];
             const ptrdiff_t y_row_extents[2] = {m0, m1};
-            const ptrdiff_t y_row_strides[2] = {layout->y_i0, layout->y_i1};
-            double *y_row = open_window_double(y + k * layout->y_k, 2, y_row_extents, y_row_strides, start, count, y_row_buffer);
+            const ptrdiff_t y_row_strides[2] = {layout->y__i0, layout->y__i1};
+            double *y_row = open_window_double(y + k * layout->y__k, 2, y_row_extents, y_row_strides, start, count, y_row_buffer);
             SIMD
             for (ptrdiff_t q = 0; q < count; q++) {
                 /* (3) */
                 y_row[q] = eq3_part * (x_row3[q] - mu_hi - mu_lo) + beta_here;
             }
-            close_window_double(y + k * layout->y_k, 2, y_row_extents, y_row_strides, start, count, y_row_buffer, y_row);
+            close_window_double(y + k * layout->y__k, 2, y_row_extents, y_row_strides, start, count, y_row_buffer, y_row);
         }
     }
 }
@@ -348,7 +351,7 @@ static void group1_kept(
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (3) */
-        const double beta_here = beta[k * layout->beta_k];
+        const double beta_here = beta[k * layout->beta__k];
         all_beta_here[k] = beta_here;
     }
     SHARED_FOR
@@ -377,7 +380,7 @@ static void group1_kept(
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t k = first + j;
                 /* (1) */
-                const double mu_hi_term = x[i0 * layout->x_i0 + i1 * layout->x_i1 + k];
+                const double mu_hi_term = x[i0 * layout->x__i0 + i1 * layout->x__i1 + k];
                 const double mu_hi_next = mu_hi_lanes[lane][j] + mu_hi_term;
                 const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane][j];
                 mu_hi_errors[lane][j] += mu_hi_lanes[lane][j] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
@@ -456,10 +459,8 @@ static void group1_kept(
         const double mu_lo = (isfinite(mu_hi) ? (fma(-mu_hi, (double)(m0 * m1), mu_hi_total) + mu_hi_rest) / (double)(m0 * m1) : 0.0);
         all_mu_hi[k] = mu_hi;
         all_mu_lo[k] = mu_lo;
-        /* (1) */
         const double eq1_part = mu_hi + mu_lo;
-        /* (1) */
-        mu[k * layout->mu_k] = eq1_part;
+        mu[k * layout->mu__k] = eq1_part;
     }
     SHARED_FOR
     for (ptrdiff_t task = 0; task < (m0 * m1 + 511) / 512 * ((n + 127) / 128); task++) {
@@ -487,7 +488,7 @@ static void group1_kept(
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t k = first + j;
                 /* (2) */
-                const double t1 = x[i0 * layout->x_i0 + i1 * layout->x_i1 + k] - all_mu_hi[k] - all_mu_lo[k];
+                const double t1 = x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_hi[k] - all_mu_lo[k];
                 const double sigma2_hi_term = t1 * t1;
                 const double sigma2_hi_next = sigma2_hi_lanes[lane][j] + sigma2_hi_term;
                 const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane][j];
@@ -566,12 +567,11 @@ static void group1_kept(
         const double sigma2_hi = sigma2_hi_total / (double)(m0 * m1);
         const double sigma2_lo = (isfinite(sigma2_hi) ? (fma(-sigma2_hi, (double)(m0 * m1), sigma2_hi_total) + sigma2_hi_rest) / (double)(m0 * m1) : 0.0);
         /* (3) */
-        const double eq3_part = gamma[k * layout->gamma_k] / sqrt(sigma2_hi + epsilon + sigma2_lo);
+        const double eq3_part = gamma[k * layout->gamma__k] / sqrt(sigma2_hi + epsilon + sigma2_lo);
         all_eq3_part[k] = eq3_part;
         /* (2) */
         const double eq2_part = sigma2_hi + sigma2_lo;
-        /* (2) */
-        sigma2[k * layout->sigma2_k] = eq2_part;
+        sigma2[k * layout->sigma2__k] = eq2_part;
     }
     SHARED_FOR
     for (ptrdiff_t task = 0; task < (m0 * m1 + 511) / 512 * ((n + 127) / 128); task++) {
@@ -589,7 +589,7 @@ static void group1_kept(
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t k = first + j;
                 /* (3) */
-                y[i0 * layout->y_i0 + i1 * layout->y_i1 + k] = all_eq3_part[k] * (x[i0 * layout->x_i0 + i1 * layout->x_i1 + k] - all_mu_hi[k] - all_mu_lo[k]) + all_beta_here[k];
+                y[i0 * layout->y__i0 + i1 * layout->y__i1 + k] = all_eq3_part[k] * (x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_hi[k] - all_mu_lo[k]) + all_beta_here[k];
             }
             if (++i1 == m1) {
                 i1 = 0;
@@ -616,7 +616,7 @@ int batch_norm_float64(
     int status = 0;
 
     (void)threads;
-    if (status == 0 && layout->x_i1 != 1 && layout->x_k == 1 && layout->y_k == 1) {
+    if (status == 0 && layout->x__i1 != 1 && layout->x__k == 1 && layout->y__k == 1) {
         double *all_beta_here = workspace(n);
         double *mu_hi_blocks = workspace((m0 * m1 + 511) / 512 * n);
         double *mu_hi_block_errors = workspace((m0 * m1 + 511) / 512 * n);

@@ -5,12 +5,7 @@
  *   (2) sigma2[k] = Sum((x[i, k] - mu[k])**2, i=1..m)/m
  *   (3) y[i, k] = (x[i, k] - mu[k])*gamma[k]/sqrt(epsilon + sigma2[k]) + beta[k]
  *
- * x[i, k] is an input.
- * gamma[k] is an input.
- * beta[k] is an input.
- * y[i, k] is an output.
- * mu[k] is an output.
- * sigma2[k] is an output.
+ * Inputs: x[i, k], gamma[k], beta[k], epsilon. Outputs: y[i, k], mu[k], sigma2[k].
  * i counts to m = m0 * m1, an outer and an inner part.
  * k counts to n.
  */
@@ -19,21 +14,25 @@
 
 #include <stddef.h>
 
-/* Extents, and strides in elements. An extent in two parts (outer, inner) is their product. */
+/*
+ * Extents, and strides in elements: x__k is the step of x along k, 0 for what does not vary. An index in two
+ * parts (outer, inner) stands for axes around another's; where it is one axis, that is the inner part, and
+ * the outer extent is 1. Memory is fastest with step 1 along the innermost axis of the data.
+ */
 typedef struct {
     ptrdiff_t m0;
     ptrdiff_t m1;
     ptrdiff_t n;
-    ptrdiff_t x_i0;
-    ptrdiff_t x_i1;
-    ptrdiff_t x_k;
-    ptrdiff_t gamma_k;
-    ptrdiff_t beta_k;
-    ptrdiff_t y_i0;
-    ptrdiff_t y_i1;
-    ptrdiff_t y_k;
-    ptrdiff_t mu_k;
-    ptrdiff_t sigma2_k;
+    ptrdiff_t x__i0;
+    ptrdiff_t x__i1;
+    ptrdiff_t x__k;
+    ptrdiff_t gamma__k;
+    ptrdiff_t beta__k;
+    ptrdiff_t y__i0;
+    ptrdiff_t y__i1;
+    ptrdiff_t y__k;
+    ptrdiff_t mu__k;
+    ptrdiff_t sigma2__k;
 } batch_norm_float64_layout;
 
 /* Returns 0, or 1 where there was no memory for workspaces; the outputs are then undefined. */

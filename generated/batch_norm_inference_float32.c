@@ -9,8 +9,10 @@
  *
  *   (1) y[i, k] = (x[i, k] - mu[k])*gamma[k]/sqrt(epsilon + sigma2[k]) + beta[k]
  *
- * Arithmetic is in double. Sums are formed in a fixed tree: blocks of 512 terms, 16 interleaved partial
- * sums in a block, then the blocks in order; so the bits depend on neither layout nor number of threads.
+ * Arithmetic is in double.
+ * eq3_part is a part of equation (3) that is computed once, _here an element read once, all_ the values of
+ * either for every element. A number in parentheses is the equation that a statement computes.
+ *
  * Compile with floating-point contraction off (-ffp-contract=off), and never with -ffast-math.
  */
 #include "batch_norm_inference_float32.h"
@@ -138,28 +140,26 @@ static void group1_reduced(
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (1) */
-        const double eq1_part = (double)gamma[k * layout->gamma_k] / sqrt(sigma2[k * layout->sigma2_k] + epsilon);
-        /* (1) */
-        const double mu_here = mu[k * layout->mu_k];
-        /* (1) */
-        const double beta_here = (double)beta[k * layout->beta_k];
+        const double eq1_part = (double)gamma[k * layout->gamma__k] / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
+        const double mu_here = mu[k * layout->mu__k];
+        const double beta_here = (double)beta[k * layout->beta__k];
         for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, m0 * m1 - start);
             float x_row_buffer[512];
             const ptrdiff_t x_row_extents[2] = {m0, m1};
-            const ptrdiff_t x_row_strides[2] = {layout->x_i0, layout->x_i1};
-            const float *x_row = read_window_float(x + k * layout->x_k, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
+            const ptrdiff_t x_row_strides[2] = {layout->x__i0, layout->x__i1};
+            const float *x_row = read_window_float(x + k * layout->x__k, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
             float y_row_buffer[512];
             const ptrdiff_t y_row_extents[2] = {m0, m1};
-            const ptrdiff_t y_row_strides[2] = {layout->y_i0, layout->y_i1};
-            float *y_row = open_window_float(y + k * layout->y_k, 2, y_row_extents, y_row_strides, start, count, y_row_buffer);
+            const ptrdiff_t y_row_strides[2] = {layout->y__i0, layout->y__i1};
+            float *y_row = open_window_float(y + k * layout->y__k, 2, y_row_extents, y_row_strides, start, count, y_row_buffer);
             SIMD
             for (ptrdiff_t q = 0; q < count; q++) {
                 /* (1) */
                 y_row[q] = (float)(eq1_part * ((double)x_row[q] - mu_here) + beta_here);
             }
-            close_window_float(y + k * layout->y_k, 2, y_row_extents, y_row_strides, start, count, y_row_buffer, y_row);
+            close_window_float(y + k * layout->y__k, 2, y_row_extents, y_row_strides, start, count, y_row_buffer, y_row);
         }
     }
 }
@@ -186,13 +186,11 @@ static void group1_kept(
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (1) */
-        const double eq1_part = (double)gamma[k * layout->gamma_k] / sqrt(sigma2[k * layout->sigma2_k] + epsilon);
+        const double eq1_part = (double)gamma[k * layout->gamma__k] / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
         all_eq1_part[k] = eq1_part;
-        /* (1) */
-        const double mu_here = mu[k * layout->mu_k];
+        const double mu_here = mu[k * layout->mu__k];
         all_mu_here[k] = mu_here;
-        /* (1) */
-        const double beta_here = (double)beta[k * layout->beta_k];
+        const double beta_here = (double)beta[k * layout->beta__k];
         all_beta_here[k] = beta_here;
     }
     SHARED_FOR
@@ -211,7 +209,7 @@ static void group1_kept(
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t k = first + j;
                 /* (1) */
-                y[i0 * layout->y_i0 + i1 * layout->y_i1 + k] = (float)(all_eq1_part[k] * ((double)x[i0 * layout->x_i0 + i1 * layout->x_i1 + k] - all_mu_here[k]) + all_beta_here[k]);
+                y[i0 * layout->y__i0 + i1 * layout->y__i1 + k] = (float)(all_eq1_part[k] * ((double)x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k]) + all_beta_here[k]);
             }
             if (++i1 == m1) {
                 i1 = 0;
@@ -236,7 +234,7 @@ int batch_norm_inference_float32(
     int status = 0;
 
     (void)threads;
-    if (status == 0 && layout->x_i1 != 1 && layout->x_k == 1 && layout->y_k == 1) {
+    if (status == 0 && layout->x__i1 != 1 && layout->x__k == 1 && layout->y__k == 1) {
         double *all_eq1_part = workspace(n);
         double *all_mu_here = workspace(n);
         double *all_beta_here = workspace(n);

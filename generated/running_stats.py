@@ -20,6 +20,7 @@ class RunningStatsResult(NamedTuple):
     new_mean: Any
     new_var: Any
 
+
 def reference(running_mean, running_var, mu, sigma2, m, momentum, unbiased):
     """running_stats, evaluated with NumPy.
 
@@ -38,32 +39,32 @@ _INTERFACE = Interface(function='running_stats_float32',
                                 role='input',
                                 wide=False,
                                 indices=('k',),
-                                strides=(('running_mean_k',),)),
+                                strides=(('running_mean__k',),)),
                   ArrayArgument(name='running_var',
                                 role='input',
                                 wide=False,
                                 indices=('k',),
-                                strides=(('running_var_k',),)),
+                                strides=(('running_var__k',),)),
                   ArrayArgument(name='mu',
                                 role='input',
                                 wide=True,
                                 indices=('k',),
-                                strides=(('mu_k',),)),
+                                strides=(('mu__k',),)),
                   ArrayArgument(name='sigma2',
                                 role='input',
                                 wide=True,
                                 indices=('k',),
-                                strides=(('sigma2_k',),)),
+                                strides=(('sigma2__k',),)),
                   ArrayArgument(name='new_mean',
                                 role='output',
                                 wide=False,
                                 indices=('k',),
-                                strides=(('new_mean_k',),)),
+                                strides=(('new_mean__k',),)),
                   ArrayArgument(name='new_var',
                                 role='output',
                                 wide=False,
                                 indices=('k',),
-                                strides=(('new_var_k',),))),
+                                strides=(('new_var__k',),))),
           scalars=(ScalarArgument(name='m', lower=0.0, upper=inf, lower_open=False, choices=()),
                    ScalarArgument(name='momentum',
                                   lower=0.0,
@@ -77,10 +78,13 @@ _INTERFACE = Interface(function='running_stats_float32',
                                   choices=(0.0, 1.0))),
           extents=(('k', ('n',)),),
           fixed=(),
-          layout=('n', 'running_mean_k', 'running_var_k', 'mu_k', 'sigma2_k', 'new_mean_k',
-                  'new_var_k'),
+          layout=('n', 'running_mean__k', 'running_var__k', 'mu__k', 'sigma2__k', 'new_mean__k',
+                  'new_var__k'),
           summed=(),
-          in_place=True,
+          features=('k',),
+          aliases=(('running_mean', 'new_mean'), ('running_var', 'new_mean'), ('mu', 'new_mean'),
+                   ('sigma2', 'new_mean'), ('running_mean', 'new_var'), ('running_var', 'new_var'),
+                   ('mu', 'new_var'), ('sigma2', 'new_var')),
           defaults=(('momentum', 0.1), ('unbiased', 1.0)),
           inputs=('running_mean', 'running_var', 'mu', 'sigma2', 'm', 'momentum', 'unbiased'),
           outputs=('new_mean', 'new_var'))
@@ -185,4 +189,4 @@ def running_stats(
             ):
                 raise no_memory("running_stats")
             return tuple.__new__(RunningStatsResult, results)
-    return _call((running_mean, running_var, mean, var, ), (m, momentum, unbiased, ), None, out, check)  # type: ignore[no-any-return]
+    return _call([running_mean, running_var, mean, var], [m, momentum, unbiased], None, out, check)  # type: ignore[no-any-return]

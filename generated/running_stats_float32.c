@@ -15,8 +15,10 @@
  *   (2) new_var[k] = Piecewise((running_var[k], m < 1), (m*momentum*sigma2[k]/Max(1, m - unbiased) +
  *         (1 - momentum)*running_var[k], True))
  *
- * Arithmetic is in double. Sums are formed in a fixed tree: blocks of 512 terms, 16 interleaved partial
- * sums in a block, then the blocks in order; so the bits depend on neither layout nor number of threads.
+ * Arithmetic is in double.
+ * eq3_part is a part of equation (3) that is computed once, _here an element read once, all_ the values of
+ * either for every element. A number in parentheses is the equation that a statement computes.
+ *
  * Compile with floating-point contraction off (-ffp-contract=off), and never with -ffast-math.
  */
 #include "running_stats_float32.h"
@@ -57,13 +59,13 @@ static void group1_reduced(
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (1) */
-        const double eq1_part = (m < 1.0 ? (double)running_mean[k * layout->running_mean_k] : momentum * mu[k * layout->mu_k] + (1.0 - momentum) * (double)running_mean[k * layout->running_mean_k]);
+        const double eq1_part = (m < 1.0 ? (double)running_mean[k * layout->running_mean__k] : momentum * mu[k * layout->mu__k] + (1.0 - momentum) * (double)running_mean[k * layout->running_mean__k]);
         /* (2) */
-        const double eq2_part = (m < 1.0 ? (double)running_var[k * layout->running_var_k] : (1.0 - momentum) * (double)running_var[k * layout->running_var_k] + m * momentum / nan_max(1.0, m - unbiased) * sigma2[k * layout->sigma2_k]);
+        const double eq2_part = (m < 1.0 ? (double)running_var[k * layout->running_var__k] : (1.0 - momentum) * (double)running_var[k * layout->running_var__k] + m * momentum / nan_max(1.0, m - unbiased) * sigma2[k * layout->sigma2__k]);
         /* (1) */
-        new_mean[k * layout->new_mean_k] = (float)(eq1_part);
+        new_mean[k * layout->new_mean__k] = (float)(eq1_part);
         /* (2) */
-        new_var[k * layout->new_var_k] = (float)(eq2_part);
+        new_var[k * layout->new_var__k] = (float)(eq2_part);
     }
 }
 

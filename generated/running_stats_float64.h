@@ -6,12 +6,7 @@
  *   (2) new_var[k] = Piecewise((running_var[k], m < 1), (m*momentum*sigma2[k]/Max(1, m - unbiased) +
  *         (1 - momentum)*running_var[k], True))
  *
- * running_mean[k] is an input.
- * running_var[k] is an input.
- * mu[k] is an input.
- * sigma2[k] is an input.
- * new_mean[k] is an output.
- * new_var[k] is an output.
+ * Inputs: running_mean[k], running_var[k], mu[k], sigma2[k], m, momentum, unbiased. Outputs: new_mean[k], new_var[k].
  * k counts to n.
  */
 #ifndef SYMBN_RUNNING_STATS_FLOAT64_H
@@ -19,15 +14,19 @@
 
 #include <stddef.h>
 
-/* Extents, and strides in elements. An extent in two parts (outer, inner) is their product. */
+/*
+ * Extents, and strides in elements: x__k is the step of x along k, 0 for what does not vary. An index in two
+ * parts (outer, inner) stands for axes around another's; where it is one axis, that is the inner part, and
+ * the outer extent is 1. Memory is fastest with step 1 along the innermost axis of the data.
+ */
 typedef struct {
     ptrdiff_t n;
-    ptrdiff_t running_mean_k;
-    ptrdiff_t running_var_k;
-    ptrdiff_t mu_k;
-    ptrdiff_t sigma2_k;
-    ptrdiff_t new_mean_k;
-    ptrdiff_t new_var_k;
+    ptrdiff_t running_mean__k;
+    ptrdiff_t running_var__k;
+    ptrdiff_t mu__k;
+    ptrdiff_t sigma2__k;
+    ptrdiff_t new_mean__k;
+    ptrdiff_t new_var__k;
 } running_stats_float64_layout;
 
 /* Returns 0, or 1 where there was no memory for workspaces; the outputs are then undefined. */

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import pkgutil
 import sys
 import types
 from typing import TYPE_CHECKING, Any
+
+from symbn.errors import NotBuiltError
 
 __version__ = "0.1.0"
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
         CompilerError,
         EquationError,
         LoweringError,
-        NotBuiltError,
         SymbnError,
     )
     from symbn.pipeline import build
@@ -87,16 +86,17 @@ def __getattr__(name: str) -> Any:
     return value
 
 
-def _shipped() -> list[str]:
+def _shipped() -> tuple[str, ...]:
     """The shipped operators' functions: each is in a module of its own name."""
-    spec = importlib.util.find_spec("symbn.shipped")
-    places = spec.submodule_search_locations if spec else None
-    return [module.name for module in pkgutil.iter_modules(places or []) if module.name != "native"]
+    try:
+        operators: tuple[str, ...] = importlib.import_module("symbn.shipped").OPERATORS
+    except ModuleNotFoundError:
+        return ()
+    return operators
 
 
 def _hint() -> str:
-    built = importlib.util.find_spec("symbn.shipped") is not None
-    return "" if built else " (the shipped operators are not built; install symbn: python -m pip install .)"
+    return "" if _shipped() else f": {NotBuiltError()}"
 
 
 class _Package(types.ModuleType):

@@ -12,20 +12,17 @@ from symbn.errors import ArgumentTypeError
 class DType:
     """A dtype of data.
 
-    Arithmetic is done in ``accumulator``, whose C type is ``double``; ``compensated`` says that sums
-    need the rounding error of each addition, because the accumulator is no wider than the data.
+    Arithmetic is done in C's ``double``; ``compensated`` says that sums need the rounding error of each
+    addition, because that is no wider than the data.
     """
 
     name: str
     c_type: str
-    #: unit roundoff: half the distance from 1 to the next larger number
-    roundoff: float
-    accumulator: str
     compensated: bool
 
 
-FLOAT32 = DType("float32", "float", 2.0**-24, "float64", compensated=False)
-FLOAT64 = DType("float64", "double", 2.0**-53, "float64", compensated=True)
+FLOAT32 = DType("float32", "float", compensated=False)
+FLOAT64 = DType("float64", "double", compensated=True)
 
 DTYPES = MappingProxyType({dtype.name: dtype for dtype in (FLOAT32, FLOAT64)})
 

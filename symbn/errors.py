@@ -47,7 +47,14 @@ class CacheError(SymbnError, RuntimeError):
 
 
 class NotBuiltError(SymbnError, RuntimeError):
-    """The shipped kernels were not compiled: symbn runs from a checkout that was never installed."""
+    """The shipped kernels are not there: symbn is imported from a checkout, not from where it was installed."""
+
+    def __init__(
+        self,
+        message: str = "the shipped kernels are not built in this copy of symbn; "
+        "install it (python -m pip install .) and leave its checkout, or install with -e",
+    ) -> None:
+        super().__init__(message)
 
 
 class CheckError(SymbnError, ArithmeticError):
@@ -58,5 +65,8 @@ class CheckError(SymbnError, ArithmeticError):
     """
 
     def __init__(self, report: Any) -> None:
-        super().__init__(str(report))
+        super().__init__(f"{report}\n  nothing was written to the caller's arrays")
         self.report = report
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.report,)

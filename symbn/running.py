@@ -9,8 +9,10 @@ from symbn.errors import ArgumentError, ArgumentTypeError, NotBuiltError
 
 try:
     from symbn.shipped.running_stats import running_stats
-except ModuleNotFoundError:
-    raise NotBuiltError("the shipped kernels are not built; install symbn: python -m pip install .") from None
+except ModuleNotFoundError as error:
+    if not str(error.name).startswith("symbn.shipped"):
+        raise
+    running_stats = None
 
 
 class RunningStats(NamedTuple):
@@ -58,6 +60,13 @@ def update_running_stats(
     Returns
     -------
     running_mean, running_var : arrays, shape (n,), the running statistics' dtype
+
+    Raises
+    ------
+    symbn.ArgumentError, symbn.ArgumentTypeError
+        For an argument of the wrong shape, value, type or dtype (a ValueError, a TypeError).
+    symbn.CheckError
+        If the result differs from the equations by more than rounding explains; nothing is written.
     """
     if momentum is None:
         if not isinstance(num_batches_tracked, numbers.Integral) or num_batches_tracked < 1:
@@ -68,6 +77,8 @@ def update_running_stats(
         momentum = 1.0 / int(num_batches_tracked)
     if out is not None and (not isinstance(out, tuple) or len(out) != 2):
         raise ArgumentTypeError("out: expected a tuple of two arrays, for running_mean and running_var")
+    if running_stats is None:
+        raise NotBuiltError
     # bool and int as the numbers that the equations have; anything else is for the function to judge
     count = float(m) if type(m) is int else m
     bessel = float(unbiased) if type(unbiased) is bool else unbiased

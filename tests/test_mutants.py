@@ -191,10 +191,10 @@ LOOPS = {
     "a block lost from the mean": Loops(lost_block(0), lambda m, n: m > 512),
     "a block lost from the variance": Loops(lost_block(1), lambda m, n: m > 512),
     "gamma of the neighbouring feature": Loops(
-        both("gamma[k * layout->gamma_k]", "gamma[(k + 1) % n * layout->gamma_k]"), lambda m, n: n > 1
+        both("gamma[k * layout->gamma__k]", "gamma[(k + 1) % n * layout->gamma__k]"), lambda m, n: n > 1
     ),
     "beta of the neighbouring feature": Loops(
-        both("beta[k * layout->beta_k]", "beta[(k + 1) % n * layout->beta_k]"), lambda m, n: n > 1
+        both("beta[k * layout->beta__k]", "beta[(k + 1) % n * layout->beta__k]"), lambda m, n: n > 1
     ),
     "eps dropped": Loops(both("sigma2_hi + epsilon + sigma2_lo", "sigma2_hi + sigma2_lo")),
     "mean rounded to float32": Loops(rounded_mean, offset=1e4),

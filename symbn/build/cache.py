@@ -78,10 +78,15 @@ def entry(name: str, library: str, make: Callable[[Path], None]) -> tuple[Path, 
     return place / library, False
 
 
+def discard(name: str) -> None:
+    """Remove an entry that turned out to be damaged."""
+    shutil.rmtree(trusted_folder() / name, ignore_errors=True)
+
+
 def size() -> tuple[int, int]:
     """The number of entries in the cache and their bytes together."""
-    root = folder()
-    if not root.is_dir():
-        return 0, 0
-    entries = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    return len(entries), sum(file.stat().st_size for path in entries for file in path.rglob("*") if file.is_file())
+    try:
+        entries = [path for path in folder().iterdir() if path.is_dir() and not path.name.startswith(".")]
+        return len(entries), sum(file.stat().st_size for path in entries for file in path.rglob("*") if file.is_file())
+    except OSError as error:
+        raise CacheError(f"the cache folder {folder()} cannot be read: {error.strerror or error}; {_HINT}") from None

@@ -47,7 +47,7 @@ class Compiler:
             raise CompilerError(f"compiling failed with exit code {result.returncode}: {shlex.join(command)}\n{said}")
 
 
-def _run(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
+def _run(command: Sequence[str], folder: Path | None) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
             command, cwd=folder, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, check=False
@@ -79,7 +79,7 @@ def _find(wanted: str, path: str) -> Compiler:
 
 
 def _identity(command: tuple[str, ...]) -> str:
-    said = [_run([*command, option], Path.cwd()).stdout.strip() for option in ("--version", "-dumpmachine")]
+    said = [_run([*command, option], None).stdout.strip() for option in ("--version", "-dumpmachine")]
     return "\n".join([said[0].partition("\n")[0], said[1]])
 
 

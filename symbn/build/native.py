@@ -17,6 +17,7 @@ from symbn.build import cache, compiler, library
 from symbn.build.declarations import declarations
 from symbn.emit.c import Source
 from symbn.emit.interface import Interface
+from symbn.errors import CacheError
 
 _LIBRARY = "kernel.so"
 
@@ -54,7 +55,16 @@ def build(source: Source) -> Native:
         library.compile_library([unit], cc, [target], folder, _LIBRARY)
 
     path, cached = cache.entry(name, _LIBRARY, make)
-    return load(source, path, cached)
+    try:
+        return load(source, path, cached)
+    except OSError:
+        # A library that was there but cannot be loaded is damaged: build it anew.
+        cache.discard(name)
+    path, cached = cache.entry(name, _LIBRARY, make)
+    try:
+        return load(source, path, cached)
+    except OSError as error:
+        raise CacheError(f"the compiled kernel {path} cannot be loaded: {error}") from None
 
 
 def load(source: Source, path: Path, cached: bool) -> Native:

@@ -9,7 +9,7 @@ from symbn.build import compiler, library
 from symbn.build.declarations import declarations
 
 LIBRARY = "kernels.so"
-_INIT = '"""The shipped operators, as they were compiled when symbn was installed."""\n'
+_INIT = '"""The shipped operators, as they were compiled when symbn was installed."""\n\nOPERATORS = {names!r}\n'
 
 
 def make(generated: Path, folder: Path) -> list[Path]:
@@ -41,8 +41,9 @@ def make(generated: Path, folder: Path) -> list[Path]:
     suffixes = tuple(f"_{target.name}" for target in targets)
     with (folder / "native.py").open("a", encoding="utf-8") as file:
         file.write(f"\nSUFFIXES = {suffixes!r}\n")
-    (folder / "__init__.py").write_text(_INIT, encoding="utf-8")
-    for path in sorted(generated.glob("*.py")):
+    functions = sorted(generated.glob("*.py"))
+    (folder / "__init__.py").write_text(_INIT.format(names=tuple(path.stem for path in functions)), encoding="utf-8")
+    for path in functions:
         (folder / path.name).write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
         result.append(folder / path.name)
     return result

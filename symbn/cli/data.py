@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import os
-import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
@@ -14,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from symbn import equations
+from symbn import equations, files
 from symbn.errors import ArgumentError
+from symbn.generate.function import ARGUMENT_NAMES
 
 _KINDS = (".npz", ".npy", ".csv")
 
@@ -30,8 +29,8 @@ def run(operator: str, source: Path, target: Path, settings: list[str], dtype: s
     signature = inspect.signature(function)
     arrays = read(source)
     first = next(iter(signature.parameters))
-    if set(arrays) == {""}:
-        arrays = {first: arrays[""]}
+    # A file may call an array or a number what the equations or what the function calls it.
+    arrays = {ARGUMENT_NAMES.get(name, name) if name else first: a for name, a in arrays.items()}
     values = {**{name: _cast(a, dtype, name) for name, a in arrays.items()}, **_numbers(settings, signature)}
     known = ", ".join(_settable(signature))
     for name in values:
@@ -71,6 +70,7 @@ def _numbers(settings: list[str], signature: inspect.Signature) -> Mapping[str, 
     result: dict[str, Any] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
+        name = ARGUMENT_NAMES.get(name, name)
         if not equals or name not in _settable(signature):
             known = ", ".join(_settable(signature))
             raise ArgumentError(f"set: {setting!r} is not NAME=VALUE with a name among {known}")
@@ -100,7 +100,8 @@ def read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ArgumentError(f"input: {path} cannot be read: {error.strerror or error}") from None
     except (ValueError, UserWarning, EOFError, KeyError, zipfile.BadZipFile, UnicodeDecodeError) as error:
-        reason = str(error).partition("\n")[0]
+        pickled = "allow_pickle" in str(error) or "pickled" in str(error)
+        reason = "it holds Python objects" if pickled else str(error).partition("\n")[0]
         raise ArgumentError(f"input: {path} is not a {path.suffix[1:]} file of numbers: {reason}") from None
 
 
@@ -110,21 +111,9 @@ def write(path: Path, outputs: Mapping[str, Any]) -> None:
     kind = path.suffix.lower()
     if kind == ".csv" and first.ndim > 2:
         raise ArgumentError(f"output: a csv file has two dimensions, the result has {first.ndim}; write .npz or .npy")
-    save: dict[str, Callable[[Any], None]] = {
+    save: dict[str, Callable[[Any], object]] = {
         ".npz": lambda file: np.savez(file, **outputs),
         ".npy": lambda file: np.save(file, first),
         ".csv": lambda file: np.savetxt(file, first, delimiter=",", fmt="%.17g" if first.itemsize == 8 else "%.9g"),
     }
-    temporary = None
-    try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.absolute().parent)
-        with os.fdopen(descriptor, "wb") as file:
-            save[kind](file)
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        raise ArgumentError(f"output: {path} cannot be written: {error.strerror or error}") from None
+    files.write(path, save[kind], "output")

@@ -130,7 +130,7 @@ def _table(operators: list[tuple[Operator, AxisBinding]], kernels: _Kernels, ima
                     good = good and report.passed
                     _rows(table, operator.name, dtype, layout, report)
                     progress.advance(task)
-    table.caption = "largest error and its limit, in scaled ulps of the output"
+    table.caption = "largest error and its limit in scaled ulps of the output; statistics are float64 whatever the data"
     table.caption_justify = "left"
     return table, good
 

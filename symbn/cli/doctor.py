@@ -6,6 +6,7 @@ import platform
 from collections.abc import Callable
 
 from rich.table import Table
+from rich.text import Text
 
 from symbn import __version__
 from symbn.build import cache, compiler
@@ -22,7 +23,7 @@ def run() -> bool:
 
     def row(name: str, value: Callable[[], str]) -> None:
         try:
-            table.add_row(name, value())
+            table.add_row(name, Text(value()))
         except SymbnError as error:
             table.add_row(name, "[red]see below[/]")
             if str(error) not in problems:
@@ -40,7 +41,7 @@ def run() -> bool:
     row("shipped kernels", _shipped)
     console.print(table)
     for problem in problems:
-        console.print(f"[red]problem:[/] {problem}", soft_wrap=True)
+        console.print("[red]problem:[/]", Text(problem), soft_wrap=True)
     console.print("[green]nothing is wrong[/]" if not problems else f"[red]{len(problems)} problem(s)[/]")
     return not problems
 
@@ -66,8 +67,9 @@ def _check() -> str:
 
 
 def _cache() -> str:
+    folder = cache.trusted_folder()
     entries, size = cache.size()
-    return f"{cache.trusted_folder()}, {entries} kernels, {size / 1e6:.1f} MB"
+    return f"{folder}, {entries} kernels, {size / 1e6:.1f} MB"
 
 
 def _shipped() -> str:

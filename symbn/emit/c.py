@@ -15,7 +15,8 @@ from symbn.emit.statements import StatementPrinter, stride
 from symbn.equations import notation
 from symbn.equations.names import identifier
 from symbn.equations.operator import Operator
-from symbn.kernel.ir import Array, Load, Nest, Op, Program, Var, Walk, Window, walk
+from symbn.kernel.ir import Array, Load, Local, Nest, Op, Program, Var, Walk, Window, walk
+from symbn.kernel.summation import BLOCK, LANES
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,8 @@ def emit(operator: Operator, program: Program, dtype: DType) -> Source:
         ],
         "parameters": [_parameter(array, dtype) for array in program.arrays if array.role != "workspace"],
         "scalars": list(program.scalars),
-        "lengths": [
-            {"name": array.name, "indices": list(array.indices), "role": array.role} for array in interface.arrays
-        ],
+        "inputs": [_written(array) for array in interface.arrays if array.role == "input"] + list(program.scalars),
+        "outputs": [_written(array) for array in interface.arrays if array.role == "output"],
     }
     declarations = templates.render("declarations.h.j2", **values)
     header = templates.render("kernel.h.j2", declarations=declarations, **values)
@@ -84,6 +84,9 @@ def emit(operator: Operator, program: Program, dtype: DType) -> Source:
         ),
         allocates=bool(program.workspaces),
         unused=_unused(program),
+        block=BLOCK,
+        lanes=LANES,
+        reduces=any(isinstance(node, Local) and node.shape for nest in program.nests for node in walk(nest.body)),
         helpers=sorted(
             {
                 HELPERS[node.name]
@@ -96,15 +99,15 @@ def emit(operator: Operator, program: Program, dtype: DType) -> Source:
     return Source(interface, header, text)
 
 
+def _written(array: ArrayArgument) -> str:
+    return f"{array.name}[{', '.join(array.indices)}]" if array.indices else array.name
+
+
 def _unused(program: Program) -> list[str]:
     """The function's arguments that no nest reads: an input that cancels out of the equations, say."""
     used = {name for nest in program.nests for name in _names(nest)}
     arrays = [array.name for array in program.arrays if array.role != "workspace"]
     return [name for name in (*arrays, *program.scalars) if name not in used]
-
-
-def _stride_field(program: Program, pair: tuple[str, str]) -> str:
-    return stride(program.array(pair[0]), pair[1])
 
 
 def _parameter(array: Array, dtype: DType) -> str:
@@ -172,8 +175,8 @@ def _nest(program: Program, nest: Nest, dtype: DType, shared: list[str]) -> dict
             for array in workspaces
             if array.name not in shared
         ],
-        "otherwise": _stride_field(program, otherwise) if otherwise else None,
-        "unit": [_stride_field(program, pair) for pair in nest.unit],
+        "otherwise": stride(*otherwise) if otherwise else None,
+        "unit": [stride(*pair) for pair in nest.unit],
         "parallel": nest.is_parallel(),
         "lines": StatementPrinter(program, nest, dtype.c_type).block(nest.body, 1),
     }
@@ -185,7 +188,7 @@ def _interface(operator: Operator, program: Program, dtype: DType) -> Interface:
 
     def fields(name: str) -> tuple[tuple[str, ...], ...]:
         array = by_name[identifier(name)]
-        left = [stride(array, level.name) for level in array.axes]
+        left = [stride(array.name, level.name) for level in array.axes]
         counts = [len(parts[operator.indices[index]]) for index in operator.written[name]]
         return tuple(tuple(left.pop(0) for _ in range(count)) for count in counts)
 
@@ -208,17 +211,13 @@ def _interface(operator: Operator, program: Program, dtype: DType) -> Interface:
             if extent in operator.fixed_extents
         ),
         layout=(*program.level_extents(), *strides),
-        summed=_summed(operator),
-        in_place=program.in_place,
+        summed=operator.summed,
+        features=operator.features,
+        aliases=program.aliases,
         defaults=tuple((identifier(name), value) for name, value in operator.defaults.items()),
         inputs=tuple(identifier(name) for name in operator.inputs),
         outputs=tuple(identifier(name) for name in operator.outputs),
     )
-
-
-def _summed(operator: Operator) -> tuple[str, ...]:
-    bound = {str(limit[0].name) for eq in operator.equations for one in eq.atoms(sympy.Sum) for limit in one.limits}
-    return tuple(index for index in operator.indices if index in bound)
 
 
 def _scalar(operator: Operator, name: str) -> ScalarArgument:

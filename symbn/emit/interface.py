@@ -33,7 +33,8 @@ class Interface:
 
     ``extents`` maps an index to the layout's extent fields: two (outer, inner) where the index is
     reduced, else one. ``layout`` lists the layout's fields in order. ``summed`` are the indices that a
-    reduction goes over; features along the others do not depend on each other.
+    reduction goes over, ``features`` those whose elements do not depend on each other. ``aliases`` are the
+    (input, output) pairs that may be the same memory.
     """
 
     function: str
@@ -44,7 +45,8 @@ class Interface:
     fixed: tuple[tuple[str, int], ...]
     layout: tuple[str, ...]
     summed: tuple[str, ...]
-    in_place: bool
+    features: tuple[str, ...]
+    aliases: tuple[tuple[str, str], ...]
     defaults: tuple[tuple[str, float], ...]
     #: the caller's order of inputs and outputs
     inputs: tuple[str, ...]

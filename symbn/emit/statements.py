@@ -56,13 +56,24 @@ class StatementPrinter:
             elif (array.name, level.name) in self.unit:
                 terms.append(place)
             else:
-                terms.append(f"{place} * layout->{stride(array, level.name)}")
+                terms.append(f"{place} * layout->{stride(array.name, level.name)}")
         return terms
 
     # ---- statements ------------------------------------------------------------------------------
 
     def block(self, body: tuple[Stmt, ...], depth: int) -> list[str]:
-        return [line for statement in body for line in self.statement(statement, depth)]
+        lines: list[str] = []
+        label: Stmt | None = None
+        for statement in body:
+            if isinstance(statement, Comment):
+                # One label serves the statements of an equation that follow each other.
+                if statement == label:
+                    continue
+                label = statement
+            elif not isinstance(statement, Let | Assign):
+                label = None
+            lines += self.statement(statement, depth)
+        return lines
 
     def statement(self, statement: Stmt, depth: int) -> list[str]:
         pad = _INDENT * depth
@@ -156,9 +167,9 @@ class StatementPrinter:
         if array.role == "workspace":
             place = [axis.name for axis in array.axes].index(level)
             return [inner.extent for inner in array.axes[place + 1 :]]
-        return [f"layout->{stride(array, level)}"]
+        return [f"layout->{stride(array.name, level)}"]
 
 
-def stride(array: Array, level: str) -> str:
-    """The layout's field for an array's stride along a level."""
-    return f"{array.name}_{level}"
+def stride(array: str, level: str) -> str:
+    """The layout's field for an array's stride along a level; no name has two underscores in a row."""
+    return f"{array}__{level}"

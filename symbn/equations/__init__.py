@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
 from functools import cache
 
 from symbn.equations.binding import AxisBinding
@@ -38,9 +37,6 @@ class Operators:
 
     def __dir__(self) -> list[str]:
         return list(names())
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(names())
 
 
 operators = Operators()

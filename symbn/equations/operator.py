@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import sympy
-from sympy import Eq, Idx, Indexed, IndexedBase, Sum, Symbol
+from sympy import Eq, Indexed, Sum
 
 from symbn.equations import notation, validation
 from symbn.equations.names import identifier
 from symbn.equations.validation import Name
 from symbn.errors import EquationError
+
+
+class Definition(NamedTuple):
+    """``name[indices] = expression``."""
+
+    name: str
+    indices: tuple[str, ...]
+    expression: Any
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -93,7 +101,9 @@ class Operator:
         description: str = "",
     ) -> None:
         if not isinstance(name, str) or not name.isidentifier() or identifier(name) != name:
-            raise EquationError(f"name: {name!r} cannot name a C function; use ASCII letters, digits and underscores")
+            raise EquationError(
+                f"name: {name!r} cannot name a C function; use ASCII letters and digits, no word of C or Python"
+            )
         eqs = tuple(equations)
         found = validation.scan(eqs)
         put = object.__setattr__
@@ -111,6 +121,31 @@ class Operator:
         put(self, "defaults", MappingProxyType(validation.defaults(defaults, found)))
         put(self, "domains", MappingProxyType(validation.domains(domains, found)))
 
+    @property
+    def definitions(self) -> tuple[Definition, ...]:
+        """The equations as definitions: what is defined, on which indices, by which expression."""
+        return tuple(
+            Definition(str(eq.lhs.base.label), tuple(str(index.name) for index in eq.lhs.indices), eq.rhs)
+            if isinstance(eq.lhs, Indexed)
+            else Definition(str(eq.lhs.name), (), eq.rhs)
+            for eq in self.equations
+        )
+
+    @property
+    def summed(self) -> tuple[str, ...]:
+        """The indices that a Sum goes over."""
+        sums = {one for eq in self.equations for one in eq.atoms(Sum)}
+        bound = {str(limit[0].name) for one in sums for limit in one.limits}
+        return tuple(index for index in self.indices if index in bound)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The indices whose elements do not depend on each other: summed by nothing, the only ones of their extent."""
+        extents = list(self.indices.values())
+        return tuple(
+            index for index, extent in self.indices.items() if index not in self.summed and extents.count(extent) == 1
+        )
+
     def __hash__(self) -> int:
         return hash((self.name, self.equations, self.outputs, self.inputs))
 
@@ -125,6 +160,3 @@ class Operator:
 
     def _repr_latex_(self) -> str:
         return self.latex()
-
-
-__all__ = ["Eq", "Idx", "Indexed", "IndexedBase", "Operator", "Sum", "Symbol"]

@@ -9,7 +9,10 @@ from pathlib import Path
 from symbn import equations, pipeline
 from symbn.dtypes import DTYPES
 from symbn.errors import ArgumentError
+from symbn.files import write as write_file
 from symbn.generate import function
+
+_KINDS = frozenset({".c", ".h", ".tex", ".py"})
 
 
 def files(name: str) -> dict[str, str]:
@@ -26,28 +29,33 @@ def files(name: str) -> dict[str, str]:
 
 
 def write(names: Iterable[str], folder: Path) -> list[Path]:
-    """Write the files of some operators; all of them or, where one cannot be written, an error."""
-    wanted = [entry for name in names for entry in files(name).items()]
+    """Write the files of some operators, each whole or not at all; ArgumentError where one cannot be."""
+    wanted = [(folder / name, text.encode()) for operator in names for name, text in files(operator).items()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in wanted:
-            (folder / name).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise ArgumentError(f"output: {folder} cannot be written: {error.strerror}") from None
-    return [folder / name for name, _ in wanted]
+        raise ArgumentError(f"output: {folder} cannot be made: {error.strerror}") from None
+    for path, text in wanted:
+        write_file(path, lambda file, text=text: file.write(text), "output")  # type: ignore[misc]
+    return [path for path, _ in wanted]
 
 
 def stale(names: Iterable[str], folder: Path) -> str:
-    """The difference between the folder and what the equations give, empty where there is none."""
+    """The difference between the folder and what the equations give, empty where there is none.
+
+    Where all operators are asked for, a file that belongs to none of them is a difference too.
+    """
+    if not folder.is_dir():
+        raise ArgumentError(
+            f"output: there is no folder {folder} here; run this in a checkout of symbn or name another"
+        )
+    wanted = {name: text for operator in names for name, text in files(operator).items()}
+    if set(names) == set(equations.names()):
+        wanted |= {path.name: "" for path in folder.iterdir() if path.suffix in _KINDS and path.name not in wanted}
     parts: list[str] = []
-    for operator in names:
-        for name, text in files(operator).items():
-            path = folder / name
-            there = path.read_text(encoding="utf-8") if path.is_file() else ""
-            parts += difflib.unified_diff(
-                there.splitlines(keepends=True),
-                text.splitlines(keepends=True),
-                f"{path} (there)",
-                f"{path} (generated)",
-            )
+    for name, text in wanted.items():
+        path = folder / name
+        there = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        before, after = there.splitlines(keepends=True), text.splitlines(keepends=True)
+        parts += difflib.unified_diff(before, after, f"{path} (there)", f"{path} (generated)")
     return "".join(parts)

@@ -101,12 +101,10 @@ class _Extractor:
 
     def run(self) -> Computations:
         maps = []
-        for number, eq in enumerate(self.operator.equations, 1):
+        for number, (name, kept, right) in enumerate(self.operator.definitions, 1):
             self.number = number
-            name = str(eq.lhs.base.label) if isinstance(eq.lhs, Indexed) else str(eq.lhs.name)
-            kept = tuple(str(index.name) for index in eq.lhs.indices) if isinstance(eq.lhs, Indexed) else ()
             self.target = identifier(name)
-            value = self.convert(eq.rhs)
+            value = self.convert(right)
             self.values[name] = (kept, value)
             for reduction in self.reductions:
                 if reduction.mean and value == self.collapsed(reduction) and set(reduction.kept) == set(kept):

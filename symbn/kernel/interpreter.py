@@ -99,7 +99,6 @@ def run(
 
 class _Machine:
     def __init__(self, program: Program, frame: dict[str, Any], memory: dict[str, Elements]) -> None:
-        self.program = program
         self.frame = frame
         self.memory = memory
 

@@ -202,7 +202,6 @@ class Choice:
 class Program:
     """A kernel: its arguments, its workspaces, the loop nests, and the order in which they run."""
 
-    name: str
     arrays: tuple[Array, ...]
     scalars: tuple[str, ...]
     #: each extent of the equations, and the extents of its loop levels
@@ -211,8 +210,8 @@ class Program:
     workspaces: tuple[tuple[str, Expr], ...]
     nests: tuple[Nest, ...]
     choices: tuple[Choice, ...]
-    #: may an output be an input's own memory?
-    in_place: bool
+    #: (input, output) pairs that may be the same memory
+    aliases: tuple[tuple[str, str], ...]
 
     def level_extents(self) -> tuple[str, ...]:
         """The extents of all loop levels."""

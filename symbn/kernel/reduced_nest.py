@@ -85,7 +85,7 @@ class ReducedNest:
         for expr in one.expressions():
             for load in loads(expr):
                 if indices_of(load) & set(self.group.reduced) and load not in self.windows:
-                    self.windows[load] = self.names.fresh(f"{load.array}_row")
+                    self.windows[load] = self.names.stem(f"{load.array}_row")
         inner = [*self.reduce_block(one.reductions), *self.store_block(one.stores)]
         for load, name in reversed(self.windows.items()):
             indices = tuple(sub.name for sub in load.subscripts if isinstance(sub, Var))
@@ -123,7 +123,7 @@ class ReducedNest:
     def store_block(self, stores: tuple[Store, ...]) -> list[Stmt]:
         if not stores:
             return []
-        rows = [self.names.fresh(f"{store.array}_row") for store in stores]
+        rows = [self.names.stem(f"{store.array}_row") for store in stores]
         lets, values = share([self.at(Var(self.place), store.value) for store in stores], self.names)
         inner: list[Stmt] = [Comment(_labels(stores)), *lets]
         for row, value in zip(rows, values, strict=True):

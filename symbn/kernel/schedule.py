@@ -51,14 +51,13 @@ def lower(operator: Operator, *, compensated: bool) -> Program:
         first = next((one for one in mains if one.inner), None)
         choices.append(Choice(general, contiguous, (first.array, first.inner) if first else None))
     return Program(
-        operator.name,
         (*arguments, *workspaces.arrays()),
         tuple(identifier(name) for name in operator.inputs if name in operator.scalars),
         tuple(levels.of_extent.items()),
         workspaces.sizes(),
         tuple(nests),
         tuple(choices),
-        in_place=len(groups) == 1,
+        _aliases(groups, arguments),
     )
 
 
@@ -107,6 +106,24 @@ def _main_arrays(group: Group, levels: Levels, arguments: dict[str, Array]) -> l
             inner = own[group.reduced[-1]][-1].name if group.reduced[-1] in own else ""
             found[_Main(name, own[vector][-1].name, inner)] = None
     return list(found)
+
+
+def _aliases(groups: tuple[Group, ...], arguments: tuple[Array, ...]) -> tuple[tuple[str, str], ...]:
+    """The inputs that may be an output's own memory: each element is read before, and only where, it is written."""
+    if len(groups) > 1:
+        return ()
+    (group,) = groups
+    # Stores on the reduced indices are all in the last pass; without passes everything is at one place.
+    stores = [store for one in group.passes for store in one.stores] if group.passes else group.stores
+    reads = [load for expr in group.expressions() for load in loads(expr)]
+    result = []
+    for store in stores:
+        here = tuple(Var(index) for index in store.indices)
+        for array in arguments:
+            places = {load.subscripts for load in reads if load.array == array.name}
+            if array.role == "input" and places <= {here}:
+                result.append((array.name, store.array))
+    return tuple(result)
 
 
 def _shared(groups: tuple[Group, ...]) -> frozenset[str]:

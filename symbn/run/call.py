@@ -267,16 +267,14 @@ class Call:
         each of its elements before it writes there.
         """
         result = []
-        interface = next(iter(self._interfaces.values()))
-        everything = {index for index, _ in interface.extents}
+        aliases = next(iter(self._interfaces.values())).aliases
         for number, (one, a) in enumerate(zip(self._outputs, given, strict=True)):
             may = a is not None and mode == "off"
             for argument, source in zip(self._inputs, inputs, strict=True):
                 if a is None or source is None or not np.may_share_memory(a, source):
                     continue
                 if _same_memory(a, source):
-                    alike = argument.indices == one.indices and set(one.indices) == everything
-                    may = may and alike and interface.in_place
+                    may = may and (argument.name, one.name) in aliases
                 elif np.shares_memory(a, source):
                     name = self._label(argument)
                     raise ArgumentError(

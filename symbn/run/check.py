@@ -66,6 +66,8 @@ class OutputReport:
     strides: tuple[int, ...]
     compared: int
     failed: int
+    #: elements of which rounding leaves nothing certain (a division by what may be zero): not compared
+    uncertain: int
     #: the worst elements, worst first: by error over limit
     worst: tuple[Place, ...]
 
@@ -89,12 +91,14 @@ class Report:
         wrong = [output for output in self.outputs if not output.passed]
         if not wrong:
             return f"{self.operator}: every output agrees with its equations"
-        lines = [f"{self.operator}: the kernel's result differs from its equations; nothing was written"]
+        lines = [f"{self.operator}: the kernel's result differs from its equations"]
         for output in wrong:
             lines.append(
                 f"  {output.name}: {output.failed} of {output.compared} elements compared are over the limit "
                 f"({output.dtype}, shape {output.shape}, strides {output.strides} bytes)"
             )
+            if output.uncertain:
+                lines.append(f"    of {output.uncertain} of them rounding leaves nothing certain")
             for place in output.worst:
                 where = ", ".join(map(str, place.index))
                 lines.append(
@@ -149,15 +153,16 @@ class _Comparison:
             *(index for index, _ in interface.extents if index in interface.summed),
         )
         self.feature = self._feature()
-        self.tally = {name: [0, 0] for name in interface.outputs}
+        #: output -> elements compared, failed, uncertain
+        self.tally = {name: [0, 0, 0] for name in interface.outputs}
         self.worst: dict[str, list[Place]] = {name: [] for name in interface.outputs}
 
     def _feature(self) -> str | None:
-        """The index whose elements can be compared one by one: summed by nothing, one axis wherever it is."""
+        """The index whose elements can be compared one by one: independent, one axis wherever it is."""
         for index, _ in self.interface.extents:
             placed = [one.axes.count(index) for one in self.arrays.values() if index in one.axes]
             in_outputs = all(index in self.arrays[name].axes for name in self.interface.outputs)
-            if index not in self.interface.summed and placed and max(placed) == 1 and in_outputs:
+            if index in self.interface.features and placed and max(placed) == 1 and in_outputs:
                 return index
         return None
 
@@ -240,8 +245,10 @@ class _Comparison:
         limit = (0.5 + expected.error / ulp).astype(np.float64)
         limit = np.where(np.isnan(limit), 0.5, limit)
         limit = np.broadcast_to(np.maximum(limit, NARROW_LIMIT) if narrow else limit, shape)
+        certain = np.isfinite(limit)
         self.tally[name][1] += int(np.count_nonzero(~(error <= limit)))
-        ratio = np.where(np.isinf(error), np.inf, error / limit).ravel()
+        self.tally[name][2] += int(np.count_nonzero(~certain))
+        ratio = np.where(np.isinf(error) & certain, np.inf, np.where(certain, error / limit, 0.0)).ravel()
         worst = np.argpartition(ratio, max(ratio.size - _WORST, 0))[-_WORST:]
         self.note(name, worst, computed, target, error, limit, picks)
 
@@ -276,11 +283,17 @@ class _Comparison:
         outputs = []
         for name in self.interface.outputs:
             array = self.arrays[name].array
-            compared, failed = self.tally[name]
-            worst = tuple(self.worst[name])
+            compared, failed, uncertain = self.tally[name]
             outputs.append(
                 OutputReport(
-                    self.names.get(name, name), str(array.dtype), array.shape, array.strides, compared, failed, worst
+                    self.names.get(name, name),
+                    str(array.dtype),
+                    array.shape,
+                    array.strides,
+                    compared,
+                    failed,
+                    uncertain,
+                    tuple(self.worst[name]),
                 )
             )
         return Report(self.interface.function, tuple(outputs))

@@ -25,9 +25,9 @@ class Kernel:
     Called by keyword, with an array for each array input (one axis for each index, in the order written)
     and a number for each scalar; inputs with a default may be left out. An index may stand for several
     axes: ``axes={"x": ("i", "k", "i", "i")}`` says so for an array, and outputs on the same indices take
-    its shape. Returns the output, or a named
-    tuple of several: new arrays, or those given as ``out=`` (an array for the first output, or a tuple with
-    an array or None for each). ``check=`` is "full", "sample" or "off".
+    its shape. Returns the output where there is one, else a named tuple: new arrays, or those given as
+    ``out=`` (an array for the first output, or a tuple with an array or None for each). ``check=`` is
+    "full", "sample" (some features; everything where the operator has no independent ones) or "off".
 
     Attributes
     ----------
@@ -69,6 +69,7 @@ class Kernel:
         axes: Mapping[str, Sequence[str]] | None = None,
         **named: Any,
     ) -> Any:
+        """Run the kernel; see the class. CheckError if the result differs from the equations."""
         arrays, scalars, bound = self._arguments(positional, named, axes)
         return self._call(arrays, scalars, None, out, check, bound)
 
@@ -89,9 +90,13 @@ class Kernel:
                 raise ArgumentTypeError(f"{self.name}: has no input {name!r}; its inputs are {expected}")
         missing = [name for name, own in self._names.items() if given.get(own) is None and own not in self._defaults]
         if missing:
-            raise ArgumentTypeError(f"{self.name}: {', '.join(missing)} is missing; its inputs are {expected}")
+            raise ArgumentTypeError(f"{self.name}: lacks {', '.join(missing)}; its inputs are {expected}")
         arrays = [given.get(name) for name in self._arrays]
         scalars = [self._defaults[name] if given.get(name) is None else given[name] for name in self._scalars]
+        if axes is not None and not isinstance(axes, Mapping):
+            raise ArgumentTypeError(
+                f"axes: is a {type(axes).__name__}, expected a dict such as {{'x': ('i', 'k', 'i')}}"
+            )
         bound = {self._names.get(name, name): tuple(indices) for name, indices in (axes or {}).items()}
         for name in bound:
             if name not in self._arrays:

@@ -22,8 +22,7 @@ from symbn.equations.operator import Operator
 
 def axes(operator: Operator) -> tuple[str, ...]:
     """The indices in the order in which the reference lays its arrays out: those that are summed come last."""
-    bound = {str(limit[0].name) for eq in operator.equations for one in eq.atoms(Sum) for limit in one.limits}
-    return (*(i for i in operator.indices if i not in bound), *(i for i in operator.indices if i in bound))
+    return (*(index for index in operator.indices if index not in operator.summed), *operator.summed)
 
 
 class _Printer(NumPyPrinter):  # type: ignore[misc]
@@ -94,8 +93,7 @@ class _Printer(NumPyPrinter):  # type: ignore[misc]
         return result
 
     def _print_Relational(self, expr: Any) -> str:
-        token = "==" if expr.rel_op == "==" else expr.rel_op
-        return f"({self._print(expr.lhs)} {token} {self._print(expr.rhs)})"
+        return f"({self._print(expr.lhs)} {expr.rel_op} {self._print(expr.rhs)})"
 
     def _print_Rational(self, expr: Any) -> str:
         return f"(np.longdouble({expr.p})/{expr.q})"
@@ -172,8 +170,7 @@ def numpy_source(operator: Operator) -> str:
             laid = _place(identifier(name), indices, order)
             if laid != places.variable(name, indices):
                 lines.append(f"    {places.variable(name, indices)} = {laid}")
-    for number, (eq, right) in enumerate(zip(operator.equations, text, strict=True), 1):
-        name = str(eq.lhs.base.label) if isinstance(eq.lhs, Indexed) else str(eq.lhs.name)
+    for number, ((name, _, _), right) in enumerate(zip(operator.definitions, text, strict=True), 1):
         indices, *others = places.uses[name]
         lines.append(f"    {places.variable(name, indices)} = {right}  # ({number})")
         for other in others:

@@ -45,8 +45,11 @@ def get_check() -> str:
 
 
 def set_check(mode: str) -> None:
-    """Set the check for calls that do not say; it overrides the environment variable SYMBN_CHECK."""
-    _settings.check = _check(mode, "mode")
+    """Set the check for calls that do not say; it overrides the environment variable SYMBN_CHECK.
+
+    ``mode`` is "full", "sample" or "off"; anything else is an ArgumentError.
+    """
+    _settings.check = _check(mode, "set_check")
 
 
 def resolve_check(mode: str | None) -> str:
@@ -73,8 +76,11 @@ def get_num_threads() -> int:
 
 
 def set_num_threads(number: int) -> None:
-    """Set the number of threads that a kernel may use. Results have the same bits for any number."""
-    _settings.threads = _threads(number, "number")
+    """Set the number of threads that a kernel may use, 1 or more; anything else is an ArgumentError.
+
+    Results have the same bits for any number. A process that was forked keeps to one thread.
+    """
+    _settings.threads = _threads(number, "set_num_threads")
 
 
 def _in_child() -> None:

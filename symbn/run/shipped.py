@@ -23,7 +23,7 @@ def _library() -> tuple[Any, Any, str]:
     try:
         module = importlib.import_module(f"{PACKAGE}.{MODULE}")
     except ModuleNotFoundError:
-        raise NotBuiltError("the shipped kernels are not built; install symbn: python -m pip install .") from None
+        raise NotBuiltError from None
     path = Path(str(module.__file__)).with_name(LIBRARY)
     try:
         library = module.ffi.dlopen(str(path))

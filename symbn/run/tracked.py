@@ -27,6 +27,8 @@ import numpy as np
 #: division, a factor taken out), and a library function may be off by a few units: both are counted so.
 ROUNDINGS = 2.0
 FUNCTION_ROUNDINGS = 8.0
+#: the kernel's sums: so many terms in a block, so many interleaved partial sums in it
+BLOCK, LANES = 512, 16
 #: what a rounding below the smallest normal number may add, whatever its relative size
 TINY = 2.0**-1074
 
@@ -52,13 +54,13 @@ class Arithmetic:
         """What summing ``count`` exact terms can do: in the kernel's tree, and in NumPy's.
 
         ``magnitude`` and ``spread`` are the sums of the terms' magnitudes and of their distances from
-        their mean. The kernel adds in blocks of 512 terms, 32 in each of 16 lanes, and folds the lanes in 4
-        steps; NumPy adds pairwise, in runs of up to 128 terms by 8.
+        their mean. The kernel adds in blocks, several terms in each lane, and folds the lanes in 4 steps; NumPy
+        adds pairwise, in runs of up to 128 terms by 8.
         """
         if self.compensated:
-            kernel = (min(count, 512) * self.kernel) ** 2 * magnitude
+            kernel = (min(count, BLOCK) * self.kernel) ** 2 * magnitude
         else:
-            kernel = min(count / 16 + 5, 37) * self.kernel * magnitude
+            kernel = min(count / LANES + 5, BLOCK / LANES + 5) * self.kernel * magnitude
         depth = min(count, 24 + np.log2(max(count, 1)))
         return kernel + self.own * depth * spread + 4 * self.reduced * magnitude
 
@@ -177,6 +179,8 @@ class Tracked:
 
     def __pow__(self, exponent: Any) -> Tracked:
         power = float(exponent.value if isinstance(exponent, Tracked) else exponent)
+        if power < 0:
+            return self.lift(1) / self**-power
         if power == 2.0:
             value = self.value * self.value
         else:

@@ -138,6 +138,21 @@ def test_generate_check_shows_what_is_stale(command, tmp_path):
     assert path.read_bytes() == before
 
 
+def test_generate_check_finds_files_of_no_operator(command, tmp_path):
+    folder = tmp_path / "generated"
+    shutil.copytree(ROOT / "generated", folder)
+    (folder / "left_over_float32.c").write_text("int left_over;\n", encoding="utf-8")
+    code, out, _ = command("generate", "--check", "--output", folder)
+    assert code == 1
+    assert "left_over" in out
+
+
+def test_generate_check_without_a_folder(command, tmp_path):
+    code, _, err = command("generate", "--check", "--output", tmp_path / "nothing")
+    assert code == 2
+    assert "no folder" in one_line(err)
+
+
 def test_generate_into_something_that_is_not_a_folder(command, tmp_path):
     (tmp_path / "file").write_text("")
     code, _, err = command("generate", "--output", tmp_path / "file")
@@ -233,11 +248,20 @@ def test_run_names_unknown_and_missing_arrays(command, tmp_path):
     assert (code, "no x" in one_line(err)) == (2, True)
 
 
-@pytest.mark.parametrize("setting", ["eps", "epsilon=1", "eps=abc", "out=1"])
+@pytest.mark.parametrize("setting", ["eps", "epsilom=1", "eps=abc", "out=1"])
 def test_run_names_a_bad_setting(command, data, tmp_path, setting):
     code, _, err = command("run", "batch_norm", "-i", data[0], "-o", tmp_path / "y.npz", "--set", setting)
     assert code == 2
     assert "set" in one_line(err)
+
+
+def test_run_knows_the_equations_names(command, tmp_path):
+    np.savez(tmp_path / "in.npz", x=np.ones((2, 3)), mu=np.zeros(3), sigma2=np.ones(3))
+    code, _, err = command(
+        "run", "batch_norm_inference", "-i", tmp_path / "in.npz", "-o", tmp_path / "y.npy", "--set", "epsilon=3"
+    )
+    assert code == 0, err
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), np.full((2, 3), 0.5))
 
 
 def test_run_names_a_bad_value(command, data, tmp_path):
@@ -278,11 +302,12 @@ def test_doctor_finds_nothing_wrong(command):
     assert all(word in out for word in ("compiler", "threads", "cache", "CPU", "nothing is wrong"))
 
 
-def test_doctor_says_what_is_wrong(command, monkeypatch):
-    monkeypatch.setenv("CC", "no-such-compiler")
+@pytest.mark.parametrize("name", ["no-such-compiler", "[/red]"])
+def test_doctor_says_what_is_wrong(command, monkeypatch, name):
+    monkeypatch.setenv("CC", name)
     code, out, _ = command("doctor")
     assert code == 1
-    assert "no-such-compiler" in out
+    assert name in out
     assert "install" in out
 
 

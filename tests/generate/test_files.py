@@ -82,7 +82,7 @@ def test_writing_again_changes_nothing(written):
 
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ArgumentError, match=f"output: {tmp_path / 'file'}.* cannot be written"):
+    with pytest.raises(ArgumentError, match=f"output: {tmp_path / 'file'}.* cannot be made"):
         files.write(["running_stats"], tmp_path / "file")
 
 

@@ -79,7 +79,7 @@ def test_set_check_overrides_the_environment():
 @pytest.mark.parametrize("mode", ["", "Full", None, 1, True, ["full"]])
 def test_set_check_refuses_anything_else(mode):
     before = symbn.get_check()
-    with pytest.raises(symbn.ArgumentError, match=r"^mode: .* is not a check"):
+    with pytest.raises(symbn.ArgumentError, match=r"^set_check: .* is not a check"):
         symbn.set_check(mode)
     assert symbn.get_check() == before
 
@@ -87,7 +87,7 @@ def test_set_check_refuses_anything_else(mode):
 @pytest.mark.parametrize("number", [0, -3, 1.5, "many", None])
 def test_set_num_threads_refuses_anything_but_a_count(number):
     before = symbn.get_num_threads()
-    with pytest.raises(symbn.ArgumentError, match=r"^number: .* is not a number of threads"):
+    with pytest.raises(symbn.ArgumentError, match=r"^set_num_threads: .* is not a number of threads"):
         symbn.set_num_threads(number)
     assert symbn.get_num_threads() == before
 
