@@ -8,6 +8,7 @@ from symbn.dtypes import DType
 from symbn.emit import c
 from symbn.emit.c import Source
 from symbn.equations.operator import Operator
+from symbn.errors import ArgumentTypeError
 from symbn.kernel import schedule
 from symbn.run.kernel import Kernel
 
@@ -34,6 +35,8 @@ def build(operator: Operator, dtype: object = "float32") -> Kernel:
     CacheError
         If the cache folder cannot be written or trusted.
     """
+    if not isinstance(operator, Operator):
+        raise ArgumentTypeError(f"operator: is a {type(operator).__name__}, expected a symbn.Operator")
     source = emit(operator, dtypes.dtype(dtype))
     return Kernel(operator, source, native.build(source))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from typing import Any, NamedTuple
 
@@ -80,7 +81,9 @@ def update_running_stats(
     if running_stats is None:
         raise NotBuiltError
     # bool and int as the numbers that the equations have; anything else is for the function to judge
-    count = float(m) if type(m) is int else m
+    count = float(m) if type(m) is int and abs(m) < 2**53 else m
+    if isinstance(count, float) and math.isfinite(count) and not count.is_integer():
+        raise ArgumentError(f"m: is {m!r}, expected a whole number of samples")
     bessel = float(unbiased) if type(unbiased) is bool else unbiased
     result = running_stats(running_mean, running_var, mean, var, count, momentum, bessel, out=out, check=check)
     return tuple.__new__(RunningStats, result)

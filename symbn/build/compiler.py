@@ -90,7 +90,17 @@ def _has_openmp(command: tuple[str, ...]) -> bool:
         source = "#include <omp.h>\nint threads(void) { return omp_get_max_threads(); }\n"
         (folder / "probe.c").write_text(source, encoding="utf-8")
         probe = [*command, OPENMP, "-fPIC", "-shared", "probe.c", "-o", "probe.so"]
-        return _run(probe, folder).returncode == 0
+        return _run(probe, folder).returncode == 0 and (folder / "probe.so").is_file()
+
+
+def probe(compiler: Compiler) -> None:
+    """Compile a shared library of one function; CompilerError where that does not give one."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "probe.c").write_text("int one(void);\n\nint one(void)\n{\n    return 1;\n}\n", encoding="utf-8")
+        compiler.run([*compiler.flags(), "-shared", "probe.c", "-o", "probe.so"], folder)
+        if not (folder / "probe.so").is_file():
+            raise CompilerError(f"{shlex.join(compiler.command)} is no C compiler: it makes nothing; {_INSTALL}")
 
 
 # ---- instruction sets ------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import numpy as np
 from symbn import equations, files
 from symbn.errors import ArgumentError
 from symbn.generate.function import ARGUMENT_NAMES
+from symbn.run.settings import get_num_threads
 
 _KINDS = (".npz", ".npy", ".csv")
 
@@ -22,6 +23,7 @@ _KINDS = (".npz", ".npy", ".csv")
 def run(operator: str, source: Path, target: Path, settings: list[str], dtype: str | None, check: str | None) -> str:
     """Read, run, write; returns a line that says what was done."""
     equations.load(operator)
+    get_num_threads()  # a bad setting is an error even where one thread is enough
     for path, argument in ((source, "input"), (target, "output")):
         if path.suffix.lower() not in _KINDS:
             raise ArgumentError(f"{argument}: {path} is not a file of a known kind; expected {', '.join(_KINDS)}")

@@ -32,6 +32,7 @@ def run() -> bool:
     row("symbn", lambda: f"{__version__}, Python {platform.python_version()}")
     row("compiler", lambda: " ".join(compiler.find().command))
     row("version", lambda: compiler.find().identity.replace("\n", ", "))
+    row("compiles", _compiles)
     row("flags", lambda: " ".join((*compiler.find().flags(), *compiler.native_target().flags)))
     row("OpenMP", lambda: "yes" if compiler.find().openmp else "no: kernels run on one thread")
     row("CPU", lambda: f"{_cpu()}, kernels for {compiler.native_target().name}")
@@ -52,6 +53,11 @@ def _cpu() -> str:
             return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
+
+
+def _compiles() -> str:
+    compiler.probe(compiler.find())
+    return "yes"
 
 
 def _threads() -> str:

@@ -134,6 +134,13 @@ def doctor() -> None:
 
 def main() -> None:
     """Run the command line; a mistake is one line on stderr, never a traceback."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            # Closed by the caller (symbn show ... >&-): there is nobody to tell.
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     try:
         app()
     except CheckError as error:
@@ -146,6 +153,9 @@ def main() -> None:
         # The reader has gone (symbn show ... | head); stdout must not be flushed into it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(FAILED)
+    except OSError as error:
+        errors.print(f"symbn: {error.strerror or error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(MISUSE)
     except MemoryError as error:
         errors.print(f"symbn: there is not enough memory: {error}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(MISUSE)

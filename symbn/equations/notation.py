@@ -9,7 +9,7 @@ from typing import Any
 from sympy import Eq, Indexed, Sum, Symbol
 from sympy.printing.latex import LatexPrinter, tex_greek_dictionary
 from sympy.printing.pretty.pretty import PrettyPrinter
-from sympy.printing.pretty.pretty_symbology import pretty_symbol
+from sympy.printing.pretty.pretty_symbology import pretty_symbol, pretty_use_unicode
 from sympy.printing.pretty.stringpict import prettyForm
 from sympy.printing.str import StrPrinter
 
@@ -104,7 +104,11 @@ class _Pretty(PrettyPrinter):  # type: ignore[misc]
 
 def pretty(eq: Eq) -> str:
     """One equation over several lines, for a terminal."""
-    return str(_Pretty({"use_unicode": True, "wrap_line": False, "order": "none"}).doprint(eq))
+    before = pretty_use_unicode(True)
+    try:
+        return str(_Pretty({"use_unicode": True, "wrap_line": False, "order": "none"}).doprint(eq))
+    finally:
+        pretty_use_unicode(before)
 
 
 def terminal(equations: Iterable[Eq]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -104,7 +105,10 @@ class Operator:
             raise EquationError(
                 f"name: {name!r} cannot name a C function; use ASCII letters and digits, no word of C or Python"
             )
-        eqs = tuple(equations)
+        try:
+            eqs = tuple(equations)
+        except TypeError:
+            raise EquationError(f"equations: is a {type(equations).__name__}, expected a list of sympy.Eq") from None
         found = validation.scan(eqs)
         put = object.__setattr__
         put(self, "name", name)
@@ -145,6 +149,16 @@ class Operator:
         return tuple(
             index for index, extent in self.indices.items() if index not in self.summed and extents.count(extent) == 1
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        options: dict[str, Any] = {
+            "inputs": self.inputs,
+            "statistics": tuple(self.statistics),
+            "defaults": dict(self.defaults),
+            "domains": dict(self.domains),
+            "description": self.description,
+        }
+        return partial(Operator, **options), (self.name, self.equations, self.outputs)
 
     def __hash__(self) -> int:
         return hash((self.name, self.equations, self.outputs, self.inputs))

@@ -293,7 +293,9 @@ def _check_identifiers(found: Findings) -> None:
 
 
 def outputs(given: Iterable[Name], found: Findings) -> tuple[str, ...]:
-    names = tuple(name_of(thing, "outputs") for thing in ([given] if isinstance(given, str) else given))
+    if isinstance(given, str | Symbol | IndexedBase) or not isinstance(given, Iterable):
+        raise EquationError(f"outputs: {given!r} is not a list; write outputs=[...]")
+    names = tuple(name_of(thing, "outputs") for thing in given)
     if not names:
         raise EquationError("outputs: the list is empty")
     for name in names:

@@ -94,8 +94,6 @@ class _Extractor:
         self.reductions: list[Reduction] = []
         #: defined name -> (its indices, its value); what reads it gets the value in its place
         self.values: dict[str, tuple[tuple[str, ...], Expr]] = {}
-        #: defined name -> the mean it is, which must not be rounded to one number where it centres
-        self.means: dict[str, Reduction] = {}
         self.number = 0
         self.target = ""
 
@@ -106,9 +104,6 @@ class _Extractor:
             self.target = identifier(name)
             value = self.convert(right)
             self.values[name] = (kept, value)
-            for reduction in self.reductions:
-                if reduction.mean and value == self.collapsed(reduction) and set(reduction.kept) == set(kept):
-                    self.means[name] = reduction
             if name in self.operator.outputs:
                 maps.append(Map(identifier(name), kept, self.values[name][1], self.number))
         order = {identifier(name): place for place, name in enumerate(self.operator.outputs)}
@@ -195,14 +190,12 @@ class _Extractor:
         low: list[tuple[str, Expr]] = []
         for term in _ordered(expr.args):
             negative = term.could_extract_minus_sign()
-            positive = -term if negative else term
-            mean = self.mean(positive)
+            value = self.convert(-term if negative else term)
             name = "sub" if negative else "add"
-            if mean is None:
-                (minus if negative else plus).append((name, self.convert(positive)))
-            else:
-                (minus if negative else plus).append((name, mean[0]))
-                low.append((name, mean[1]))
+            leading, lost = self.parts(value)
+            (minus if negative else plus).append((name, leading))
+            if lost is not None:
+                low.append((name, lost))
         # Data first: a mean is to be taken from the sample before anything else is.
         plus.sort(key=lambda entry: -len(indices_of(entry[1])))
         first, *rest = plus + minus + low
@@ -211,20 +204,13 @@ class _Extractor:
             result = Op(name, (result, value))
         return result
 
-    def mean(self, expr: Any) -> tuple[Expr, Expr] | None:
-        """The two parts of a defined mean, if that is what the expression is."""
-        if isinstance(expr, Indexed):
-            name, here = str(expr.base.label), tuple(str(index.name) for index in expr.indices)
-        elif isinstance(expr, Symbol):
-            name, here = str(expr.name), ()
-        else:
-            return None
-        if name not in self.means:
-            return None
-        reduction = self.means[name]
-        names = dict(zip(self.values[name][0], here, strict=True))
-        subs = tuple(Var(names[index]) for index in reduction.kept)
-        return Load(reduction.hi, subs), Load(reduction.lo, subs)
+    def parts(self, value: Expr) -> tuple[Expr, Expr | None]:
+        """A value as one number, or as two where it is a mean."""
+        match value:
+            case Op("add", (Load(high) as leading, Load(low) as rest)):
+                if any((one.hi, one.lo) == (high, low) for one in self.reductions):
+                    return leading, rest
+        return value, None
 
     def mul(self, expr: Mul) -> Expr:
         """A product; factors that vary with fewer indices are multiplied first, so that they can be hoisted."""

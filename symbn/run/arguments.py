@@ -38,7 +38,10 @@ def number(value: Any, spec: ScalarArgument, label: str) -> float:
             value = value[()]
         if not isinstance(value, numbers.Real | np.bool_):
             raise ArgumentTypeError(f"{label}: is a {type(value).__name__}, expected a number")
-        value = float(value)
+        try:
+            value = float(value)
+        except OverflowError:
+            value = math.inf if value > 0 else -math.inf
     if spec.lower < value < spec.upper and not spec.choices:
         return float(value)
     at_end = value == spec.upper or (value == spec.lower and not spec.lower_open)

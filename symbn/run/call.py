@@ -164,9 +164,13 @@ class Call:
             np.array(a, planning.dtype_of(interface, one), order="C") if copy else a
             for one, a, copy in zip(self._inputs, arrays, ready.plan.copies, strict=True)
         ]
-        outputs = [
+        outputs: list[Array] = [
             a if spec.direct else make() for a, spec, make in zip(given, ready.plan.outputs, ready.makers, strict=True)
         ]
+        if mode != "off":
+            # An element that is not written must not pass for the result of an earlier run.
+            for output in outputs:
+                output.fill(np.nan)
         pointers = [
             default or _pointer(ready.compiled.ffi, a) for default, a in zip(ready.defaults, inputs, strict=True)
         ]
@@ -233,6 +237,9 @@ class Call:
 
     def _for(self, arrays: Sequence[Array | None]) -> Compiled:
         """The function for the dtype of the first array: the data's, unless that one is a statistic."""
+        if not self._inputs:
+            (interface,) = self._interfaces.values()
+            return self._load(interface)
         number = next((n for n, one in enumerate(self._inputs) if not one.wide), 0)
         first, label = arrays[number], self._label(self._inputs[number])
         if first is None:

@@ -201,6 +201,14 @@ class _Comparison:
         shape = [math.prod(array.shape[axis] for axis in group) for group in axes]
         return moved.reshape(shape)
 
+    def sizes(self, argument: ArrayArgument) -> list[list[int]]:
+        """The lengths of the axes of each of the array's indices, as written."""
+        placed = self.arrays[argument.name]
+        return [
+            [size for size, one in zip(placed.array.shape, placed.axes, strict=True) if one == index]
+            for index in argument.indices
+        ]
+
     # ---- comparing -------------------------------------------------------------------------------
 
     def block(self, picks: Array | None) -> None:
@@ -210,11 +218,14 @@ class _Comparison:
                 own = [index for index in self.order if index in argument.indices]
                 array = np.ascontiguousarray(self.natural(argument, picks), dtype=self.arithmetic.wide)
                 written = array.transpose([own.index(index) for index in argument.indices])
-                values[argument.name] = Tracked(written, self.arithmetic)
+                # A block of features is a part of the array; its extents are those of the whole.
+                full = [math.prod(sizes) for sizes in self.sizes(argument)]
+                values[argument.name] = Tracked(written, self.arithmetic, shape=tuple(full))
         for name, value in self.scalars.items():
             values[name] = Tracked(np.asarray(value, np.longdouble), self.arithmetic)
         expected = self.reference(*(values[name] for name in self.interface.inputs))
-        for name, one in zip(self.interface.outputs, expected, strict=True):
+        for name, value in zip(self.interface.outputs, expected, strict=True):
+            one = value if isinstance(value, Tracked) else Tracked(np.asarray(value, np.longdouble), self.arithmetic)
             self.output(name, self.natural(self.arguments[name], picks), one, picks)
 
     def output(self, name: str, computed: Array, expected: Tracked, picks: Array | None) -> None:
@@ -242,7 +253,7 @@ class _Comparison:
         plain = np.isfinite(rounded) & np.isfinite(computed)
         same = (rounded == computed) | (np.isnan(rounded) & np.isnan(computed))
         error = np.where(plain, error, np.where(same, 0.0, np.inf)).astype(np.float64)
-        limit = (0.5 + expected.error / ulp).astype(np.float64)
+        limit = (0.5 + expected.held_error / ulp).astype(np.float64)
         limit = np.where(np.isnan(limit), 0.5, limit)
         limit = np.broadcast_to(np.maximum(limit, NARROW_LIMIT) if narrow else limit, shape)
         certain = np.isfinite(limit)

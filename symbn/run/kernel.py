@@ -63,6 +63,7 @@ class Kernel:
 
     def __call__(
         self,
+        /,
         *positional: Any,
         out: Any = None,
         check: str | None = None,
@@ -81,14 +82,14 @@ class Kernel:
     def _arguments(
         self, positional: tuple[Any, ...], named: Mapping[str, Any], axes: Mapping[str, Sequence[str]] | None
     ) -> tuple[list[Any], list[Any], dict[str, tuple[str, ...]]]:
-        expected = ", ".join(self.operator.inputs)
+        expected = ", ".join(self._names.values())
         if positional:
             raise ArgumentTypeError(f"{self.name}: takes its inputs by keyword: {expected}")
         given = {self._names.get(name, name): value for name, value in named.items()}
         for name in given:
             if name not in self._names.values():
                 raise ArgumentTypeError(f"{self.name}: has no input {name!r}; its inputs are {expected}")
-        missing = [name for name, own in self._names.items() if given.get(own) is None and own not in self._defaults]
+        missing = [own for own in self._names.values() if given.get(own) is None and own not in self._defaults]
         if missing:
             raise ArgumentTypeError(f"{self.name}: lacks {', '.join(missing)}; its inputs are {expected}")
         arrays = [given.get(name) for name in self._arrays]
@@ -97,8 +98,15 @@ class Kernel:
             raise ArgumentTypeError(
                 f"axes: is a {type(axes).__name__}, expected a dict such as {{'x': ('i', 'k', 'i')}}"
             )
-        bound = {self._names.get(name, name): tuple(indices) for name, indices in (axes or {}).items()}
+        bound = {self._names.get(name, name): _indices(name, indices) for name, indices in (axes or {}).items()}
         for name in bound:
             if name not in self._arrays:
                 raise ArgumentError(f"axes: {name!r} is not an array input; those are {', '.join(self._arrays)}")
         return arrays, scalars, bound
+
+
+def _indices(name: str, given: Any) -> tuple[str, ...]:
+    """The indices in an ``axes=`` entry: names, or SymPy's Idx or Symbol."""
+    if not isinstance(given, Sequence):
+        raise ArgumentTypeError(f"axes: {given!r} for {name} is not a tuple with an index for each axis")
+    return tuple(str(getattr(index, "name", index)) for index in given)

@@ -67,13 +67,14 @@ def sizes_of(
                 raise ArgumentError(f"{label}: has {math.prod(own)} along {index}, expected {fixed[index]}")
             known = by_extent.setdefault(extents[index], (own, label, index))
             if known[0] != own:
+                wanted = list(known[0])
                 expected = tuple(
-                    next(iter(by_extent.get(extents[one], ((-1,), "", ""))[0]), -1) if one == index else size
+                    (wanted.pop(0) if wanted else 1) if one == index else size
                     for one, size in zip(axes[argument.name], array.shape, strict=True)
                 )
                 raise ArgumentError(
                     f"{label}: has shape {array.shape}, expected {expected}: "
-                    f"{math.prod(known[0])} along {index}, as in {known[1]}"
+                    f"{' x '.join(map(str, known[0])) or 1} along {index}, as in {known[1]}"
                 )
     return {index: by_extent[fields][0] for index, fields in interface.extents if fields in by_extent}
 
@@ -98,11 +99,9 @@ def outer_axes(arrays: Sequence[tuple[Array, tuple[str, ...]]], index: str) -> i
 def level_values(array: Array, axes: tuple[str, ...], index: str, outer: int, parts: int) -> list[tuple[int, int]]:
     """(extent, stride in elements) of an index's loop levels in one array, outermost first."""
     own = [axis for axis, one in enumerate(axes) if one == index]
-    if parts == 1:
-        return [(array.shape[axis], array.strides[axis] // array.itemsize) for axis in own] or [(1, 0)]
     long = [axis for axis in own if array.shape[axis] != 1]
     result = []
-    for group in (long[:outer], long[outer:]):
+    for group in (long[:outer], long[outer:]) if parts == 2 else (long,):
         extent = math.prod(array.shape[axis] for axis in group)
         result.append((extent, array.strides[group[-1]] // array.itemsize if group else 0))
     return result

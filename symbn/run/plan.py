@@ -124,11 +124,18 @@ class _Planner:
                 index: layout.outer_axes([(a, axes[name]) for name, a in made.items()], index)
                 for index, _ in self.interface.extents
             }
-            stuck = {index for index, cut in outer.items() if cut is None}
+            parts = dict(self.interface.extents)
+            stuck = {index for index, cut in outer.items() if cut is None or (cut and len(parts[index]) == 1)}
             if not stuck:
                 break
             if direct:
                 direct = {}
+            elif all(copies[name] for name in copies if stuck & set(axes[name])):
+                index = sorted(stuck)[0]
+                raise ArgumentError(
+                    f"axes: the axes of {index} lie in more places than the kernel's loops can step over; "
+                    f"bring them together with np.moveaxis"
+                )
             else:
                 copies = {name: copy or bool(stuck & set(axes[name])) for name, copy in copies.items()}
         return Plan(

@@ -92,6 +92,15 @@ class _Printer(NumPyPrinter):  # type: ignore[misc]
             )
         return result
 
+    def _print_And(self, expr: Any) -> str:
+        return "(" + " & ".join(self._print(arg) for arg in expr.args) + ")"
+
+    def _print_Or(self, expr: Any) -> str:
+        return "(" + " | ".join(self._print(arg) for arg in expr.args) + ")"
+
+    def _print_Not(self, expr: Any) -> str:
+        return f"(~{self._print(expr.args[0])})"
+
     def _print_Relational(self, expr: Any) -> str:
         return f"({self._print(expr.lhs)} {expr.rel_op} {self._print(expr.rhs)})"
 
@@ -161,7 +170,7 @@ def numpy_source(operator: Operator) -> str:
     lines += _extents(operator, None if repeats else words)
     if repeats:
         shapes = ", ".join(
-            str(("1, " * number) + identifier(operator.indices[index]) + ", 1" * (len(order) - number - 1)).join("()")
+            f"({'1, ' * number}int({identifier(operator.indices[index])}),{' 1,' * (len(order) - number - 1)})"
             for number, index in enumerate(order)
         )
         lines.append(f"    ones = [np.ones(shape) for shape in [{shapes}]]")
@@ -194,7 +203,7 @@ def _extents(operator: Operator, words: set[str] | None) -> list[str]:
                 if one == extent
             ]
             size = operator.fixed_extents.get(extent)
-            lines.append(f"    {identifier(extent)} = {found[0] if size is None else size}")
+            lines.append(f"    {identifier(extent)} = np.longdouble({found[0] if size is None else size})")
     return lines
 
 

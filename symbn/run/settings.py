@@ -7,6 +7,8 @@ import os
 from symbn.errors import ArgumentError
 
 CHECKS = ("full", "sample", "off")
+#: more than any machine has; far more would not find memory for their stacks
+MOST_THREADS = 4096
 
 
 def _check(value: object, source: str) -> str:
@@ -20,8 +22,8 @@ def _threads(value: object, source: str) -> int:
         number = int(str(value))
     except ValueError:
         number = 0
-    if number < 1:
-        raise ArgumentError(f"{source}: {value!r} is not a number of threads; expected 1 or more")
+    if not 1 <= number <= MOST_THREADS:
+        raise ArgumentError(f"{source}: {value!r} is not a number of threads; expected 1 or more, up to {MOST_THREADS}")
     return number
 
 

@@ -70,19 +70,37 @@ class Tracked:
 
     __array_priority__ = 100.0
 
-    def __init__(self, value: Array, arithmetic: Arithmetic, scale: Thunk | None = None, error: Thunk | None = None):
+    def __init__(
+        self,
+        value: Array,
+        arithmetic: Arithmetic,
+        scale: Thunk | None = None,
+        error: Thunk | None = None,
+        *,
+        two_part: bool = False,
+        shape: tuple[int, ...] | None = None,
+    ) -> None:
         self.value = value
         self.arithmetic = arithmetic
+        #: the shape of the array that this is a part of
+        self.shape = tuple(value.shape) if shape is None else shape
         self._scale = scale
         self._error = error
+        self._two_part = two_part
 
     @cached_property
     def scale(self) -> Array:
         return np.abs(self.value) if self._scale is None else self._scale()
 
     @cached_property
-    def error(self) -> Array:
+    def held_error(self) -> Array:
+        """The error of the value as a kernel holds it: a mean in two parts."""
         return 0.0 if self._error is None else self._error()
+
+    @cached_property
+    def error(self) -> Array:
+        """The error of the value as one number of the accumulator's precision."""
+        return self.held_error + self.arithmetic.kernel * np.abs(self.value) if self._two_part else self.held_error
 
     @property
     def exact(self) -> bool:
@@ -99,10 +117,6 @@ class Tracked:
             lambda: _at(self.scale, key),
             None if self.exact else lambda: _at(self.error, key),
         )
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.value.shape)
 
     def transpose(self, *axes: int) -> Tracked:
         return self.moved(lambda a: a.transpose(*axes))
@@ -125,7 +139,7 @@ class Tracked:
             value,
             self.arithmetic,
             lambda: np.maximum(np.maximum(self.scale, other.scale), np.abs(value)),
-            lambda: self.error + other.error + u * np.abs(value),
+            lambda: self.held_error + other.held_error + u * np.abs(value),
         )
 
     def __add__(self, other: Any) -> Tracked:
@@ -178,16 +192,19 @@ class Tracked:
         return self.lift(other) / self
 
     def __pow__(self, exponent: Any) -> Tracked:
-        power = float(exponent.value if isinstance(exponent, Tracked) else exponent)
+        exponent = self.lift(exponent)
+        if exponent.value.ndim or not exponent.exact:
+            return _two_sided(np.power, self, exponent)
+        power = float(exponent.value)
         if power < 0:
             return self.lift(1) / self**-power
-        if power == 2.0:
-            value = self.value * self.value
-        else:
-            with np.errstate(all="ignore"):
-                value = self.value**exponent if not isinstance(exponent, Tracked) else self.value**exponent.value
+        with np.errstate(all="ignore"):
+            value = self.value * self.value if power == 2.0 else self.value ** exponent.value.astype(self.value.dtype)
         steps = ROUNDINGS * abs(power) if power.is_integer() and abs(power) <= 16 else FUNCTION_ROUNDINGS
         return self.function(value, lambda x: x**power, lambda x: power * x ** (power - 1), steps, square=power == 2.0)
+
+    def __rpow__(self, base: Any) -> Tracked:
+        return self.lift(base) ** self
 
     def function(
         self,
@@ -234,7 +251,7 @@ class Tracked:
         if ufunc in _BINARY:
             return _BINARY[ufunc](*args)
         if ufunc in _COMPARE:
-            return ufunc(*(arg.value for arg in args))
+            return args[0]._compare(args[1], ufunc)
         if ufunc in (np.maximum, np.minimum):
             return _select(ufunc(args[0].value, args[1].value), *args)
         if ufunc is np.negative:
@@ -258,34 +275,37 @@ class Tracked:
         if func is np.moveaxis:
             return args[0].moved(lambda a: np.moveaxis(a, *args[1:]))
         if func is np.where:
-            condition, yes, no = args
-            yes, no = self.lift(yes), self.lift(no)
-            value = np.where(condition, yes.value, no.value)
-            return Tracked(
-                value,
-                self.arithmetic,
-                lambda: np.where(condition, yes.scale, no.scale),
-                lambda: np.where(condition, yes.error, no.error),
-            )
+            return _where(self.arithmetic, *args)
         return NotImplemented
 
-    def __lt__(self, other: Any) -> Array:
-        return self.value < self.lift(other).value
+    def _compare(self, other: Any, relation: Callable[[Array, Array], Array]) -> Condition:
+        other = self.lift(other)
+        value = relation(self.value, other.value)
 
-    def __le__(self, other: Any) -> Array:
-        return self.value <= self.lift(other).value
+        def uncertain() -> Array:
+            # Numbers free of error compare the same in every precision.
+            room = self.error + other.error
+            return (np.abs(self.value - other.value) <= room) & (room > 0)
 
-    def __gt__(self, other: Any) -> Array:
-        return self.value > self.lift(other).value
+        return Condition(value, self.arithmetic, uncertain)
 
-    def __ge__(self, other: Any) -> Array:
-        return self.value >= self.lift(other).value
+    def __lt__(self, other: Any) -> Condition:
+        return self._compare(other, np.less)
 
-    def __eq__(self, other: object) -> Array:
-        return self.value == self.lift(other).value
+    def __le__(self, other: Any) -> Condition:
+        return self._compare(other, np.less_equal)
 
-    def __ne__(self, other: object) -> Array:
-        return self.value != self.lift(other).value
+    def __gt__(self, other: Any) -> Condition:
+        return self._compare(other, np.greater)
+
+    def __ge__(self, other: Any) -> Condition:
+        return self._compare(other, np.greater_equal)
+
+    def __eq__(self, other: object) -> Condition:  # type: ignore[override]
+        return self._compare(other, np.equal)
+
+    def __ne__(self, other: object) -> Condition:  # type: ignore[override]
+        return self._compare(other, np.not_equal)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -322,7 +342,47 @@ class Tracked:
                 bound = bound + ROUNDINGS * self.arithmetic.roundoff * np.abs(value)
             return np.asarray(bound + TINY, self.arithmetic.wide)
 
-        return Tracked(value, self.arithmetic, scale, error)
+        return Tracked(value, self.arithmetic, scale, error, two_part=mean)
+
+
+class Condition:
+    """A comparison, and where rounding may decide it: what is chosen by it may there be either."""
+
+    def __init__(self, value: Array, arithmetic: Arithmetic, uncertain: Thunk) -> None:
+        self.value = value
+        self.arithmetic = arithmetic
+        self._uncertain = uncertain
+
+    @cached_property
+    def uncertain(self) -> Array:
+        return self._uncertain()
+
+    def __and__(self, other: Condition) -> Condition:
+        return Condition(self.value & other.value, self.arithmetic, lambda: self.uncertain | other.uncertain)
+
+    def __or__(self, other: Condition) -> Condition:
+        return Condition(self.value | other.value, self.arithmetic, lambda: self.uncertain | other.uncertain)
+
+    def __invert__(self) -> Condition:
+        return Condition(~self.value, self.arithmetic, lambda: self.uncertain)
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return _where(self.arithmetic, *args) if func is np.where else NotImplemented
+
+
+def _where(arithmetic: Arithmetic, condition: Condition, yes: Any, no: Any) -> Tracked:
+    """One value or the other; where rounding may decide, an error as large as their difference."""
+    yes, no = (
+        one if isinstance(one, Tracked) else Tracked(np.asarray(one, np.longdouble), arithmetic) for one in (yes, no)
+    )
+    chosen = condition.value
+    value = np.where(chosen, yes.value, no.value)
+
+    def error() -> Array:
+        doubt = np.where(condition.uncertain, np.abs(yes.value - no.value), 0.0)
+        return np.where(chosen, yes.error, no.error) + _known(doubt)
+
+    return Tracked(value, arithmetic, lambda: np.where(chosen, yes.scale, no.scale), error)
 
 
 def _at(array: Array, key: Any) -> Array:
@@ -374,12 +434,12 @@ def _select(value: Array, a: Tracked, b: Tracked) -> Tracked:
 
 
 def _two_sided(ufunc: Any, a: Tracked, b: Tracked) -> Tracked:
-    value = ufunc(a.value, b.value)
+    value = ufunc(*a._narrow(b))
     u = FUNCTION_ROUNDINGS * a.arithmetic.roundoff
 
     def error() -> Array:
         moved = [np.abs(ufunc(a.value + s * a.error, b.value + t * b.error) - value) for s in (-1, 1) for t in (-1, 1)]
-        return np.maximum.reduce(moved) + u * np.abs(value)
+        return _known(np.fmax.reduce(moved)) + u * np.abs(value) + TINY
 
     return Tracked(value, a.arithmetic, None, error)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sympy import Eq, Idx, IndexedBase, Sum, Symbol, symbols
+from sympy import Abs, Eq, Idx, IndexedBase, Max, Piecewise, Sum, Symbol, exp, log, sqrt, symbols
 
 import symbn
 
@@ -98,3 +98,156 @@ def test_a_damaged_library_is_built_again(monkeypatch):
     kernel = symbn.build(op)
     assert tries == [True, False]
     np.testing.assert_array_equal(kernel(x=np.ones((2, 2), "float32")), 3)
+
+
+# ---- the check evaluates a part of the features at a time ----------------------------------------------
+
+
+def everything(kernel, monkeypatch, **inputs):
+    """Run with each check, the full one on one feature at a time too."""
+    from symbn.run import check
+
+    kernel(**inputs)
+    for _ in range(3):
+        kernel(**inputs, check="sample")
+    monkeypatch.setattr(check, "BLOCK_ELEMENTS", 1)
+    return kernel(**inputs)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(40, 40), (7, 5), (61, 131)])
+def test_blocks_and_samples_agree_with_the_whole(dtype, shape, monkeypatch):
+    j, r = Idx("j", (1, n)), Idx("r", (1, m))
+    gram = Eq(y[k, j], Sum(x[i, k] * x[i, j], (i, 1, m)) / m)
+    centred = Eq(y[i, k], x[i, k] - Sum(x[r, k], (r, 1, m)) / m - Sum(x[i, j], (j, 1, n)) / n)
+    share = Eq(y[k], w[k] / Sum(w[j], (j, 1, n)))
+    scaled = Eq(y[i, k], sqrt(m) * x[i, k] + log(n) * exp(-m) + x[i, k] * m / n)
+    for eq in (gram, centred, scaled):
+        kernel = symbn.build(symbn.Operator("blocks", [eq], outputs=[y]), dtype)
+        everything(kernel, monkeypatch, x=normal(*shape, dtype=dtype))
+    kernel = symbn.build(symbn.Operator("blocks", [share], outputs=[y]), dtype)
+    everything(kernel, monkeypatch, w=np.abs(normal(shape[1], dtype=dtype)))
+
+
+# ---- what else an equation may hold --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_counts_and_masks(dtype):
+    count = Sum(Piecewise((1, x[i, k] > 0), (0, True)), (i, 1, m))
+    op = symbn.Operator("count", [Eq(s[k], count), Eq(t[k], count / m)], outputs=[s, t])
+    data = normal(50, 7, dtype=dtype)
+    result = symbn.build(op, dtype)(x=data)
+    np.testing.assert_array_equal(result.s, (data > 0).sum(0))
+    np.testing.assert_allclose(result.t, (data > 0).mean(0), rtol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_powers_of_arrays(dtype):
+    op = symbn.Operator("powers", [Eq(y[i, k], Abs(x[i, k]) ** w[k] + 2 ** x[i, k])], outputs=[y])
+    data, power = normal(20, 5, dtype=dtype), np.abs(normal(5, dtype=dtype))
+    result = symbn.build(op, dtype)(x=data, w=power)
+    np.testing.assert_allclose(result, np.abs(data) ** power + 2.0**data, rtol=1e-5)
+
+
+def test_an_extent_expression_that_divides_by_zero():
+    op = symbn.Operator("unbiased", [Eq(s[k], Sum(x[i, k] ** 2, (i, 1, m)) * m / (m - 1) / m**2)], outputs=[s])
+    assert not np.isfinite(symbn.build(op)(x=np.ones((1, 3), "float32"))).any()
+
+
+def test_numbers_alone():
+    a, b, c = symbols("a b c")
+    op = symbn.Operator("numbers", [Eq(c, a * b + sqrt(a))], outputs=[c])
+    assert symbn.build(op, "float64")(a=4.0, b=0.5) == 4.0
+
+
+@pytest.mark.parametrize("offset", [0, 300, 1e7])
+def test_a_mean_that_is_not_only_subtracted(offset):
+    """The kernel holds a mean in two parts where it centres, in one number elsewhere; the limit knows which."""
+    mu, total = IndexedBase("mu"), Symbol("total")
+    mean = Eq(mu[k], Sum(x[i, k], (i, 1, m)) / m)
+    cases = [
+        [mean, Eq(total, Sum(mu[k], (k, 1, n)) / n), Eq(y[i, k], (x[i, k] - total) * mu[k])],
+        [mean, Eq(y[i, k], (x[i, k] - Max(mu[k], 0)) * x[i, k])],
+        [mean, Eq(y[i, k], (x[i, k] - Piecewise((mu[k], mu[k] > 0), (2, True))) * x[i, k])],
+        [mean, Eq(y[i, k], x[i, k] * mu[k] - mu[k])],
+    ]
+    for equations in cases:
+        kernel = symbn.build(symbn.Operator("held", equations, outputs=[y]), "float64")
+        for seed in range(10):
+            kernel(x=np.random.default_rng(seed).normal(size=(50, 7)) + offset)
+
+
+def test_branches_at_a_tie():
+    mu = IndexedBase("mu")
+    branch = Piecewise((x[i, k], x[i, k] > mu[k]), (-x[i, k], True))
+    op = symbn.Operator("tie", [Eq(mu[k], Sum(x[i, k], (i, 1, m)) / m), Eq(y[i, k], branch)], outputs=[y])
+    kernel = symbn.build(op, "float64")
+    random = np.random.default_rng(0)
+    for count in range(2, 8):
+        for _ in range(20):
+            kernel(x=np.round(random.normal(size=(count, 3)), 1))
+
+
+# ---- calls that do not fit -----------------------------------------------------------------------------
+
+
+def test_an_index_in_too_many_places_is_refused():
+    kernel = symbn.build(symbn.Operator("sums", [Eq(s[k], Sum(x[i, k], (i, 1, m)))], outputs=[s]))
+    with pytest.raises(symbn.ArgumentError, match="axes: the axes of i lie in more places"):
+        kernel(x=normal(2, 3, 2, 3, 2), axes={"x": "i k i k i".split()})
+
+
+def test_an_output_that_is_not_written_is_noticed(monkeypatch):
+    """Memory that an earlier, good run has left is not taken for a result."""
+    from dataclasses import replace
+
+    from symbn import pipeline
+    from symbn.build import native
+    from symbn.dtypes import DTYPES
+    from symbn.run.kernel import Kernel
+
+    op = symbn.Operator("stored", [Eq(y[i, k], 3 * x[i, k])], outputs=[y])
+    source = pipeline.emit(op, DTYPES["float32"])
+    text = source.text.replace("(float)(3.0 * ", "(float)(q == 0 ? (double)y_row[q] : 3.0 * ")
+    text = text.replace(
+        "(float)(q == 0 ? (double)y_row[q] : 3.0 * (double)x_row[q])",
+        "q == 0 ? y_row[q] : (float)(3.0 * (double)x_row[q])",
+    )
+    assert text != source.text
+    lazy = Kernel(op, replace(source, text=text), native.build(replace(source, text=text)))
+    data = normal(40, 3)
+    for _ in range(5):
+        good = symbn.build(op)(x=data, check="off")
+        del good
+        with pytest.raises(symbn.CheckError):
+            lazy(x=data)
+
+
+def test_operators_can_be_pickled():
+    import copy
+    import pickle
+
+    op = symbn.operators.batch_norm
+    for other in (pickle.loads(pickle.dumps(op)), copy.deepcopy(op)):
+        assert other == op
+        assert other.defaults == op.defaults
+
+
+@pytest.mark.parametrize("make", [lambda: symbn.build(3), lambda: symbn.Operator("q", Eq(y[i], x[i]), [y])])
+def test_other_things_than_operators_are_named(make):
+    with pytest.raises(symbn.SymbnError):
+        make()
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400)])
+def test_numbers_beyond_any_float(value):
+    with pytest.raises(symbn.ArgumentError, match="eps"):
+        symbn.batch_norm(normal(3, 3), eps=value)
+    with pytest.raises(symbn.ArgumentError, match="m"):
+        symbn.update_running_stats(np.ones(3), np.ones(3), np.ones(3), np.ones(3), value)
+
+
+def test_part_of_a_sample_is_refused():
+    with pytest.raises(symbn.ArgumentError, match=r"^m: is 0.5"):
+        symbn.update_running_stats(np.ones(3), np.ones(3), np.ones(3), np.ones(3), 0.5)
