@@ -293,8 +293,10 @@ def _check_identifiers(found: Findings) -> None:
 
 
 def outputs(given: Iterable[Name], found: Findings) -> tuple[str, ...]:
-    if isinstance(given, str | Symbol | IndexedBase) or not isinstance(given, Iterable):
-        raise EquationError(f"outputs: {given!r} is not a list; write outputs=[...]")
+    if isinstance(given, str | Symbol | IndexedBase):
+        given = [given]
+    if not isinstance(given, Iterable):
+        raise EquationError(f"outputs: {given!r} is not a list of arrays or names")
     names = tuple(name_of(thing, "outputs") for thing in given)
     if not names:
         raise EquationError("outputs: the list is empty")
