@@ -171,8 +171,8 @@ def batch_norm(
             if function(
                 layout,
                 buffer(x),
-                defaults[1] or buffer(gamma),
-                defaults[2] or buffer(beta),
+                buffer(gamma) if gamma is not None else defaults[1],
+                buffer(beta) if beta is not None else defaults[2],
                 *map(buffer, results),
                 eps,
                 get_num_threads() if threaded else 1,

@@ -123,9 +123,12 @@ static void close_window_double(
     }
 }
 
-static double *workspace(ptrdiff_t count)
+/* The next count elements of the workspaces' memory. */
+static inline double *take(double **memory, ptrdiff_t count)
 {
-    return malloc((size_t)(count > 0 ? count : 1) * sizeof(double));
+    double *const taken = *memory;
+    *memory += count;
+    return taken;
 }
 
 static void group1_reduced(
@@ -617,16 +620,17 @@ int batch_norm_float64(
 
     (void)threads;
     if (status == 0 && layout->x__i1 != 1 && layout->x__k == 1 && layout->y__k == 1) {
-        double *all_beta_here = workspace(n);
-        double *mu_hi_blocks = workspace((m0 * m1 + 511) / 512 * n);
-        double *mu_hi_block_errors = workspace((m0 * m1 + 511) / 512 * n);
-        double *all_mu_hi = workspace(n);
-        double *all_mu_lo = workspace(n);
-        double *sigma2_hi_blocks = workspace((m0 * m1 + 511) / 512 * n);
-        double *sigma2_hi_block_errors = workspace((m0 * m1 + 511) / 512 * n);
-        double *all_eq3_part = workspace(n);
-        if (!all_beta_here || !mu_hi_blocks || !mu_hi_block_errors || !all_mu_hi || !all_mu_lo || !sigma2_hi_blocks || !sigma2_hi_block_errors || !all_eq3_part)
-            status = 1;
+        double *const memory = malloc(sizeof(double) * (size_t)(n + (m0 * m1 + 511) / 512 * n + (m0 * m1 + 511) / 512 * n + n + n + (m0 * m1 + 511) / 512 * n + (m0 * m1 + 511) / 512 * n + n + 1));
+        double *left = memory;
+        status = !memory;
+        double *const all_beta_here = status ? NULL : take(&left, n);
+        double *const mu_hi_blocks = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
+        double *const mu_hi_block_errors = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
+        double *const all_mu_hi = status ? NULL : take(&left, n);
+        double *const all_mu_lo = status ? NULL : take(&left, n);
+        double *const sigma2_hi_blocks = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
+        double *const sigma2_hi_block_errors = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
+        double *const all_eq3_part = status ? NULL : take(&left, n);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
@@ -635,14 +639,7 @@ int batch_norm_float64(
 #endif
         if (status == 0)
             group1_kept(layout, x, gamma, beta, y, mu, sigma2, all_beta_here, mu_hi_blocks, mu_hi_block_errors, all_mu_hi, all_mu_lo, sigma2_hi_blocks, sigma2_hi_block_errors, all_eq3_part, epsilon);
-        free(all_beta_here);
-        free(mu_hi_blocks);
-        free(mu_hi_block_errors);
-        free(all_mu_hi);
-        free(all_mu_lo);
-        free(sigma2_hi_blocks);
-        free(sigma2_hi_block_errors);
-        free(all_eq3_part);
+        free(memory);
     }
     else if (status == 0) {
 #ifdef _OPENMP

@@ -116,9 +116,12 @@ static void close_window_float(
     }
 }
 
-static double *workspace(ptrdiff_t count)
+/* The next count elements of the workspaces' memory. */
+static inline double *take(double **memory, ptrdiff_t count)
 {
-    return malloc((size_t)(count > 0 ? count : 1) * sizeof(double));
+    double *const taken = *memory;
+    *memory += count;
+    return taken;
 }
 
 static void group1_reduced(
@@ -235,11 +238,12 @@ int batch_norm_inference_float32(
 
     (void)threads;
     if (status == 0 && layout->x__i1 != 1 && layout->x__k == 1 && layout->y__k == 1) {
-        double *all_eq1_part = workspace(n);
-        double *all_mu_here = workspace(n);
-        double *all_beta_here = workspace(n);
-        if (!all_eq1_part || !all_mu_here || !all_beta_here)
-            status = 1;
+        double *const memory = malloc(sizeof(double) * (size_t)(n + n + n + 1));
+        double *left = memory;
+        status = !memory;
+        double *const all_eq1_part = status ? NULL : take(&left, n);
+        double *const all_mu_here = status ? NULL : take(&left, n);
+        double *const all_beta_here = status ? NULL : take(&left, n);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
@@ -248,9 +252,7 @@ int batch_norm_inference_float32(
 #endif
         if (status == 0)
             group1_kept(layout, x, mu, sigma2, gamma, beta, y, all_eq1_part, all_mu_here, all_beta_here, epsilon);
-        free(all_eq1_part);
-        free(all_mu_here);
-        free(all_beta_here);
+        free(memory);
     }
     else if (status == 0) {
 #ifdef _OPENMP
