@@ -85,6 +85,8 @@ def discard(name: str) -> None:
 
 def size() -> tuple[int, int]:
     """The number of entries in the cache and their bytes together."""
+    if not folder().exists():
+        return 0, 0
     try:
         entries = [path for path in folder().iterdir() if path.is_dir() and not path.name.startswith(".")]
         return len(entries), sum(file.stat().st_size for path in entries for file in path.rglob("*") if file.is_file())
