@@ -40,7 +40,8 @@ def make(generated: Path, folder: Path) -> list[Path]:
     ffi.emit_python_code(str(folder / "native.py"))
     suffixes = tuple(f"_{target.name}" for target in targets)
     with (folder / "native.py").open("a", encoding="utf-8") as file:
-        file.write(f"\nSUFFIXES = {suffixes!r}\n")
+        # What the loader has to know of the library, so that it is said once.
+        file.write(f"\nLIBRARY = {LIBRARY!r}\nCHOOSE = {library.CHOOSE!r}\nSUFFIXES = {suffixes!r}\n")
     functions = sorted(generated.glob("*.py"))
     (folder / "__init__.py").write_text(_INIT.format(names=tuple(path.stem for path in functions)), encoding="utf-8")
     for path in functions:

@@ -49,9 +49,8 @@ def _operators() -> list[tuple[Operator, AxisBinding]]:
 
 def _build(operators: list[tuple[Operator, AxisBinding]]) -> _Kernels:
     kernels: _Kernels = {}
-    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     lines = []
-    with Progress(*columns, console=console, transient=True) as progress:
+    with _progress() as progress:
         task = progress.add_task("generating and compiling C", total=len(operators) * len(DTYPES))
         for operator, _ in operators:
             for dtype in DTYPES.values():
@@ -65,6 +64,11 @@ def _build(operators: list[tuple[Operator, AxisBinding]]) -> _Kernels:
     for line in lines:
         console.print(line)
     return kernels
+
+
+def _progress() -> Progress:
+    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    return Progress(*columns, console=console, transient=True)
 
 
 def _images() -> tuple[Any, str]:
@@ -113,8 +117,7 @@ def _table(operators: list[tuple[Operator, AxisBinding]], kernels: _Kernels, ima
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     good = True
-    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    with Progress(*columns, console=console, transient=True) as progress:
+    with _progress() as progress:
         task = progress.add_task("running and checking", total=len(operators) * len(DTYPES) * 3)
         for dtype in DTYPES:
             for layout, x, axis in _layouts(images, dtype):

@@ -13,36 +13,26 @@ from symbn.kernel.groups import Group, Pass
 from symbn.kernel.ir import Assign, Comment, Expr, For, Int, Let, Load, Local, Op, Stmt, Var, Walk, add, mul, prod, sub
 from symbn.kernel.levels import Levels, size, unflatten
 from symbn.kernel.naming import Names
+from symbn.kernel.nest import NestBuilder, labels
 from symbn.kernel.sharing import share
-from symbn.kernel.summation import BLOCK, LANES, ZERO, Slot, Slots, accumulate, finish, fold, merge
+from symbn.kernel.summation import LANES, ZERO, Slot, Slots, accumulate, finish, fold, merge
 from symbn.kernel.workspaces import Workspaces
 
 #: features in one tile: with LANES partial sums each, what a first-level cache holds
 TILE = 128
 
 
-class KeptNest:
+class KeptNest(NestBuilder):
     """Builds the nest of one group."""
 
     def __init__(
         self, group: Group, levels: Levels, workspaces: Workspaces, names: Names, *, compensated: bool
     ) -> None:
-        self.group = group
-        self.levels = levels
-        self.workspaces = workspaces
-        self.names = names
-        self.compensated = compensated
-        self.kept = levels.of(group.kept)
+        super().__init__(group, levels, workspaces, names, compensated=compensated)
         *outer, self.vector = self.kept
         self.outer = tuple(outer)
-        self.reduced = levels.of(group.reduced)
-        count = size(self.reduced)
-        self.total_count = count
-        self.blocks = Op("idiv", (add(count, Int(BLOCK - 1)), Int(BLOCK)))
-        self.block, self.start, self.count = names.fresh("block"), names.fresh("start"), names.fresh("count")
-        self.lane, self.place, self.row = names.fresh("lane"), names.fresh("j"), names.fresh("q")
+        self.place, self.row, self.task = names.fresh("j"), names.fresh("q"), names.fresh("task")
         self.first, self.width = names.fresh("first"), names.fresh("width")
-        self.flat, self.task = names.fresh("place"), names.fresh("task")
         self.tile, self.tiles = names.fresh("tile"), names.fresh("tiles")
         #: values on the kept indices, which later loops read from workspaces
         parts = {part for one in group.passes for entry in one.reductions for part in (entry.hi, entry.lo)}
@@ -77,16 +67,15 @@ class KeptNest:
                 target = Load(store.array, self.levels.subscripts(store.indices))
                 value_here = self.from_workspaces(store.value, frozenset(local))
                 body += [Comment(f"({store.equation})"), Assign(target, value_here)]
-        return [self.over_kept(body)] if body else []
+        return self.over_kept(body) if body else []
 
     def merge_blocks(self, reduction: Reduction) -> list[Stmt]:
-        total = Slot(Load(f"{reduction.hi}_total", ()), Load(f"{reduction.hi}_rest", ()))
-        assert total.low is not None
+        total = self.total(reduction)
         one = For(self.block, Int(0), self.blocks, tuple(merge(total, self.partial(reduction), reduction.hi)))
         return [
             *(Local(part.array, (), zero=True) for part in total.parts()),
             one,
-            *finish(reduction, total.high, total.low, self.total_count),
+            *finish(reduction, total, self.total_count),
         ]
 
     def partial(self, reduction: Reduction) -> Slot:
@@ -117,12 +106,6 @@ class KeptNest:
             return Op(expr.name, tuple(self.from_workspaces(arg, local) for arg in expr.args))
         return self.levels.expand(expr)
 
-    def over_kept(self, body: list[Stmt]) -> Stmt:
-        if not self.outer:
-            return For(self.vector.name, Int(0), Var(self.vector.extent), tuple(body), kind="parallel")
-        inside = (*unflatten(Var(self.flat), self.kept), *body)
-        return For(self.flat, Int(0), size(self.kept), inside, kind="parallel")
-
     # ---- one pass --------------------------------------------------------------------------------
 
     def over_tiles(self, body: list[Stmt]) -> Stmt:
@@ -134,8 +117,7 @@ class KeptNest:
             Let(self.tile, Op("imod", (Var(self.task), Var(self.tiles))), "index"),
             Let(self.block, Op("imod", (rest, self.blocks)) if self.outer else rest, "index"),
             *unflatten(Op("idiv", (rest, self.blocks)), self.outer),
-            Let(self.start, mul(Var(self.block), Int(BLOCK)), "index"),
-            Let(self.count, Op("imin", (Int(BLOCK), sub(self.total_count, Var(self.start)))), "index"),
+            *self.block_bounds(),
             Let(self.first, mul(Var(self.tile), Int(TILE)), "index"),
             Let(self.width, Op("imin", (Int(TILE), sub(Var(self.vector.extent), Var(self.first)))), "index"),
         ]
@@ -150,11 +132,10 @@ class KeptNest:
 
     def visit(self, one: Pass) -> list[Stmt]:
         slots = [(entry.hi, self.slots(entry)) for entry in one.reductions]
-        equations = sorted({e.equation for e in one.reductions} | {e.equation for e in one.stores})
 
         def row(place: Expr) -> list[Stmt]:
             lets, values = share([self.from_workspaces(expr) for expr in one.expressions()], self.names.branch())
-            body: list[Stmt] = [self.feature(), Comment(", ".join(f"({number})" for number in equations)), *lets]
+            body: list[Stmt] = [self.feature(), Comment(labels([*one.reductions, *one.stores])), *lets]
             for (stem, slot), value in zip(slots, values, strict=False):
                 body += accumulate(slot(Var(self.lane), place), value, stem)
             for store, value in zip(one.stores, values[len(slots) :], strict=True):
@@ -188,11 +169,7 @@ class KeptNest:
         return body
 
     def slots(self, reduction: Reduction) -> Slots:
-        def slot(lane: Expr, place: Expr) -> Slot:
-            low = Load(f"{reduction.hi}_errors", (lane, place)) if self.compensated else None
-            return Slot(Load(f"{reduction.hi}_lanes", (lane, place)), low)
-
-        return slot
+        return lambda lane, place: self.lanes(reduction, (lane, place))
 
 
 def _reads(expr: Expr, name: str) -> bool:

@@ -9,29 +9,23 @@ from __future__ import annotations
 
 from symbn.kernel.computations import Reduction, indices_of
 from symbn.kernel.groups import Group, Pass, Store, loads
-from symbn.kernel.ir import Assign, Comment, Expr, For, Int, Let, Load, Local, Op, Stmt, Var, Window, add, mul, sub
-from symbn.kernel.levels import Levels, size, unflatten
+from symbn.kernel.ir import Assign, Comment, Expr, For, Int, Let, Load, Local, Op, Stmt, Var, Window, add, sub
+from symbn.kernel.levels import Levels
 from symbn.kernel.naming import Names
+from symbn.kernel.nest import NestBuilder, labels
 from symbn.kernel.sharing import share
-from symbn.kernel.summation import BLOCK, LANES, Slot, Slots, accumulate, finish, fold, merge
+from symbn.kernel.summation import BLOCK, LANES, Slots, accumulate, finish, fold, merge
 from symbn.kernel.workspaces import Workspaces
 
 
-class ReducedNest:
+class ReducedNest(NestBuilder):
     """Builds the nest of one group."""
 
     def __init__(
         self, group: Group, levels: Levels, workspaces: Workspaces, names: Names, *, compensated: bool
     ) -> None:
-        self.group = group
-        self.levels = levels
-        self.workspaces = workspaces
-        self.names = names
-        self.compensated = compensated
-        self.kept = levels.of(group.kept)
-        self.reduced = levels.of(group.reduced)
-        self.block, self.start, self.count = names.fresh("block"), names.fresh("start"), names.fresh("count")
-        self.lane, self.place, self.whole = names.fresh("lane"), names.fresh("q"), names.fresh("whole")
+        super().__init__(group, levels, workspaces, names, compensated=compensated)
+        self.place, self.whole = names.fresh("q"), names.fresh("whole")
         self.windows: dict[Load, str] = {}
 
     def build(self) -> list[Stmt]:
@@ -39,26 +33,13 @@ class ReducedNest:
         for number, one in enumerate(self.group.passes, 1):
             body += self.visit(one)
             for reduction in one.reductions:
-                total = self.total(reduction)
-                assert total.low is not None
-                body += finish(reduction, total.high, total.low, size(self.reduced))
+                body += finish(reduction, self.total(reduction), self.total_count)
                 for part in (reduction.hi, reduction.lo):
                     if self.workspaces.is_shared(part):
                         target = self.workspaces.element(part, self.kept)
                         body.append(Assign(target, Var(part)))
             body += self.values(number)
-        return self.around(body)
-
-    def around(self, body: list[Stmt]) -> list[Stmt]:
-        """The loop over the kept indices."""
-        if not self.kept:
-            return body
-        if len(self.kept) == 1:
-            (level,) = self.kept
-            return [For(level.name, Int(0), Var(level.extent), tuple(body), kind="parallel")]
-        place = self.names.fresh("place")
-        inside = (*unflatten(Var(place), self.kept), *body)
-        return [For(place, Int(0), size(self.kept), inside, kind="parallel")]
+        return self.over_kept(body)
 
     def values(self, stage: int) -> list[Stmt]:
         """What is known of the kept element after a pass."""
@@ -74,9 +55,6 @@ class ReducedNest:
 
     # ---- one pass --------------------------------------------------------------------------------
 
-    def total(self, reduction: Reduction) -> Slot:
-        return Slot(Load(f"{reduction.hi}_total", ()), Load(f"{reduction.hi}_rest", ()))
-
     def visit(self, one: Pass) -> list[Stmt]:
         result: list[Stmt] = []
         for reduction in one.reductions:
@@ -90,13 +68,7 @@ class ReducedNest:
         for load, name in reversed(self.windows.items()):
             indices = tuple(sub.name for sub in load.subscripts if isinstance(sub, Var))
             inner = [self.window(name, load.array, indices, inner, written=False)]
-        total_count = size(self.reduced)
-        blocks = Op("idiv", (add(total_count, Int(BLOCK - 1)), Int(BLOCK)))
-        bounds = [
-            Let(self.start, mul(Var(self.block), Int(BLOCK)), "index"),
-            Let(self.count, Op("imin", (Int(BLOCK), sub(total_count, Var(self.start)))), "index"),
-        ]
-        return [*result, For(self.block, Int(0), blocks, (*bounds, *inner))]
+        return [*result, For(self.block, Int(0), self.blocks, (*self.block_bounds(), *inner))]
 
     def window(self, name: str, array: str, indices: tuple[str, ...], body: list[Stmt], *, written: bool) -> Window:
         """The array along the reduced levels, its other subscripts fixed."""
@@ -125,7 +97,7 @@ class ReducedNest:
             return []
         rows = [self.names.stem(f"{store.array}_row") for store in stores]
         lets, values = share([self.at(Var(self.place), store.value) for store in stores], self.names)
-        inner: list[Stmt] = [Comment(_labels(stores)), *lets]
+        inner: list[Stmt] = [Comment(labels(stores)), *lets]
         for row, value in zip(rows, values, strict=True):
             inner.append(Assign(Load(row, (Var(self.place),)), value))
         body: list[Stmt] = [For(self.place, Int(0), Var(self.count), tuple(inner), kind="simd")]
@@ -142,7 +114,7 @@ class ReducedNest:
 
         def body(position: Expr) -> tuple[Stmt, ...]:
             lets, values = share([self.at(position, entry.body) for entry in reductions], self.names.branch())
-            inner: list[Stmt] = [Comment(_labels(reductions)), *lets]
+            inner: list[Stmt] = [Comment(labels(reductions)), *lets]
             for (stem, slot), value in zip(slots, values, strict=True):
                 inner += accumulate(slot(Var(self.lane), Int(0)), value, stem)
             return tuple(inner)
@@ -163,12 +135,4 @@ class ReducedNest:
         ]
 
     def slots(self, reduction: Reduction) -> Slots:
-        def slot(lane: Expr, place: Expr) -> Slot:
-            low = Load(f"{reduction.hi}_errors", (lane,)) if self.compensated else None
-            return Slot(Load(f"{reduction.hi}_lanes", (lane,)), low)
-
-        return slot
-
-
-def _labels(entries: tuple[Reduction, ...] | tuple[Store, ...]) -> str:
-    return ", ".join(f"({number})" for number in sorted({entry.equation for entry in entries}))
+        return lambda lane, _: self.lanes(reduction, (lane,))

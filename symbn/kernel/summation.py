@@ -91,8 +91,10 @@ def fold(
     return result
 
 
-def finish(reduction: Reduction, high: Expr, low: Expr, count: Expr) -> list[Stmt]:
+def finish(reduction: Reduction, total: Slot, count: Expr) -> list[Stmt]:
     """A reduction's value from its compensated total; a mean is divided in two parts, hi + lo."""
+    high, low = total.high, total.low
+    assert low is not None
     result: list[Stmt] = [Comment(f"({reduction.equation})")]
     if not reduction.mean:
         # Where a total is not finite its low part is not a number, and has nothing to say.

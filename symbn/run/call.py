@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -212,11 +211,9 @@ class Call:
         ready = _Ready(
             plan,
             compiled,
-            ffi.new(f"{_struct(interface)} *", dict(plan.fields)),
+            ffi.new(f"{interface.function}_layout *", dict(plan.fields)),
             tuple(defaults),
-            tuple(
-                partial(np.empty, spec.shape, spec.dtype) if spec.order is None else spec.make for spec in plan.outputs
-            ),
+            tuple(spec.maker() for spec in plan.outputs),
         )
         for plans in (self._plans, self.plain):
             if len(plans) >= _PLANS:
@@ -315,10 +312,6 @@ class Call:
 def no_memory(function: str) -> MemoryError:
     """What is raised where a kernel found no memory for its workspaces."""
     return MemoryError(f"{function}: there is no memory for its workspaces")
-
-
-def _struct(interface: Interface) -> str:
-    return f"{interface.function}_layout"
 
 
 def _pointer(ffi: Any, a: Array) -> Any:

@@ -187,6 +187,10 @@ class _Comparison:
             part = picks[start : start + step]
             yield slice(part[0], part[-1] + 1) if part[-1] - part[0] == len(part) - 1 else np.array(part)
 
+    def own(self, argument: ArrayArgument) -> list[str]:
+        """An array's indices in the reference's order."""
+        return [index for index in self.order if index in argument.indices]
+
     def natural(self, argument: ArrayArgument, picks: Array | None) -> Array:
         """The array with one axis for each index, in the reference's order; a view where it can be."""
         placed = self.arrays[argument.name]
@@ -195,7 +199,7 @@ class _Comparison:
             key = [slice(None)] * array.ndim
             key[placed.axes.index(self.feature)] = picks
             array = array[tuple(key)]
-        own = [index for index in self.order if index in argument.indices]
+        own = self.own(argument)
         axes = [[axis for axis, one in enumerate(placed.axes) if one == index] for index in own]
         moved = array.transpose([axis for group in axes for axis in group])
         shape = [math.prod(array.shape[axis] for axis in group) for group in axes]
@@ -215,7 +219,7 @@ class _Comparison:
         values: dict[str, Any] = {}
         for argument in self.interface.arrays:
             if argument.role == "input":
-                own = [index for index in self.order if index in argument.indices]
+                own = self.own(argument)
                 array = np.ascontiguousarray(self.natural(argument, picks), dtype=self.arithmetic.wide)
                 written = array.transpose([own.index(index) for index in argument.indices])
                 # A block of features is a part of the array; its extents are those of the whole.
@@ -231,9 +235,7 @@ class _Comparison:
     def output(self, name: str, computed: Array, expected: Tracked, picks: Array | None) -> None:
         if computed.size == 0:
             return
-        argument = self.arguments[name]
-        own = [index for index in self.order if index in argument.indices]
-        spread = [self.order.index(index) for index in own]
+        spread = [self.order.index(index) for index in self.own(self.arguments[name])]
         shape = [1] * len(self.order)
         for axis, extent in zip(spread, computed.shape, strict=True):
             shape[axis] = extent

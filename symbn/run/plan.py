@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,11 @@ class Output:
     #: the order of its axes in memory, None for C's
     order: tuple[int, ...] | None
 
-    def make(self) -> Array:
-        return np.empty(self.shape, self.dtype) if self.order is None else _empty(self.shape, self.dtype, self.order)
+    def maker(self) -> Callable[[], Array]:
+        """What makes the array, each time that it is called."""
+        if self.order is None:
+            return partial(np.empty, self.shape, self.dtype)
+        return partial(_empty, self.shape, self.dtype, self.order)
 
 
 @dataclass(frozen=True)

@@ -11,25 +11,24 @@ from symbn.emit.interface import Interface
 from symbn.errors import NotBuiltError
 from symbn.run.call import Compiled
 
-#: the package that the installation fills, its library and its cffi module
+#: the package that the installation fills
 PACKAGE = "symbn.shipped"
-LIBRARY = "kernels.so"
-MODULE = "native"
 
 
 @cache
 def _library() -> tuple[Any, Any, str]:
     """cffi's ffi, the library, and what this CPU's functions have at the end of their names."""
     try:
-        module = importlib.import_module(f"{PACKAGE}.{MODULE}")
+        module = importlib.import_module(f"{PACKAGE}.native")
     except ModuleNotFoundError:
         raise NotBuiltError from None
-    path = Path(str(module.__file__)).with_name(LIBRARY)
+    path = Path(str(module.__file__)).with_name(module.LIBRARY)
     try:
         library = module.ffi.dlopen(str(path))
     except OSError as error:
         raise NotBuiltError(f"the shipped kernels cannot be loaded: {error}; install symbn again") from None
-    return module.ffi, library, module.SUFFIXES[library.symbn_target()] if len(module.SUFFIXES) > 1 else ""
+    several = len(module.SUFFIXES) > 1
+    return module.ffi, library, module.SUFFIXES[getattr(library, module.CHOOSE)()] if several else ""
 
 
 def describe() -> str:
