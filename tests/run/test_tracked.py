@@ -139,3 +139,11 @@ def test_a_choice_has_the_error_of_what_is_chosen():
 
 def test_extents_can_be_read_off():
     assert tracked(np.zeros((4, 3))).shape == (4, 3)
+
+
+def test_the_error_model_counts_on_the_kernels_own_tree():
+    """The check may not import the kernel's stage, so its two numbers stand there again: they are the same."""
+    from symbn.kernel import summation
+    from symbn.run import tracked
+
+    assert (tracked.BLOCK, tracked.LANES) == (summation.BLOCK, summation.LANES)
