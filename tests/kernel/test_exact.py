@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sympy import Eq, Idx, IndexedBase, Integer, Max, Piecewise, Sum, Symbol, sqrt, symbols
 
 from symbn.equations.operator import Operator
-from symbn.kernel import kept_nest, schedule
+from symbn.kernel import kept_nest, nest, schedule
 
 #: sizes of the extents m, n, p, q, and the inner part of each where an index is reduced
 SMALL = [
@@ -72,7 +72,7 @@ def test_tiles_blocks_and_outer_kept_indices_together(monkeypatch, evaluate, dra
     k, c, i = Idx("k", (1, Symbol("n"))), Idx("c", (1, Symbol("p"))), Idx("i", (1, Symbol("m")))
     x, t = IndexedBase("x"), IndexedBase("t")
     operator = Operator("sums", [Eq(t[c, k], Sum(x[c, i, k], (i, 1, Symbol("m"))))], outputs=[t])
-    monkeypatch.setattr(kept_nest, "BLOCK", 32)
+    monkeypatch.setattr(nest, "BLOCK", 32)
     monkeypatch.setattr(kept_nest, "TILE", 8)
     for sizes in ({"m": 35, "n": 17, "p": 2}, {"m": 64, "n": 16, "p": 1}, {"m": 5, "n": 1, "p": 3}):
         for compensated in (False, True):
