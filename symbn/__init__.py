@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         CacheError,
         CheckError,
         CompilerError,
+        DerivationError,
         EquationError,
         LoweringError,
         SymbnError,
@@ -41,6 +42,7 @@ _HOMES = {
         [
             "SymbnError",
             "EquationError",
+            "DerivationError",
             "LoweringError",
             "ArgumentError",
             "ArgumentTypeError",
@@ -59,6 +61,7 @@ __all__ = [
     "CacheError",
     "CheckError",
     "CompilerError",
+    "DerivationError",
     "EquationError",
     "Kernel",
     "LoweringError",

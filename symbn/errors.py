@@ -4,6 +4,7 @@
 
     SymbnError
     ├── EquationError      (ValueError)    equations that do not define an operator
+    ├── DerivationError    (ValueError)    a gradient that cannot be derived, or a step of it that is not true
     ├── LoweringError      (ValueError)    an expression that no kernel can be generated for
     ├── ArgumentError      (ValueError)    an argument of the wrong shape or value
     ├── ArgumentTypeError  (TypeError)     an argument of the wrong type or dtype
@@ -24,6 +25,10 @@ class SymbnError(Exception):
 
 class EquationError(SymbnError, ValueError):
     """The equations do not define an operator; the message names the equation and the symbol."""
+
+
+class DerivationError(SymbnError, ValueError):
+    """The equations have no derivative that symbn knows, or a step of a derivation failed its exact check."""
 
 
 class LoweringError(SymbnError, ValueError):

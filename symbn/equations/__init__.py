@@ -10,7 +10,7 @@ from symbn.equations.binding import AxisBinding
 from symbn.equations.operator import Operator
 from symbn.errors import ArgumentError
 
-_MACHINERY = frozenset({"binding", "functions", "names", "notation", "operator", "validation"})
+_MACHINERY = frozenset({"binding", "functions", "names", "notation", "operator", "order", "validation"})
 
 
 @cache

@@ -29,13 +29,24 @@ def symbol(name: str) -> tuple[str, str]:
     (``x_hat`` is \hat{x}), Greek letters are spelled, and everything else is set upright and escaped.
     """
     text = identifier(name).rstrip("_")
+    if text.startswith("d") and text[1:] not in ("", text) and _is_known(text[1:]):
+        tex, power = symbol(text[1:])
+        return rf"\mathrm{{d}}{tex}", power
+    numbered = re.fullmatch(r"(.*[^\d_])_(\d+)", text)
+    if numbered:
+        tex, power = symbol(numbered[1])
+        return tex, f"{power}({numbered[2]})"
     squared = len(text) > 1 and text.endswith("2") and text[:-1] in _GREEK
     if squared:
         text = text[:-1]
     for accent in _ACCENTS:
         for stem in (text.removeprefix(accent + "_"), text.removesuffix("_" + accent)):
             if stem != text and stem:
-                return rf"\{accent}{{{symbol(stem)[0]}}}", "2" if squared else ""
+                tex, power = symbol(stem)
+                wide = {"bar": "overline", "hat": "widehat", "tilde": "widetilde"}.get(accent, accent)
+                if power or len(stem) > 1 and stem not in _GREEK:
+                    return rf"\{wide}{{{tex}{f'^{{{power}}}' if power else ''}}}", "2" if squared else ""
+                return rf"\{accent}{{{tex}}}", "2" if squared else ""
     if text in _GREEK:
         tex = tex_greek_dictionary.get(text, "\\" + text)
     elif len(text) == 1:
@@ -43,6 +54,15 @@ def symbol(name: str) -> tuple[str, str]:
     else:
         tex = r"\mathrm{" + text.replace("_", r"\_") + "}"
     return tex, "2" if squared else ""
+
+
+def _is_known(text: str) -> bool:
+    """Does a name have a form of its own in mathematics: a letter, a Greek one, or either with a d or an accent?"""
+    stem = re.sub(r"_\d+$", "", text)
+    for accent in _ACCENTS:
+        stem = stem.removeprefix(accent + "_").removesuffix("_" + accent)
+    plain = stem[:-1] if stem.endswith("2") else stem
+    return len(stem) == 1 or plain in _GREEK or (stem.startswith("d") and len(stem) > 1 and _is_known(stem[1:]))
 
 
 def reading_order(terms: list[Any]) -> list[Any]:
@@ -67,6 +87,10 @@ class _Latex(LatexPrinter):  # type: ignore[misc]
         tex, power = symbol(str(expr.base.label))
         below = "_{" + ",".join(self._print(index) for index in expr.indices) + "}"
         return tex + below + (f"^{{{power}}}" if power else "")
+
+    def _print_Derivative(self, expr: Any) -> str:
+        (moved, _) = expr.variable_count[0]
+        return rf"\frac{{\partial {self._print(expr.expr)}}}{{\partial {self._print(moved)}}}"
 
     def _print_Pow(self, expr: Any) -> str:
         """A power of a name that has a square of its own stands in parentheses."""
@@ -122,10 +146,14 @@ def terminal(equations: Iterable[Eq]) -> str:
     return "\n\n".join(blocks)
 
 
+def tex(expr: Any) -> str:
+    """An expression in LaTeX, without delimiters."""
+    return str(_Latex({"order": "none"}).doprint(expr))
+
+
 def latex(eq: Eq) -> str:
     """One equation in LaTeX, without delimiters."""
-    printer = _Latex({"order": "none"})
-    return f"{printer.doprint(eq.lhs)} = {printer.doprint(eq.rhs)}"
+    return f"{tex(eq.lhs)} = {tex(eq.rhs)}"
 
 
 def align(equations: Iterable[Eq]) -> str:
@@ -139,8 +167,12 @@ def align(equations: Iterable[Eq]) -> str:
 
 def plain(eq: Eq) -> str:
     """One equation on one line of ASCII-compatible text, fit for a C comment."""
-    text = f"{_Plain().doprint(eq.lhs)} = {_Plain().doprint(eq.rhs)}"
-    return comment(text)
+    return comment(f"{_Plain().doprint(eq.lhs)} = {_Plain().doprint(eq.rhs)}")
+
+
+def plain_text(expr: Any) -> str:
+    """An expression on one line."""
+    return str(_Plain().doprint(expr))
 
 
 def comment(text: str) -> str:

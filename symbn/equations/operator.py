@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -9,10 +10,11 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import sympy
-from sympy import Eq, Indexed, Sum
+from sympy import Eq, Idx, Indexed, IndexedBase, Sum, Symbol
 
 from symbn.equations import notation, validation
 from symbn.equations.names import identifier
+from symbn.equations.order import in_order
 from symbn.equations.validation import Name
 from symbn.errors import EquationError
 
@@ -42,7 +44,8 @@ class Operator:
         The defined arrays (or their names) that the kernel returns, in order.
     inputs
         The order of the inputs. Default: arrays before scalars, arrays with more indices first, then by
-        first equation, then the order in which the expression is evaluated (innermost first).
+        first equation, then the order in which the expression is evaluated (innermost first). An input that no
+        equation reads is named with its indices, ``x[i, k]``: it is there for its extents.
     statistics
         Arrays that are passed in the accumulator's dtype (float64) whatever the data's dtype is, because
         the data's precision would lose what they hold. Default: the outputs that other equations read.
@@ -53,6 +56,9 @@ class Operator:
         (``positive=True``, ``nonnegative=True``) do not say it.
     description
         What is computed and where the formula comes from; it becomes the documentation.
+    given
+        Equations that hold between the inputs, such as those of the statistics that a forward pass saved for
+        this one. They are not computed, but a gradient goes through them: it is that of the whole.
 
     Raises
     ------
@@ -88,6 +94,7 @@ class Operator:
     fixed_extents: Mapping[str, int]
     defaults: Mapping[str, float]
     domains: Mapping[str, sympy.Set]
+    given: tuple[Eq, ...]
 
     def __init__(
         self,
@@ -99,6 +106,7 @@ class Operator:
         statistics: Iterable[Name] | None = None,
         defaults: Mapping[Any, float] | None = None,
         domains: Mapping[Any, sympy.Set] | None = None,
+        given: Iterable[Eq] = (),
         description: str = "",
     ) -> None:
         if not isinstance(name, str) or not name.isidentifier() or identifier(name) != name:
@@ -109,10 +117,17 @@ class Operator:
             eqs = tuple(equations)
         except TypeError:
             raise EquationError(f"equations: is a {type(equations).__name__}, expected a list of sympy.Eq") from None
-        found = validation.scan(eqs)
+        inputs = None if inputs is None else list(inputs)
+        found = validation.scan(eqs, [one for one in inputs or () if isinstance(one, Indexed)])
+        if given := tuple(given):
+            try:
+                validation.scan(tuple(_system(given, eqs)))
+            except ValueError as error:
+                raise EquationError(f"given: {error}") from None
         put = object.__setattr__
         put(self, "name", name)
         put(self, "equations", eqs)
+        put(self, "given", given)
         put(self, "description", description.strip())
         put(self, "indices", MappingProxyType(found.indices))
         put(self, "arrays", MappingProxyType(found.arrays))
@@ -136,6 +151,11 @@ class Operator:
         )
 
     @property
+    def system(self) -> tuple[Eq, ...]:
+        """What is given and what is computed, each equation after those that define what it reads."""
+        return tuple(_system(self.given, self.equations))
+
+    @property
     def summed(self) -> tuple[str, ...]:
         """The indices that a Sum goes over."""
         sums = {one for eq in self.equations for one in eq.atoms(Sum)}
@@ -150,12 +170,63 @@ class Operator:
             index for index, extent in self.indices.items() if index not in self.summed and extents.count(extent) == 1
         )
 
+    # ---- what later stages make of an operator -----------------------------------------------------
+
+    def gradient(self, of: Iterable[Name] | Name | None = None, wrt: Iterable[Name] | Name | None = None) -> Operator:
+        """The operator that computes gradients: dx, dgamma, dbeta, ... from dy (reverse mode).
+
+        Parameters
+        ----------
+        of
+            Outputs whose cotangents are given. Default: those that no other equation reads (y, but not the
+            statistics). Each becomes an input called d and the output's name.
+        wrt
+            Inputs to differentiate by; each has an output called d and the input's name, of its shape. Default:
+            the arrays other than statistics; a scalar, or a statistic that is an input, when it is named.
+
+        Returns
+        -------
+        Operator
+            Its inputs are the cotangents, and of the forward pass's inputs and statistics what it needs; what the
+            forward pass does not return is computed again. Where a name is taken a number follows (``ddx_2``). It can be
+            differentiated further: statistics that it takes as inputs are known to follow from the other inputs.
+
+        Raises
+        ------
+        DerivationError
+            If ``of`` or ``wrt`` names something else, or a step of the derivation fails its exact check.
+        """
+        return self.derivation(of, wrt).collapsed
+
+    def jvp(self, of: Iterable[Name] | Name | None = None, wrt: Iterable[Name] | Name | None = None) -> Operator:
+        """The operator that computes directional derivatives: dy, dmu, ... from dx (forward mode).
+
+        ``wrt`` are the inputs that move, by a tangent called d and the input's name; ``of`` the outputs whose tangents,
+        named likewise, are wanted (default: all). What else it takes is as for ``gradient``.
+        """
+        return _later("derivation.derivation").jvp(self, of, wrt).collapsed  # type: ignore[no-any-return]
+
+    def derivation(self, of: Iterable[Name] | Name | None = None, wrt: Iterable[Name] | Name | None = None) -> Any:
+        """How the gradient follows from the equations, each step proved: a ``symbn.derivation.derivation.Derivation``."""
+        return _later("derivation.derivation").gradient(self, of, wrt)
+
+    def element(self, name: str) -> Indexed:
+        """An array on the indices that it was first written with."""
+        indices = [
+            Idx(index, (1, self.fixed_extents.get(extent, Symbol(extent, integer=True))))
+            for index in self.written[name]
+            for extent in [self.indices[index]]
+        ]
+        return IndexedBase(name)[tuple(indices)]
+
     def __reduce__(self) -> tuple[Any, ...]:
+        read = {str(leaf.base.label) for eq in self.equations for leaf in eq.rhs.atoms(Indexed)} | {*self.scalars}
         options: dict[str, Any] = {
-            "inputs": self.inputs,
+            "inputs": tuple(name if name in read else self.element(name) for name in self.inputs),
             "statistics": tuple(self.statistics),
             "defaults": dict(self.defaults),
             "domains": dict(self.domains),
+            "given": self.given,
             "description": self.description,
         }
         return partial(Operator, **options), (self.name, self.equations, self.outputs)
@@ -174,3 +245,18 @@ class Operator:
 
     def _repr_latex_(self) -> str:
         return self.latex()
+
+
+def _system(given: tuple[Eq, ...], equations: tuple[Eq, ...]) -> list[Eq]:
+    def reads(eq: Eq) -> set[str]:
+        return {str(symbol.name) for symbol in eq.rhs.atoms(Symbol)}
+
+    def defines(eq: Eq) -> str:
+        return str(eq.lhs.base.label if isinstance(eq.lhs, Indexed) else eq.lhs.name)
+
+    return in_order((*given, *equations), defines, reads)
+
+
+def _later(stage: str) -> Any:
+    """A module of a stage after this one: an operator's methods reach there, its equations do not."""
+    return importlib.import_module(f"symbn.{stage}")

@@ -41,6 +41,8 @@ def name_of(thing: Any, argument: str) -> str:
         return thing
     if isinstance(thing, IndexedBase):
         return str(thing.label)
+    if isinstance(thing, Indexed):
+        return str(thing.base.label)
     if isinstance(thing, Symbol):
         return str(thing.name)
     raise EquationError(f"{argument}: {thing!r} is a {type(thing).__name__}; give an IndexedBase, a Symbol or a name")
@@ -218,8 +220,8 @@ class _Scan:
             self.found.arrays[name] = self.found.written[name] = ()
 
 
-def scan(equations: tuple[Eq, ...]) -> Findings:
-    """Validate the equations and return what they are about."""
+def scan(equations: tuple[Eq, ...], declared: Iterable[Indexed] = ()) -> Findings:
+    """Validate the equations, and arrays that are declared though none reads them; return what they are about."""
     if not equations:
         raise EquationError("equations: the list is empty")
     scan = _Scan()
@@ -240,6 +242,9 @@ def scan(equations: tuple[Eq, ...]) -> Findings:
     for number, eq in enumerate(equations, 1):
         scan.label, scan.equation_number = f"({number}) {eq.lhs} = {eq.rhs}", number
         scan.equation(eq)
+    for leaf in declared:
+        scan.label = f"inputs: {leaf}"
+        scan.axes(str(leaf.base.label), tuple(scan.index(index) for index in leaf.indices), leaf)
     found = scan.found
     _order_indices(found)
     _name_extents(found)

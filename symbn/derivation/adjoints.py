@@ -1,0 +1,113 @@
+"""Reverse mode: from the gradients of what an equation defines to the gradients of what it reads.
+
+Where ``v[I] = f(u[J], ...)``, u receives the gradient of v times the derivative of f, summed over the indices that
+v has and u has not, and over those of each Sum around u that u does not carry. Indices that both carry are the
+same element: the sum over them and its Kronecker deltas cancel, which is why none is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sympy
+from sympy import Derivative, Mul, Piecewise, Sum
+
+from symbn.derivation.partials import partial
+from symbn.derivation.program import Assignment, Index, Program, bound_by, indices_of, is_leaf, name_of, reads, total
+
+
+@dataclass(frozen=True)
+class Occurrence:
+    """A place in an equation where something is read, and the derivative along the way there."""
+
+    leaf: Any
+    #: the indices of the sums around it
+    bound: tuple[Index, ...]
+    #: derivative = outside * guard(inside): what is outside the conditions on the way, and what is inside them
+    outside: Any
+    inside: Any
+    guards: tuple[Callable[[Any], Any], ...]
+
+    def times(self, cotangent: Any) -> Any:
+        """The cotangent of the equation, brought here; a branch that is not taken contributes 0, never a NaN."""
+        if not self.guards:
+            return self.outside * cotangent
+        value = self.inside * cotangent
+        for guard in reversed(self.guards):
+            value = guard(value)
+        return self.outside * value
+
+
+def occurrences(expr: Any, active: frozenset[str]) -> list[Occurrence]:
+    """Where an expression reads the active names, with the derivative at each place."""
+    return list(_walk(expr, active, Occurrence(None, (), sympy.Integer(1), sympy.Integer(1), ())))
+
+
+def _walk(expr: Any, active: frozenset[str], way: Occurrence) -> Iterator[Occurrence]:
+    if is_leaf(expr):
+        if name_of(expr) in active:
+            yield replace(way, leaf=expr)
+    elif isinstance(expr, Sum):
+        yield from _walk(expr.function, active, replace(way, bound=(*way.bound, *bound_by(expr))))
+    elif isinstance(expr, Piecewise):
+        for place, (value, _) in enumerate(expr.args):
+            yield from _walk(value, active, replace(way, guards=(*way.guards, _branch(expr, place))))
+    elif not (expr.is_Relational or expr.is_Boolean):
+        for place, arg in enumerate(expr.args):
+            if reads(arg) & active and (slope := partial(expr, place)) != 0:
+                key = "inside" if way.guards else "outside"
+                yield from _walk(arg, active, replace(way, **{key: getattr(way, key) * slope}))
+
+
+def _branch(expr: Piecewise, place: int) -> Callable[[Any], Any]:
+    """Zero wherever the conditions choose another branch."""
+
+    def guard(value: Any) -> Any:
+        arms = [(value if number == place else 0, condition) for number, (_, condition) in enumerate(expr.args)]
+        return Piecewise(*arms)
+
+    return guard
+
+
+def contribution(found: Occurrence, equation: Assignment, cotangent: Any, target: Any, program: Program) -> Any:
+    """What one place in an equation adds to the gradient of ``target``, an element of what is read there."""
+    value = found.times(cotangent)
+    scope = (*equation.indices, *found.bound)
+    names = dict(zip(indices_of(found.leaf), indices_of(target), strict=True))
+    rest = [index for index in scope if index not in names]
+    over = []
+    for index in rest:
+        avoid = {*names.values(), *(other for other in scope if other not in names and other != index)}
+        names[index] = program.fresh_index(index, avoid) if index in avoid else index
+        over.append(names[index])
+    return program.distinct(total(program.rename(value, names), over, program), indices_of(target))
+
+
+def chain(equation: Assignment, leaves: list[Any], cotangent: Any, target: Any, program: Program) -> Any:
+    """The chain rule before any derivative is taken: the cotangent times a Derivative, over the indices that are left."""
+    shared = _shared(equation, leaves)
+    own = indices_of(target)
+    names: dict[Index, Index] = {}
+    over = []
+    for index in equation.indices:
+        if shared is not None and index in shared:
+            names[index] = own[shared[index]]
+        else:
+            avoid = {*own, *names.values(), *(other for other in equation.indices if other != index)}
+            names[index] = program.fresh_index(index, avoid) if index in avoid else index
+            over.append(names[index])
+    left = program.rename(equation.target, names)
+    return total(Mul(program.rename(cotangent, names), Derivative(left, target, evaluate=False)), over, program)
+
+
+def _shared(equation: Assignment, leaves: list[Any]) -> dict[Index, int] | None:
+    """The indices of an equation that what it reads carries too -> at which place; None where its reads differ in that."""
+    patterns = {
+        tuple((index, place) for place, index in enumerate(indices_of(leaf)) if index in equation.indices)
+        for leaf in leaves
+    }
+    return dict(patterns.pop()) if len(patterns) == 1 else None
+
+

@@ -1,0 +1,240 @@
+"""Equations evaluated in exact rational arithmetic, at small extents.
+
+Every number is a Fraction. A value of a root or another irrational function is the rational number next to it
+with 256 bits; all arithmetic on it is exact again, and equal arguments give equal values. Derivatives are taken
+with dual numbers, which share nothing with the rules that they prove.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import product
+from typing import Any
+
+import mpmath
+import sympy
+from sympy import Derivative, Indexed, Piecewise, Sum
+
+from symbn.derivation.program import Assignment, Program, bound_by, indices_of, is_leaf, name_of
+from symbn.equations import functions
+
+PRECISION = 256
+#: where a function's value took part, two numbers are the same that differ by less than this, relatively
+TOLERANCE = Fraction(1, 2**96)
+
+Place = tuple[int, ...]
+Values = dict[str, dict[Place, Any]]
+
+
+class OutsideDomainError(ArithmeticError):
+    """A function was asked for a value that is not real, or a number was divided by zero."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """An exact number and its derivative; ``exact`` is false once a function's value took part."""
+
+    value: Fraction
+    slope: Fraction = Fraction(0)
+    exact: bool = True
+
+    def __add__(self, other: Number) -> Number:
+        return Number(self.value + other.value, self.slope + other.slope, self.exact and other.exact)
+
+    def __mul__(self, other: Number) -> Number:
+        slope = self.slope * other.value + self.value * other.slope
+        return Number(self.value * other.value, slope, self.exact and other.exact)
+
+    def reciprocal(self) -> Number:
+        if self.value == 0:
+            raise OutsideDomainError("a division by zero")
+        return Number(1 / self.value, -self.slope / self.value**2, self.exact)
+
+    def whole_power(self, exponent: int) -> Number:
+        if exponent < 0:
+            return self.whole_power(-exponent).reciprocal()
+        if exponent == 0:
+            return Number(Fraction(1), Fraction(0), self.exact)
+        return Number(self.value**exponent, exponent * self.value ** (exponent - 1) * self.slope, self.exact)
+
+
+def close(one: Fraction, other: Fraction, *, exact: bool, scale: Fraction = Fraction(1)) -> bool:
+    """Are two numbers the same: exactly so where they are exact."""
+    return one == other if exact else abs(one - other) <= TOLERANCE * max(scale, abs(one), abs(other))
+
+
+_RELATIONS: dict[str, Callable[[Any, Any], bool]] = {
+    name: getattr(operator, name) for name in ("lt", "le", "gt", "ge", "eq", "ne")
+}
+
+
+class Evaluator:
+    """Evaluates expressions of a program at given extents and values."""
+
+    def __init__(self, program: Program, extents: Mapping[Any, int], values: Values) -> None:
+        self.program = program
+        self.extents = extents
+        #: name -> place -> Number; a scalar's place is ()
+        self.values = values
+        self._known: dict[tuple[str, Fraction], tuple[Fraction, Fraction]] = {}
+
+    def size(self, index: Any) -> int:
+        extent = self.program.extent(index)
+        return int(extent) if extent.is_Integer else self.extents[extent]
+
+    def places(self, leaf: Any) -> list[Place]:
+        """All places of an array."""
+        return list(product(*(range(self.size(index)) for index in indices_of(leaf))))
+
+    def assign(self, equation: Assignment) -> None:
+        """Compute what an equation defines."""
+        self.values[equation.name] = self.all(equation.target, equation.value)
+
+    def all(self, target: Any, value: Any) -> dict[Place, Number]:
+        """An expression at every place of what it is the value of."""
+        return {
+            place: self(value, dict(zip(indices_of(target), place, strict=True))) for place in self.places(target)
+        }
+
+    def __call__(self, expr: Any, at: Mapping[Any, int]) -> Number:
+        if isinstance(expr, Indexed):
+            return self._read(name_of(expr), tuple(at[index] for index in expr.indices))  # type: ignore[no-any-return]
+        if is_leaf(expr):
+            if expr in self.extents:
+                return Number(Fraction(self.extents[expr]))
+            return self._read(name_of(expr), ())  # type: ignore[no-any-return]
+        if expr.is_Rational:
+            return Number(Fraction(int(expr.p), int(expr.q)))
+        if expr.is_Number or expr.is_NumberSymbol:
+            exact = sympy.Rational(expr) if expr.is_Float else sympy.Rational(sympy.N(expr, 90))
+            return Number(Fraction(int(exact.p), int(exact.q)), exact=bool(expr.is_Float))
+        if isinstance(expr, Sum):
+            result = Number(Fraction(0))
+            over = bound_by(expr)
+            for place in product(*(range(self.size(index)) for index in over)):
+                result = result + self(expr.function, {**at, **dict(zip(over, place, strict=True))})
+            return result
+        if isinstance(expr, Derivative):
+            return self._derivative(expr, at)
+        if isinstance(expr, Piecewise):
+            for value, condition in expr.args:
+                if self._holds(condition, at):
+                    return self(value, at)
+            raise OutsideDomainError("no branch of a Piecewise holds")
+        if expr.is_Add or expr.is_Mul:
+            result = self(expr.args[0], at)
+            for arg in expr.args[1:]:
+                value = self(arg, at)
+                result = result + value if expr.is_Add else result * value
+            return result
+        if expr.is_Pow:
+            return self._power(expr, at)
+        return self._function(expr, [self(arg, at) for arg in expr.args])
+
+    def _read(self, name: str, place: Place) -> Any:
+        return self.values[name][place]
+
+    def _holds(self, condition: Any, at: Mapping[Any, int]) -> bool:
+        if condition in (sympy.true, sympy.false, True, False):
+            return bool(condition)
+        if isinstance(condition, sympy.And | sympy.Or):
+            every = [self._holds(arg, at) for arg in condition.args]
+            return all(every) if isinstance(condition, sympy.And) else any(every)
+        if isinstance(condition, sympy.Not):
+            return not self._holds(condition.args[0], at)
+        relation = _RELATIONS[functions.RELATIONS[type(condition)]]
+        return relation(self(condition.lhs, at).value, self(condition.rhs, at).value)
+
+    def _derivative(self, expr: Derivative, at: Mapping[Any, int]) -> Number:
+        """The derivative of an element by its own equation, with respect to one element that it reads."""
+        (moved, _), equation = expr.variable_count[0], self.program.defined[name_of(expr.expr)]
+        name, place = name_of(moved), tuple(at[index] for index in indices_of(moved))
+        before = self.values[name][place]
+        self.values[name][place] = Number(before.value, Fraction(1), before.exact)
+        there = dict(zip(equation.indices, (at[index] for index in indices_of(expr.expr)), strict=True))
+        found = self(equation.value, there)
+        self.values[name][place] = before
+        return Number(found.slope, exact=found.exact)
+
+    def _power(self, expr: Any, at: Mapping[Any, int]) -> Number:
+        base = self(expr.base, at)
+        if expr.exp.is_Integer:
+            return base.whole_power(int(expr.exp))
+        exponent = self(expr.exp, at)
+        if base.value < 0 or (base.value == 0 and exponent.value <= 0):
+            raise OutsideDomainError(f"the power {exponent.value} of {base.value}")
+        if base.value == 0:
+            return Number(Fraction(0), exact=False)
+        if expr.exp.is_Rational:
+            # A root, and whole powers of it: root**2 is the number itself but for the root's last bit.
+            root, slope = self._value("root", base.value, lambda v: mpmath.root(v, int(expr.exp.q)))
+            return Number(root, slope * base.slope, exact=False).whole_power(int(expr.exp.p))
+        log, slope = self._value("log", base.value, mpmath.log)
+        inner = exponent * Number(log, slope * base.slope)
+        result, slope = self._value("exp", inner.value, mpmath.exp)
+        return Number(result, slope * inner.slope, exact=False)
+
+    def _function(self, expr: Any, args: list[Number]) -> Number:
+        name = functions.ELEMENTWISE[type(expr)]
+        if name in ("max", "min"):
+            best = (max if name == "max" else min)(arg.value for arg in args)
+            tied = [arg for arg in args if arg.value == best]
+            # At a tie with a number there is no slope, else that of all tied arguments in equal shares.
+            flat = any(arg.is_Number and value.value == best for arg, value in zip(expr.args, args, strict=True))
+            slope = Fraction(0) if flat else sum((arg.slope for arg in tied), Fraction(0)) / len(tied)
+            return Number(best, slope, all(arg.exact for arg in args))
+        (value, *_) = args
+        if name == "fabs":
+            sign = (value.value > 0) - (value.value < 0)
+            return Number(abs(value.value), sign * value.slope, value.exact)
+        if name == "sign":
+            return Number(Fraction((value.value > 0) - (value.value < 0)), exact=value.exact)
+        if name in ("floor", "ceil"):
+            whole = value.value // 1 if name == "floor" else -(-value.value // 1)
+            return Number(Fraction(whole), exact=value.exact)
+        if len(args) == 2:
+            both = {"atan2": mpmath.atan2, "hypot": mpmath.hypot}[name]
+            first, second = args[0].value, args[1].value
+            result, slope = self._value(f"{name}0 {second}", first, lambda v: both(v, _mp(second)))
+            _, other = self._value(f"{name}1 {first}", second, lambda v: both(_mp(first), v))
+            return Number(result, slope * args[0].slope + other * args[1].slope, exact=False)
+        result, slope = self._value(name, value.value, _MPMATH.get(name) or getattr(mpmath, name))
+        return Number(result, slope * value.slope, exact=False)
+
+    def _value(self, name: str, at: Fraction, function: Callable[[Any], Any]) -> tuple[Fraction, Fraction]:
+        """A function's value and slope, as rational numbers close to them."""
+        known = self._known.get((name, at))
+        if known is None:
+            with mpmath.workprec(PRECISION):
+                try:
+                    value, slope = function(_mp(at)), mpmath.diff(function, _mp(at))
+                except (ValueError, ZeroDivisionError) as error:
+                    raise OutsideDomainError(f"{name} of {at}") from error
+                known = self._known[name, at] = _fraction(value, name), _fraction(slope, name)
+        return known
+
+
+_MPMATH: dict[str, Callable[[Any], Any]] = {
+    "log1p": mpmath.log1p,
+    "expm1": mpmath.expm1,
+    "exp2": lambda v: mpmath.power(2, v),
+    "log2": lambda v: mpmath.log(v, 2),
+    "log10": mpmath.log10,
+}
+
+
+def _mp(value: Fraction) -> Any:
+    return mpmath.mpf(value.numerator) / value.denominator
+
+
+def _fraction(value: Any, name: str) -> Fraction:
+    if isinstance(value, mpmath.mpc) and value.imag == 0:
+        value = value.real
+    if isinstance(value, mpmath.mpc) or not mpmath.isfinite(value):
+        raise OutsideDomainError(f"{name} is not real there")
+    sign, mantissa, exponent, _ = value._mpf_
+    number = Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
+    return -number if sign else number

@@ -1,0 +1,164 @@
+"""The proof of each line: both sides evaluated exactly, at several small extents."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from fractions import Fraction
+from typing import Any
+
+from symbn.derivation.exact import Evaluator, Number, OutsideDomainError, Values, close
+from symbn.derivation.program import Assignment, Program, name_of
+from symbn.equations import notation
+from symbn.errors import DerivationError
+
+#: extents in order of the program's indices, one row for each sample
+_EXTENTS = ((2, 3, 2, 2), (3, 2, 2, 1), (1, 2, 3, 2))
+_TRIES = 24
+#: what numbers are drawn from: of both signs, positive, below one, above one
+_RANGES = ((-12, 12), (1, 12), (1, 3), (5, 20))
+
+
+class Proof:
+    """Samples of a program's inputs, with everything that its equations define computed from them.
+
+    Raises
+    ------
+    DerivationError
+        If there are no inputs, among many that were drawn, at which the equations are real numbers.
+    """
+
+    def __init__(self, program: Program, cotangents: Iterable[tuple[str, str]]) -> None:
+        """``cotangents`` are the names of new inputs, each with the name whose shape it has."""
+        self.program = program
+        self.leaves = [program.leaf(name) for name in program.operator.inputs if name not in program.defined]
+        known = {name_of(leaf) for leaf in self.leaves}
+        for equation in program.assignments:
+            # What an equation between inputs reads need not be an input itself.
+            for name in program.inputs_of(equation.value):
+                if name not in known:
+                    known.add(name)
+                    self.leaves.append(program.leaf(name))
+        self.leaves += [program.array(name, like) for name, like in cotangents]
+        self.random = random.Random(20150211)
+        self.samples = [sample for row in _EXTENTS if (sample := self._sample(row)) is not None]
+        if not self.samples:
+            raise DerivationError(
+                f"{program.operator.name}: found no inputs at which its equations are real numbers, "
+                "so that no derivation of it can be checked; look at its roots, logarithms and divisions"
+            )
+
+    def _sample(self, row: tuple[int, ...]) -> Evaluator | None:
+        symbols = sorted((one for one in self.program.extents if not one.is_Integer), key=str)
+        extents = {symbol: row[number % len(row)] for number, symbol in enumerate(symbols)}
+        for attempt in range(_TRIES):
+            evaluator = Evaluator(self.program, extents, {})
+            for leaf in self.leaves:
+                low, high = _RANGES[attempt % len(_RANGES)]
+                evaluator.values[name_of(leaf)] = {
+                    place: Number(self._draw(leaf, low, high)) for place in evaluator.places(leaf)
+                }
+            try:
+                for equation in self.program.assignments:
+                    evaluator.assign(equation)
+            except OutsideDomainError:
+                continue
+            return evaluator
+        return None
+
+    def _draw(self, leaf: Any, low: int, high: int) -> Fraction:
+        domain = self.program.operator.domains.get(name_of(leaf))
+        if leaf.is_positive or leaf.is_nonnegative:
+            low = max(low, 1)
+        for _ in range(200):
+            value = Fraction(self.random.randint(low, high), self.random.choice((3, 4, 5, 7)))
+            if domain is None or value in domain:
+                return value
+        if domain is not None and domain.is_FiniteSet:
+            return Fraction(str(self.random.choice(list(domain))))
+        return Fraction(1, 2)
+
+    # ---- what is proved ---------------------------------------------------------------------------
+
+    def equal(self, target: Any, before: Any, after: Any, rule: str) -> None:
+        """Is a step true? It is where both sides agree at every element of every sample."""
+        for sample in self.samples:
+            left, right = sample.all(target, before), sample.all(target, after)
+            scale = max((abs(one.value) for one in left.values()), default=Fraction(1))
+            for place, one in left.items():
+                other = right[place]
+                if not close(one.value, other.value, exact=one.exact and other.exact, scale=scale):
+                    raise DerivationError(
+                        f"{notation.plain_text(target)}: the rule '{rule}' does not hold here: "
+                        f"{notation.plain_text(before)} is {float(one.value):.6g} at {place}, "
+                        f"{notation.plain_text(after)} is {float(other.value):.6g}"
+                    )
+
+    def assign(self, target: Any, value: Any) -> None:
+        """Let a gradient have a name from here on."""
+        for sample in self.samples:
+            sample.assign(Assignment(target, value, False))
+
+    def gradient(self, name: str, gradient: Any, outputs: dict[str, str]) -> None:
+        """Is this the gradient with respect to ``name``? ``outputs`` has the cotangent of each output.
+
+        The outputs are followed in a random direction with dual numbers: what they change by, times their
+        cotangents, must be what the gradient says.
+        """
+        for sample in self.samples:
+            moved, direction = self._move(sample, [name])
+            before = Fraction(0)
+            exact = True
+            for output, cotangent in outputs.items():
+                for place, one in moved.values[output].items():
+                    factor = sample.values[cotangent][place]
+                    before += one.slope * factor.value
+                    exact = exact and one.exact and factor.exact
+            after = Fraction(0)
+            for place, one in sample.values[name_of(gradient)].items():
+                after += one.value * direction[name][place]
+                exact = exact and one.exact
+            self._agree(before, after, exact, gradient)
+
+    def tangents(self, names: dict[str, str], tangents: dict[str, Any]) -> None:
+        """Are these the tangents? ``names`` has the tangent of each input, ``tangents`` that of each definition."""
+        for sample in self.samples:
+            moved, _ = self._move(sample, list(names), {name: sample.values[names[name]] for name in names})
+            for name, tangent in tangents.items():
+                for place, one in moved.values[name].items():
+                    other = sample.values[name_of(tangent)][place]
+                    self._agree(one.slope, other.value, one.exact and other.exact, tangent)
+
+    def _agree(self, before: Fraction, after: Fraction, exact: bool, target: Any) -> None:
+        if not close(before, after, exact=exact):
+            raise DerivationError(
+                f"{notation.plain_text(target)}: the adjoint rules give {float(after):.6g} along a direction in which "
+                f"the equations themselves change by {float(before):.6g}"
+            )
+
+    def _move(
+        self, sample: Evaluator, names: list[str], by: dict[str, dict[Any, Number]] | None = None
+    ) -> tuple[Evaluator, dict[str, dict[Any, Fraction]]]:
+        """All values again, with a slope given to some of them."""
+        values: Values = {name: dict(places) for name, places in sample.values.items()}
+        moved = Evaluator(self.program, sample.extents, values)
+        direction: dict[str, dict[Any, Fraction]] = {}
+
+        def push(name: str) -> None:
+            direction[name] = {
+                place: by[name][place].value if by else Fraction(self.random.randint(-5, 5), 3) for place in values[name]
+            }
+            for place, slope in direction[name].items():
+                values[name][place] = Number(values[name][place].value, slope, values[name][place].exact)
+
+        for name in names:
+            if name not in self.program.defined:
+                push(name)
+        for equation in self.program.assignments:
+            if equation.name in names:
+                push(equation.name)
+            else:
+                moved.assign(equation)
+        return moved, direction
+
+

@@ -1,0 +1,309 @@
+"""The rules that simplify a gradient, in the order in which they are tried. They know sums, not operators.
+
+A gradient is linear in its cotangents: each of its terms holds one, alone or inside sums. The rules never look
+inside what holds none, so that a difference such as ``x - mu`` stays whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any
+
+import sympy
+from sympy import Add, Mul, Piecewise, Sum
+
+from symbn.derivation.facts import Facts, maximal_sums, safe_inverse
+from symbn.derivation.program import Index, Program, bound_by, free, indices_of, is_leaf, name_of, reads, total
+from symbn.equations import notation
+
+
+@dataclass
+class Context:
+    """What the rules may use: the equations, which names are cotangents, and the gradients found so far."""
+
+    program: Program
+    marks: frozenset[str]
+    facts: Facts
+    #: sums that an output of the gradient holds already
+    shared: Facts
+    #: name of a gradient -> (its target, its simplified value), to be put in its place
+    found: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+
+    def marked(self, expr: Any) -> bool:
+        return bool(reads(expr) & self.marks)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rewriting that keeps the value: returns the new expression and the reason in words, or None."""
+
+    name: str
+    apply: Callable[[Any, Context], tuple[Any, str] | None]
+
+
+def _words(indices: tuple[Index, ...]) -> str:
+    return " and ".join(f"${notation.symbol(str(index.name))[0]}$" for index in indices)
+
+
+def _math(expr: Any) -> str:
+    return f"${notation.tex(expr)}$"
+
+
+# ---- substitution --------------------------------------------------------------------------------
+
+
+def substitution(expr: Any, context: Context) -> tuple[Any, str] | None:
+    names: list[str] = []
+
+    def put(part: Any) -> Any:
+        if is_leaf(part):
+            name = name_of(part)
+            if name not in context.found:
+                return part
+            target, value = context.found[name]
+            names.append(_math(target))
+            places = dict(zip(indices_of(target), indices_of(part), strict=True))
+            return context.program.rename(value, places)
+        if isinstance(part, Piecewise) or not part.args or not context.marked(part):
+            return part
+        if isinstance(part, Sum):
+            scope = bound_by(part)
+            return total(context.program.distinct(put(part.function), scope), scope, context.program)
+        return part.func(*map(put, part.args))
+
+    new = put(expr)
+    if not names:
+        return None
+    return new, f"What was found for {_list(names)} is put in its place."
+
+
+def _list(words: list[str]) -> str:
+    words = list(dict.fromkeys(words))
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+# ---- linearity -----------------------------------------------------------------------------------
+
+
+def linearity(expr: Any, context: Context) -> tuple[Any, str] | None:
+    terms = _terms(expr, context)
+    if len(terms) == len(Add.make_args(expr)):
+        return None
+    return Add(*terms), "Products and sums are linear: each term stands by itself."
+
+
+def _terms(expr: Any, context: Context) -> list[Any]:
+    if not context.marked(expr):
+        return [expr]
+    if isinstance(expr, Add):
+        return [term for arg in expr.args for term in _terms(arg, context)]
+    if isinstance(expr, Mul):
+        (holder,) = [arg for arg in expr.args if context.marked(arg)]
+        rest = Mul(*(arg for arg in expr.args if arg is not holder))
+        return [rest * term for term in _terms(holder, context)]
+    if isinstance(expr, Sum):
+        return [total(term, bound_by(expr), context.program) for term in _terms(expr.function, context)]
+    return [expr]
+
+
+# ---- constant factors ----------------------------------------------------------------------------
+
+
+def constant_factor(expr: Any, context: Context) -> tuple[Any, str] | None:
+    moved: dict[Index, None] = {}
+
+    def pull(part: Any) -> Any:
+        if isinstance(part, Sum):
+            return _pull(part.func(pull(part.function), *part.limits), context.program, moved)
+        if is_leaf(part) or not part.args or not part.has(Sum) or isinstance(part, Piecewise):
+            return part
+        return part.func(*map(pull, part.args))
+
+    new = pull(expr)
+    if new == expr:
+        return None
+    return new, f"What does not vary with {_words(tuple(moved))} moves out of the sum."
+
+
+def _pull(one: Sum, program: Program, moved: dict[Index, None]) -> Any:
+    """A Sum of a product as a product of sums, each over the indices that its factors vary with."""
+    body, over = one.function, bound_by(one)
+    if isinstance(body, Sum):
+        body, over = body.function, (*over, *bound_by(body))
+    groups: list[tuple[set[Index], list[Any]]] = []
+    outside: list[Any] = []
+    for factor in Mul.make_args(body):
+        if isinstance(factor, Add):
+            number, factor = program.primitive(factor)
+            outside.append(number)
+        indices = free(factor) & set(over)
+        if not indices:
+            outside.append(factor)
+            continue
+        joined, factors = set(indices), [factor]
+        for group in [group for group in groups if group[0] & indices]:
+            groups.remove(group)
+            joined |= group[0]
+            factors = [*group[1], *factors]
+        groups.append((joined, factors))
+    idle = tuple(index for index in over if not any(index in indices for indices, _ in groups))
+    outside = [factor for factor in outside if factor != 1]
+    if (not outside and len(groups) + bool(idle) < 2) or (not groups and not outside):
+        return total(body, over, program)
+    moved.update(dict.fromkeys(over))
+    sums = [total(Mul(*factors), [index for index in over if index in indices], program) for indices, factors in groups]
+    return Mul(*outside, *sums, total(sympy.Integer(1), idle, program))
+
+
+# ---- sums that are known -------------------------------------------------------------------------
+
+
+def constant_sum(expr: Any, context: Context) -> tuple[Any, str] | None:
+    counted = {one: Mul(*(context.program.extent(index) for index in bound_by(one))) for one in maximal_sums(expr)}
+    counted = {one: count for one, count in counted.items() if one.function == 1}
+    if not counted:
+        return None
+    words = [f"{_math(one)} = {_math(count)}".replace("$ = $", " = ") for one, count in counted.items()]
+    return expr.xreplace(counted), f"A sum of ones counts them: {_list(words)}."
+
+
+def vanishing_sum(expr: Any, context: Context) -> tuple[Any, str] | None:
+    for one in _unmarked_sums(expr, context):
+        if context.facts.evaluate(one) == 0:
+            return expr.xreplace({one: sympy.Integer(0)}), _why_zero(one, context)
+    return None
+
+
+def _why_zero(one: Sum, context: Context) -> str:
+    """Why a sum vanishes, spelled out term by term."""
+    over, terms = bound_by(one), Add.make_args(one.function)
+    sums = [total(term, over, context.program) for term in terms]
+    values = [context.facts.evaluate(term) for term in sums]
+    means = [-term for term in terms if is_leaf(-term) and not free(term) & set(over)]
+    what = f"The deviations from {_math(means[0])} sum to zero" if len(terms) == 2 and means else "This sum is zero"
+    if len(terms) < 2 or any(value is None for value in values):
+        return f"{what}, by the definitions of {_list(_sources(one, context))}: {_math(one)} is 0."
+    steps = [_signed([_pull(part, context.program, {}) for part in sums]), _signed(values)]
+    return f"{what}: ${' = '.join([notation.tex(one), *steps, '0'])}$."
+
+
+def _signed(terms: list[Any]) -> str:
+    """Terms one after the other, what is added before what is subtracted; they may cancel."""
+    result = ""
+    for term in notation.reading_order(terms):
+        negative = term.could_extract_minus_sign()
+        text = notation.tex(-term if negative else term)
+        result += f" {'-' if negative else '+'} {text}" if result else f"{'-' if negative else ''}{text}"
+    return result
+
+
+def _sources(one: Sum, context: Context) -> list[str]:
+    names = [name for name in context.program.defined if name in reads(one)]
+    return [_math(context.program.leaf(name)) for name in names] or ["its terms"]
+
+
+def known_sum(expr: Any, context: Context) -> tuple[Any, str] | None:
+    for one in _unmarked_sums(expr, context):
+        value = context.facts.evaluate(one)
+        if value is not None and value != one:
+            found = context.facts.find(one)
+            why = f"by the definition of {_math(context.program.leaf(found[1]))}" if found else "by the definitions"
+            return expr.xreplace({one: value}), f"{_math(one)} is known, {why}: it is {_math(value)}."
+    return None
+
+
+def _unmarked_sums(expr: Any, context: Context) -> list[Sum]:
+    if not context.marked(expr):
+        return maximal_sums(expr)
+    if is_leaf(expr):
+        return []
+    args = [expr.function] if isinstance(expr, Sum) else expr.args
+    return list(dict.fromkeys(one for arg in args for one in _unmarked_sums(arg, context)))
+
+
+# ---- order ---------------------------------------------------------------------------------------
+
+
+def shared_reduction(expr: Any, context: Context) -> tuple[Any, str] | None:
+    for one in maximal_sums(expr):
+        found = context.shared.find(one)
+        if found is not None:
+            why = f"{_math(one)} is needed for another output already: it is {_math(found[0])}."
+            return expr.xreplace({one: found[0]}), why
+    return None
+
+
+def common_factor(expr: Any, context: Context) -> tuple[Any, str] | None:
+    """What all terms share, and the extents that any divides by, go in front."""
+    terms = Add.make_args(expr)
+    if len(terms) < 2:
+        return None
+    powers = [_powers(term, context) for term in terms]
+    front = []
+    for base in dict.fromkeys(base for one in powers for base in one):
+        exponents = [one.get(base, sympy.Integer(0)) for one in powers]
+        if base in context.program.extents and min(exponents) < 0:
+            exponent = max(one for one in exponents if one < 0)
+        elif all(exponent > 0 for exponent in exponents):
+            exponent = min(exponents)
+        elif all(exponent < 0 for exponent in exponents):
+            exponent = max(exponents)
+        else:
+            continue
+        if exponent != 0:
+            front.append(base**exponent)
+    if not front:
+        return None
+    numbers = [term.as_coeff_Mul()[0] for term in terms]
+    number = reduce(sympy.gcd, numbers) if all(one.is_Rational for one in numbers) else sympy.Integer(1)
+    common = Mul(number, *front)
+    return Mul(common, Add(*(term / common for term in terms))), f"{_math(common)} is common to all terms."
+
+
+def _powers(term: Any, context: Context) -> dict[Any, Any]:
+    result: dict[Any, Any] = {}
+    for factor in Mul.make_args(term):
+        if not context.marked(factor) and not factor.is_Number:
+            base, exponent = factor.as_base_exp()
+            if not exponent.is_Rational:
+                base, exponent = factor, sympy.Integer(1)
+            result[base] = result.get(base, sympy.Integer(0)) + exponent
+    return result
+
+
+# ---- branches --------------------------------------------------------------------------------------
+
+
+def same_branches(expr: Any, context: Context) -> tuple[Any, str] | None:
+    """Terms that choose by the same conditions are one choice."""
+    groups: dict[tuple[Any, ...], list[Any]] = {}
+    for term in Add.make_args(expr):
+        if isinstance(term, Piecewise):
+            groups.setdefault(tuple(condition for _, condition in term.args), []).append(term)
+    merged = {term for terms in groups.values() if len(terms) > 1 for term in terms}
+    if not merged:
+        return None
+    rest = [term for term in Add.make_args(expr) if term not in merged]
+    for conditions, terms in groups.items():
+        if len(terms) > 1:
+            values = [Add(*(term.args[place][0] for term in terms)) for place in range(len(conditions))]
+            rest.append(Piecewise(*zip(values, conditions, strict=True)))
+    return Add(*rest), "Terms that choose by the same conditions are one choice."
+
+
+#: Tried in this order, again and again, until none applies: they write a gradient as a sum of simple terms.
+EXPANDING = (
+    Rule("substitution", substitution),
+    Rule("linearity", linearity),
+    Rule("constant factor", constant_factor),
+    Rule("constant sum", constant_sum),
+    Rule("vanishing sum", vanishing_sum),
+    Rule("known sum", known_sum),
+    Rule("shared reduction", shared_reduction),
+    Rule("same branches", same_branches),
+)
+#: Then, on what the user asked for, this puts in front what all terms share.
+FACTORING = (Rule("common factor", common_factor),)
+RULES = (*EXPANDING, *FACTORING)
