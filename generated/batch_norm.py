@@ -84,6 +84,7 @@ _INTERFACE = Interface(function='batch_norm_float32',
           features=('k',),
           aliases=(('x', 'y'),),
           defaults=(('gamma', 1.0), ('beta', 0.0), ('epsilon', 1e-05)),
+          optional=(),
           inputs=('x', 'gamma', 'beta', 'epsilon'),
           outputs=('y', 'mu', 'sigma2'))
 

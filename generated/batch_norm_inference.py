@@ -74,6 +74,7 @@ _INTERFACE = Interface(function='batch_norm_inference_float32',
           features=('i', 'k'),
           aliases=(('x', 'y'),),
           defaults=(('gamma', 1.0), ('beta', 0.0), ('epsilon', 1e-05)),
+          optional=(),
           inputs=('x', 'mu', 'sigma2', 'gamma', 'beta', 'epsilon'),
           outputs=('y',))
 

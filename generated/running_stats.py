@@ -86,6 +86,7 @@ _INTERFACE = Interface(function='running_stats_float32',
                    ('sigma2', 'new_mean'), ('running_mean', 'new_var'), ('running_var', 'new_var'),
                    ('mu', 'new_var'), ('sigma2', 'new_var')),
           defaults=(('momentum', 0.1), ('unbiased', 1.0)),
+          optional=(),
           inputs=('running_mean', 'running_var', 'mu', 'sigma2', 'm', 'momentum', 'unbiased'),
           outputs=('new_mean', 'new_var'))
 

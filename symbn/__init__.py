@@ -12,7 +12,7 @@ from symbn.errors import NotBuiltError
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from symbn.equations import operators
+    from symbn.catalogue import operators
     from symbn.equations.operator import Operator
     from symbn.errors import (
         ArgumentError,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 # are modules of symbn.shipped, which the installation fills.
 _HOMES = {
     "Operator": "symbn.equations.operator",
-    "operators": "symbn.equations",
+    "operators": "symbn.catalogue",
     "Kernel": "symbn.run.kernel",
     "update_running_stats": "symbn.running",
     **dict.fromkeys(["get_check", "set_check", "get_num_threads", "set_num_threads"], "symbn.run.settings"),

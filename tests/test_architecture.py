@@ -24,7 +24,7 @@ STAGES = (
     {"build"},
     {"run"},
     {"render"},
-    {"generate", "pipeline", "running", "shipped", "cli"},
+    {"catalogue", "generate", "pipeline", "running", "shipped", "cli"},
 )
 #: the public names are loaded from wherever they live
 EXEMPT = {"symbn/__init__.py", "symbn/__main__.py"}

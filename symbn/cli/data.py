@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from symbn import equations, files
+from symbn import catalogue, files
 from symbn.errors import ArgumentError
 from symbn.generate.function import ARGUMENT_NAMES
 from symbn.run.settings import get_num_threads
@@ -22,7 +22,7 @@ _KINDS = (".npz", ".npy", ".csv")
 
 def run(operator: str, source: Path, target: Path, settings: list[str], dtype: str | None, check: str | None) -> str:
     """Read, run, write; returns a line that says what was done."""
-    equations.load(operator)
+    catalogue.load(operator)
     get_num_threads()  # a bad setting is an error even where one thread is enough
     for path, argument in ((source, "input"), (target, "output")):
         if path.suffix.lower() not in _KINDS:
@@ -47,7 +47,7 @@ def run(operator: str, source: Path, target: Path, settings: list[str], dtype: s
         if isinstance(value, np.ndarray) and value.ndim == 0:
             values[name] = value.item()
     result = function(**values, check=check)
-    outputs = result._asdict() if hasattr(result, "_asdict") else {equations.load(operator)[0].outputs[0]: result}
+    outputs = result._asdict() if hasattr(result, "_asdict") else {catalogue.load(operator)[0].outputs[0]: result}
     write(target, outputs)
     shapes = ", ".join(f"{name} {a.dtype}{list(a.shape)}" for name, a in outputs.items())
     return f"{target}: {shapes if target.suffix.lower() == '.npz' else shapes.partition('], ')[0].rstrip(']') + ']'}"

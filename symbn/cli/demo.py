@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 from sympy import Eq, Expr, Sum
 
-from symbn import equations, pipeline
+from symbn import catalogue, pipeline
 from symbn.build import native
 from symbn.cli.console import console
 from symbn.dtypes import DTYPES
@@ -42,7 +42,7 @@ def run() -> bool:
 
 def _operators() -> list[tuple[Operator, AxisBinding]]:
     """The operators that are bound to an axis; those that need another's statistics come after it."""
-    loaded = [equations.load(name) for name in equations.names()]
+    loaded = [catalogue.load(name) for name in catalogue.names()]
     found = [(operator, binding) for operator, binding in loaded if binding is not None]
     return sorted(found, key=lambda entry: bool(set(entry[0].statistics) & set(entry[0].inputs)))
 

@@ -46,10 +46,10 @@ def generate(
     ] = False,
 ) -> None:
     """Write the C, the LaTeX and the Python function of operators from their equations."""
-    from symbn import equations
+    from symbn import catalogue
     from symbn.generate import files
 
-    names = operators or list(equations.names())
+    names = operators or list(catalogue.names())
     if check:
         difference = files.stale(names, output)
         if difference:
@@ -106,12 +106,11 @@ def show(
     """Print what an operator is, in one of its forms."""
     if equations + c + latex + numpy > 1:
         raise typer.BadParameter("give one of --equations, --c, --latex and --numpy")
-    from symbn import dtypes, pipeline
-    from symbn import equations as shipped
+    from symbn import catalogue, dtypes, pipeline
     from symbn.equations import notation
     from symbn.run import reference
 
-    loaded, _ = shipped.load(operator)
+    loaded, _ = catalogue.load(operator)
     kind = dtypes.dtype(dtype)
     if c:
         show_code(pipeline.emit(loaded, kind).text, "c")

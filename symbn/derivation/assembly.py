@@ -58,13 +58,16 @@ def assemble(
     wide = set(forward.statistics)
     wide_new = {own for own, like in new_inputs if like in {program.renamed(one) for one in wide}}
     wide_new |= {own for one, own in new_outputs if one in wide}
+    # A cotangent of a statistic, or a tangent of an optional input, that is not given is zero.
+    zero = {own: 0.0 for own, like in new_inputs if own in wide_new or like in forward.defaults}
     return Operator(
         name,
         [one.equation for one in ordered],
         [own for _, own in new_outputs],
         inputs=inputs,
         statistics=[one for one in (*used, *wide, *wide_new) if _names_array(one, inputs, new_outputs)],
-        defaults={one: value for one, value in forward.defaults.items() if one in inputs},
+        defaults={one: value for one, value in {**forward.defaults, **zero}.items() if one in inputs},
+        optional={own: one for one, own in new_outputs if one in forward.defaults and one in inputs},
         domains={one: value for one, value in forward.domains.items() if one in inputs},
         given=[Eq(one.target, one.value, evaluate=False) for one in given],
         description=description,

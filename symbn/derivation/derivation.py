@@ -249,8 +249,12 @@ def _influencing(program: Program, outputs: frozenset[str]) -> frozenset[str]:
 
 
 def _about(what: str, operator: Operator) -> str:
-    title = operator.description.partition("\n")[0].rstrip(".") or operator.name
-    return f"The {what} of: {title[:1].lower()}{title[1:]}.\n\nDerived from the equations of {operator.name}."
+    """What a derived operator is, with the forward operator's first line and source."""
+    title, _, rest = operator.description.partition("\n")
+    source = rest.partition("Source:")[2].strip()
+    about = f"The {what} of {operator.name}, derived from its equations.\n"
+    about += f"\n{title.rstrip('.')}.\n" if title else ""
+    return about + (f"\nSource of the equations: {source}\n" if source else "")
 
 
 # ---- simplification --------------------------------------------------------------------------------

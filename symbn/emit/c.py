@@ -215,6 +215,7 @@ def _interface(operator: Operator, program: Program, dtype: DType) -> Interface:
         features=operator.features,
         aliases=program.aliases,
         defaults=tuple((identifier(name), value) for name, value in operator.defaults.items()),
+        optional=tuple((identifier(output), identifier(name)) for output, name in operator.optional.items()),
         inputs=tuple(identifier(name) for name in operator.inputs),
         outputs=tuple(identifier(name) for name in operator.outputs),
     )

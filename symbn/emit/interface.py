@@ -48,6 +48,8 @@ class Interface:
     features: tuple[str, ...]
     aliases: tuple[tuple[str, str], ...]
     defaults: tuple[tuple[str, float], ...]
+    #: (output, the array input without which it is not returned)
+    optional: tuple[tuple[str, str], ...]
     #: the caller's order of inputs and outputs
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]

@@ -56,6 +56,8 @@ class Operator:
         (``positive=True``, ``nonnegative=True``) do not say it.
     description
         What is computed and where the formula comes from; it becomes the documentation.
+    optional
+        Output -> the input without which it is not returned (the gradient of an input that is not given).
     given
         Equations that hold between the inputs, such as those of the statistics that a forward pass saved for
         this one. They are not computed, but a gradient goes through them: it is that of the whole.
@@ -94,6 +96,7 @@ class Operator:
     fixed_extents: Mapping[str, int]
     defaults: Mapping[str, float]
     domains: Mapping[str, sympy.Set]
+    optional: Mapping[str, str]
     given: tuple[Eq, ...]
 
     def __init__(
@@ -106,6 +109,7 @@ class Operator:
         statistics: Iterable[Name] | None = None,
         defaults: Mapping[Any, float] | None = None,
         domains: Mapping[Any, sympy.Set] | None = None,
+        optional: Mapping[Any, Name] | None = None,
         given: Iterable[Eq] = (),
         description: str = "",
     ) -> None:
@@ -138,6 +142,7 @@ class Operator:
         put(self, "inputs", validation.inputs(inputs, found))
         put(self, "statistics", validation.statistics(statistics, found, self.outputs))
         put(self, "defaults", MappingProxyType(validation.defaults(defaults, found)))
+        put(self, "optional", MappingProxyType(validation.optional(optional, self.inputs, self.outputs)))
         put(self, "domains", MappingProxyType(validation.domains(domains, found)))
 
     @property
@@ -226,6 +231,7 @@ class Operator:
             "statistics": tuple(self.statistics),
             "defaults": dict(self.defaults),
             "domains": dict(self.domains),
+            "optional": dict(self.optional),
             "given": self.given,
             "description": self.description,
         }

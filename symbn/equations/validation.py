@@ -351,6 +351,14 @@ def defaults(given: Mapping[Any, float] | None, found: Findings) -> dict[str, fl
         raise EquationError(f"defaults: {bad} is not a number") from None
 
 
+def optional(given: Mapping[Any, Name] | None, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> dict[str, str]:
+    named = {name_of(key, "optional"): name_of(value, "optional") for key, value in (given or {}).items()}
+    for output, name in named.items():
+        if output not in outputs or name not in inputs:
+            raise EquationError(f"optional: '{output}' must be an output and '{name}' an input")
+    return named
+
+
 def domains(given: Mapping[Any, sympy.Set] | None, found: Findings) -> dict[str, sympy.Set]:
     named = {name_of(key, "domains"): value for key, value in (given or {}).items()}
     for name, value in named.items():

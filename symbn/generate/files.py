@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
-from symbn import equations, pipeline
+from symbn import catalogue, pipeline
 from symbn.dtypes import DTYPES
 from symbn.errors import ArgumentError
 from symbn.files import write as write_file
@@ -17,7 +17,7 @@ _KINDS = frozenset({".c", ".h", ".tex", ".py"})
 
 def files(name: str) -> dict[str, str]:
     """What a shipped operator becomes: C and header for each dtype, LaTeX, and the Python function."""
-    operator, binding = equations.load(name)
+    operator, binding = catalogue.load(name)
     sources = [pipeline.emit(operator, dtype) for dtype in DTYPES.values()]
     result = {}
     for source in sources:
@@ -50,7 +50,7 @@ def stale(names: Iterable[str], folder: Path) -> str:
             f"output: there is no folder {folder} here; run this in a checkout of symbn or name another"
         )
     wanted = {name: text for operator in names for name, text in files(operator).items()}
-    if set(names) == set(equations.names()):
+    if set(names) == set(catalogue.names()):
         wanted |= {path.name: "" for path in folder.iterdir() if path.suffix in _KINDS and path.name not in wanted}
     parts: list[str] = []
     for name, text in wanted.items():

@@ -56,6 +56,7 @@ def module(operator: Operator, binding: AxisBinding | None, interfaces: tuple[In
         outputs=[{"name": names.get(n, n), "text": _output(operator, binding, n)} for n in interface.outputs],
         result="".join(word.title() for word in operator.name.split("_")) + "Result" if len(outputs) > 1 else None,
         interface=pprint.pformat(interface, width=100, compact=True),
+        optional=[(interface.outputs.index(output), names.get(name, name)) for output, name in interface.optional],
         dtypes=tuple(one.dtype for one in interfaces),
         reference=reference.numpy_source(operator),
     )
@@ -89,4 +90,6 @@ def _parameter(
 def _output(operator: Operator, binding: AxisBinding | None, name: str) -> str:
     original = next(one for one in operator.outputs if identifier(one) == name)
     dtype = "float64" if original in operator.statistics else "the data's dtype"
-    return f"array, {_shape(operator, binding, name)}, {dtype}"
+    optional = operator.optional.get(original)
+    without = f"; None where {optional} is not given" if optional else ""
+    return f"array, {_shape(operator, binding, name)}, {dtype}{without}"

@@ -93,6 +93,9 @@ class Call:
         self._inputs = tuple(one for one in first.arrays if one.role == "input")
         self._outputs = tuple(one for one in first.arrays if one.role == "output")
         self._scalars = first.scalars
+        places = {one.name: number for role in (self._inputs, self._outputs) for number, one in enumerate(role)}
+        #: (number of an output, number of the input without which it is not returned)
+        self._optional = tuple((places[output], places[name]) for output, name in first.optional)
         self._compiled: dict[Any, Compiled] = {}
         self._plans: dict[Any, _Ready] = {}
         #: (axis, then for each input None or type, shape, dtype and flags) -> what a call with contiguous arrays
@@ -123,6 +126,9 @@ class Call:
             if target is not None and target is not outputs[number]:
                 target[...] = outputs[number]
                 outputs[number] = target
+        for number, source in self._optional:
+            if arrays[source] is None:
+                outputs[number] = None
         return outputs[0] if self._pack is None else self._pack(outputs)
 
     def report(
@@ -154,6 +160,10 @@ class Call:
         ]
         axis = arguments.axis(axis, "axis") if self._along else None
         given = self._given(out)
+        for number, source in self._optional:
+            if arrays[source] is None and given[number] is not None:
+                output, name = self._label(self._outputs[number]), self._label(self._inputs[source])
+                raise ArgumentError(f"out: {output} is not returned where {name} is not given; leave its entry None")
         writable = self._writable(arrays, given, mode)
         signature = [None if a is None else (a.shape, a.strides, a.dtype, a.flags.num) for a in (*arrays, *given)]
         key = (axis, tuple(axes.items()), writable, *signature)
