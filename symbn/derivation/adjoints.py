@@ -86,7 +86,7 @@ def contribution(found: Occurrence, equation: Assignment, cotangent: Any, target
 
 
 def chain(equation: Assignment, leaves: list[Any], cotangent: Any, target: Any, program: Program) -> Any:
-    """The chain rule before any derivative is taken: the cotangent times a Derivative, over the indices that are left."""
+    """The chain rule before a derivative is taken: the cotangent times a Derivative, over the indices left."""
     shared = _shared(equation, leaves)
     own = indices_of(target)
     names: dict[Index, Index] = {}
@@ -103,11 +103,9 @@ def chain(equation: Assignment, leaves: list[Any], cotangent: Any, target: Any, 
 
 
 def _shared(equation: Assignment, leaves: list[Any]) -> dict[Index, int] | None:
-    """The indices of an equation that what it reads carries too -> at which place; None where its reads differ in that."""
+    """The indices that an equation shares with what it reads -> at which place; None where its reads differ."""
     patterns = {
         tuple((index, place) for place, index in enumerate(indices_of(leaf)) if index in equation.indices)
         for leaf in leaves
     }
     return dict(patterns.pop()) if len(patterns) == 1 else None
-
-

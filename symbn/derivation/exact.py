@@ -95,9 +95,7 @@ class Evaluator:
 
     def all(self, target: Any, value: Any) -> dict[Place, Number]:
         """An expression at every place of what it is the value of."""
-        return {
-            place: self(value, dict(zip(indices_of(target), place, strict=True))) for place in self.places(target)
-        }
+        return {place: self(value, dict(zip(indices_of(target), place, strict=True))) for place in self.places(target)}
 
     def __call__(self, expr: Any, at: Mapping[Any, int]) -> Number:
         if isinstance(expr, Indexed):

@@ -10,7 +10,19 @@ from typing import Any
 import sympy
 from sympy import Add, Dummy, Mul, Sum
 
-from symbn.derivation.program import Assignment, Index, Program, bound_by, free, indices_of, is_leaf, leaves, name_of, reads, total
+from symbn.derivation.program import (
+    Assignment,
+    Index,
+    Program,
+    bound_by,
+    free,
+    indices_of,
+    is_leaf,
+    leaves,
+    name_of,
+    reads,
+    total,
+)
 
 
 @dataclass(frozen=True)
@@ -112,10 +124,13 @@ class Facts:
             return None
         for kept in permutations(sorted(here, key=str)):
             for bound in permutations(over):
-                names = {**dict(zip(sorted(outside, key=str), kept, strict=True)), **dict(zip(fact.over, bound, strict=True))}
-                if all(self.program.extent(old) == self.program.extent(new) for old, new in names.items()):
-                    if self.program.rename(fact.body, names) == one.function:
-                        return {old: new for old, new in names.items() if old not in fact.over}
+                names = {
+                    **dict(zip(sorted(outside, key=str), kept, strict=True)),
+                    **dict(zip(fact.over, bound, strict=True)),
+                }
+                alike = all(self.program.extent(old) == self.program.extent(new) for old, new in names.items())
+                if alike and self.program.rename(fact.body, names) == one.function:
+                    return {old: new for old, new in names.items() if old not in fact.over}
         return None
 
 

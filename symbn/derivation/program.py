@@ -246,7 +246,7 @@ class Program:
         return expr.func(*(self.rename(arg, names) for arg in expr.args))
 
     def tidy(self, expr: Any, scope: Iterable[Index]) -> Any:
-        """The expression with no Sum over an index that has a meaning outside it, and with ``2*(x - mu)`` kept whole."""
+        """The expression with no Sum over an index that is in use outside, and with ``2*(x - mu)`` kept whole."""
         return self._whole(self.distinct(expr, scope))
 
     def distinct(self, expr: Any, scope: Iterable[Index]) -> Any:

@@ -146,7 +146,8 @@ class Proof:
 
         def push(name: str) -> None:
             direction[name] = {
-                place: by[name][place].value if by else Fraction(self.random.randint(-5, 5), 3) for place in values[name]
+                place: by[name][place].value if by else Fraction(self.random.randint(-5, 5), 3)
+                for place in values[name]
             }
             for place, slope in direction[name].items():
                 values[name][place] = Number(values[name][place].value, slope, values[name][place].exact)
@@ -160,5 +161,3 @@ class Proof:
             else:
                 moved.assign(equation)
         return moved, direction
-
-

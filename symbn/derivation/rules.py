@@ -14,7 +14,7 @@ from typing import Any
 import sympy
 from sympy import Add, Mul, Piecewise, Sum
 
-from symbn.derivation.facts import Facts, maximal_sums, safe_inverse
+from symbn.derivation.facts import Facts, maximal_sums
 from symbn.derivation.program import Index, Program, bound_by, free, indices_of, is_leaf, name_of, reads, total
 from symbn.equations import notation
 

@@ -44,7 +44,7 @@ def symbol(name: str) -> tuple[str, str]:
             if stem != text and stem:
                 tex, power = symbol(stem)
                 wide = {"bar": "overline", "hat": "widehat", "tilde": "widetilde"}.get(accent, accent)
-                if power or len(stem) > 1 and stem not in _GREEK:
+                if power or (len(stem) > 1 and stem not in _GREEK):
                     return rf"\{wide}{{{tex}{f'^{{{power}}}' if power else ''}}}", "2" if squared else ""
                 return rf"\{accent}{{{tex}}}", "2" if squared else ""
     if text in _GREEK:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sympy
 from sympy import Eq, Idx, Indexed, IndexedBase, Sum, Symbol
@@ -17,6 +17,9 @@ from symbn.equations.names import identifier
 from symbn.equations.order import in_order
 from symbn.equations.validation import Name
 from symbn.errors import EquationError
+
+if TYPE_CHECKING:
+    from symbn.derivation.derivation import Derivation
 
 
 class Definition(NamedTuple):
@@ -193,8 +196,8 @@ class Operator:
         -------
         Operator
             Its inputs are the cotangents, and of the forward pass's inputs and statistics what it needs; what the
-            forward pass does not return is computed again. Where a name is taken a number follows (``ddx_2``). It can be
-            differentiated further: statistics that it takes as inputs are known to follow from the other inputs.
+            forward pass does not return is computed again. Where a name is taken a number follows (``ddx_2``). It
+            can be differentiated further: the statistics among its inputs are known to follow from the others.
 
         Raises
         ------
@@ -209,11 +212,13 @@ class Operator:
         ``wrt`` are the inputs that move, by a tangent called d and the input's name; ``of`` the outputs whose tangents,
         named likewise, are wanted (default: all). What else it takes is as for ``gradient``.
         """
-        return _later("derivation.derivation").jvp(self, of, wrt).collapsed  # type: ignore[no-any-return]
+        return _later("derivation.jvp").derive(self, of, wrt).collapsed  # type: ignore[no-any-return]
 
-    def derivation(self, of: Iterable[Name] | Name | None = None, wrt: Iterable[Name] | Name | None = None) -> Any:
-        """How the gradient follows from the equations, each step proved: a ``symbn.derivation.derivation.Derivation``."""
-        return _later("derivation.derivation").gradient(self, of, wrt)
+    def derivation(
+        self, of: Iterable[Name] | Name | None = None, wrt: Iterable[Name] | Name | None = None
+    ) -> Derivation:
+        """How the gradient follows from the equations, each step proved."""
+        return _later("derivation.gradient").derive(self, of, wrt)  # type: ignore[no-any-return]
 
     def element(self, name: str) -> Indexed:
         """An array on the indices that it was first written with."""

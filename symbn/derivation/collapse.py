@@ -1,0 +1,85 @@
+"""The rules applied, one after the other, each application proved and recorded as a step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sympy
+from sympy import Add, Derivative, Eq
+
+from symbn.derivation.derivation import Step
+from symbn.derivation.facts import Facts
+from symbn.derivation.program import Assignment, Program, indices_of, reads
+from symbn.derivation.proof import Proof
+from symbn.derivation.rules import EXPANDING, FACTORING, Context, Rule
+from symbn.equations import notation
+from symbn.errors import DerivationError
+
+#: what has more terms than this keeps its name and is not written out where it is read
+_TERMS = 3
+#: no derivation comes near: it stops rules that undo each other
+_APPLICATIONS = 400
+
+
+def collapse(
+    program: Program,
+    proof: Proof,
+    marks: frozenset[str],
+    staged: list[Assignment],
+    chains: dict[str, Any],
+    outputs: frozenset[str],
+) -> tuple[list[Step], list[Assignment]]:
+    """Apply the rules to each gradient in turn; returns the steps and the equations that are left."""
+    facts = Facts(program)
+    for equation in program.assignments:
+        facts.learn(equation)
+    context = Context(program, marks, facts, Facts(program))
+    steps: list[Step] = []
+
+    def apply(target: Any, value: Any, rules: tuple[Rule, ...]) -> Any:
+        for _ in range(_APPLICATIONS):
+            for rule in rules:
+                result = rule.apply(value, context)
+                if result is not None:
+                    after = program.tidy(result[0], indices_of(target))
+                    proof.equal(target, value, after, rule.name)
+                    steps.append(_step(target, value, after, rule.name, result[1]))
+                    value = after
+                    break
+            else:
+                return value
+        raise DerivationError(f"{target}: the rules come to no end; this is a fault of symbn")
+
+    values: dict[str, tuple[Any, Any]] = {}
+    for equation in staged:
+        target, name = equation.target, equation.name
+        reason = _chain_reason(chains[name])
+        steps.append(_step(target, chains[name], equation.value, "chain rule", reason))
+        value = apply(target, equation.value, EXPANDING)
+        if name in outputs:
+            value = apply(target, value, FACTORING)
+            context.shared.learn(Assignment(target, value, False))
+        elif len(Add.make_args(value)) <= _TERMS:
+            context.found[name] = target, value
+        values[name] = target, value
+    wanted, waiting = set(), [*outputs]
+    while waiting:
+        name = waiting.pop()
+        if name in values and name not in wanted:
+            wanted.add(name)
+            waiting += reads(values[name][1])
+    result = [Assignment(target, value, False) for name, (target, value) in values.items() if name in wanted]
+    return steps, result
+
+
+def _chain_reason(line: Any) -> str:
+    names = [notation.tex(one.expr) for one in sorted(line.atoms(Derivative), key=sympy.default_sort_key)]
+    names = list(dict.fromkeys(names))
+    if not names:
+        return "Nothing that counts reads it."
+    through = " and ".join(f"${name}$" for name in names)
+    return f"It acts through {through}: each passes on its own gradient times the derivative of its equation."
+
+
+def _step(target: Any, before: Any, after: Any, rule: str, reason: str) -> Step:
+    return Step(Eq(target, before, evaluate=False), Eq(target, after, evaluate=False), rule, reason)
