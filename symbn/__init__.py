@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         DerivationError,
         EquationError,
         LoweringError,
+        RenderError,
         SymbnError,
     )
     from symbn.pipeline import build
@@ -49,6 +50,7 @@ _HOMES = {
             "CompilerError",
             "CacheError",
             "NotBuiltError",
+            "RenderError",
             "CheckError",
         ],
         "symbn.errors",
@@ -67,6 +69,7 @@ __all__ = [
     "LoweringError",
     "NotBuiltError",
     "Operator",
+    "RenderError",
     "SymbnError",
     "build",
     "get_check",

@@ -16,7 +16,12 @@ _BACKWARD = "_backward"
 def names() -> tuple[str, ...]:
     """The names of the shipped operators, sorted."""
     forward = equations.names()
-    return tuple(sorted([*forward, *(name + _BACKWARD for name in forward if equations.load(name)[1] is not None)]))
+    return tuple(sorted([*forward, *(name + _BACKWARD for name in forward if has_gradient(name))]))
+
+
+def has_gradient(name: str) -> bool:
+    """Is the gradient of an operator shipped too?"""
+    return name in equations.names() and equations.load(name)[1] is not None
 
 
 @cache

@@ -5,6 +5,7 @@
     SymbnError
     ├── EquationError      (ValueError)    equations that do not define an operator
     ├── DerivationError    (ValueError)    a gradient that cannot be derived, or a step of it that is not true
+    ├── RenderError        (RuntimeError)  a document that could not be typeset
     ├── LoweringError      (ValueError)    an expression that no kernel can be generated for
     ├── ArgumentError      (ValueError)    an argument of the wrong shape or value
     ├── ArgumentTypeError  (TypeError)     an argument of the wrong type or dtype
@@ -29,6 +30,10 @@ class EquationError(SymbnError, ValueError):
 
 class DerivationError(SymbnError, ValueError):
     """The equations have no derivative that symbn knows, or a step of a derivation failed its exact check."""
+
+
+class RenderError(SymbnError, RuntimeError):
+    """A document could not be typeset; the message says what to install, or what LaTeX said."""
 
 
 class LoweringError(SymbnError, ValueError):

@@ -122,6 +122,33 @@ def show(
         print(notation.terminal(loaded.equations))
 
 
+@app.command(
+    epilog="Examples: symbn derive batch_norm | symbn derive batch_norm --format pdf | symbn derive batch_norm -o bn.html"
+)
+def derive(
+    operator: OperatorName,
+    form: Annotated[
+        str,
+        typer.Option(help="staged (a gradient for each equation), collapsed (simplified), or both."),
+    ] = "both",
+    format: Annotated[
+        str | None, typer.Option(help="tex, md, html or pdf; default: that of the file, or md.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Default: print it; a PDF goes to OPERATOR_gradient.pdf."),
+    ] = None,
+) -> None:
+    """Derive an operator's gradient, prove each step, and write it down."""
+    from symbn.cli import derive as write
+
+    text, path = write.page(operator, form, format, output)
+    if path is None:
+        show_code(text, "markdown")
+    else:
+        console.print(f"wrote {path}", markup=False)
+
+
 @app.command(epilog="Example: symbn doctor")
 def doctor() -> None:
     """The compiler, the CPU, the threads and the cache, and what is wrong if something is."""

@@ -73,12 +73,15 @@ def collapse(
 
 
 def _chain_reason(line: Any) -> str:
-    names = [notation.tex(one.expr) for one in sorted(line.atoms(Derivative), key=sympy.default_sort_key)]
-    names = list(dict.fromkeys(names))
-    if not names:
+    """What the chain rule says here: through which definitions something acts."""
+    slopes = sorted(line.atoms(Derivative), key=sympy.default_sort_key)
+    through = list(dict.fromkeys(f"${notation.tex(one.expr)}$" for one in slopes))
+    if not through:
         return "Nothing that counts reads it."
-    through = " and ".join(f"${name}$" for name in names)
-    return f"It acts through {through}: each passes on its own gradient times the derivative of its equation."
+    (moved, *_) = (f"${notation.tex(one.variables[0])}$" for one in slopes)
+    if len(through) == 1:
+        return f"{moved} acts through {through[0]} alone: its gradient is that of {through[0]} times the derivative."
+    return f"{moved} acts through {', '.join(through[:-1])} and {through[-1]}; what it receives from each is added."
 
 
 def _step(target: Any, before: Any, after: Any, rule: str, reason: str) -> Step:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sympy import Eq
 
 from symbn.equations import notation
+from symbn.equations.later import later
 from symbn.equations.operator import Operator
 
 
@@ -22,19 +23,36 @@ class Step:
 
 @dataclass(frozen=True, repr=False)
 class Derivation:
-    """How the gradient (``mode`` "gradient") or the tangent ("jvp") of an operator follows from its equations.
+    """How the gradient of an operator follows from its equations.
 
     ``staged`` has one equation for each adjoint, ``collapsed`` is what the rules make of them; both are
     operators that compute the same. ``steps`` lead from the one to the other.
     """
 
     operator: Operator
-    mode: str
     of: tuple[str, ...]
     wrt: tuple[str, ...]
     steps: tuple[Step, ...]
     staged: Operator
     collapsed: Operator
+
+    def latex(self, form: str = "both") -> str:
+        """The derivation as a LaTeX document; ``form`` is "staged", "collapsed" or "both"."""
+        return later("render.latex").page(self, form)  # type: ignore[no-any-return]
+
+    def markdown(self, form: str = "both") -> str:
+        """The derivation as a Markdown document, as GitHub and Jupyter show it."""
+        return later("render.markdown").page(self, form)  # type: ignore[no-any-return]
+
+    def html(self, form: str = "both") -> str:
+        """The derivation as an HTML page that stands alone: no network, no script."""
+        return later("render.html").page(self, form)  # type: ignore[no-any-return]
+
+    def _repr_latex_(self) -> str:
+        return notation.align(step.after for step in self.steps)
+
+    def _repr_html_(self) -> str:
+        return later("render.html").results(self)  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         return "\n".join(f"({n}) {notation.plain(step.after)}    [{step.rule}]" for n, step in enumerate(self.steps, 1))

@@ -67,7 +67,7 @@ def derive(operator: Operator, of: Iterable[Any] | None = None, wrt: Iterable[An
         )
         for equations in (staged, collapsed)
     ]
-    return Derivation(operator, "gradient", tuple(outputs), tuple(inputs), tuple(steps), *both)
+    return Derivation(operator, tuple(outputs), tuple(inputs), tuple(steps), *both)
 
 
 def _backward_order(

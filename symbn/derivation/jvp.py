@@ -11,14 +11,13 @@ from symbn.derivation import request
 from symbn.derivation.adjoints import occurrences
 from symbn.derivation.assembly import assemble
 from symbn.derivation.collapse import collapse
-from symbn.derivation.derivation import Derivation
 from symbn.derivation.program import Assignment, Program, indices_of, total
 from symbn.derivation.proof import Proof
 from symbn.derivation.tangents import tangent
 from symbn.equations.operator import Operator
 
 
-def derive(operator: Operator, of: Iterable[Any] | None = None, wrt: Iterable[Any] | None = None) -> Derivation:
+def derive(operator: Operator, of: Iterable[Any] | None = None, wrt: Iterable[Any] | None = None) -> Operator:
     """Derive the tangents of outputs from those of inputs; see ``Operator.jvp``."""
     outputs = request.outputs(operator, operator.outputs if of is None else of)
     inputs = request.inputs(operator, wrt)
@@ -47,20 +46,15 @@ def derive(operator: Operator, of: Iterable[Any] | None = None, wrt: Iterable[An
         found[name] = target
         staged.append(Assignment(target, value, False))
     proof.tangents(directions, found)
-    steps, collapsed = collapse(program, proof, frozenset(names.values()), staged, chains, frozenset(ends.values()))
-    tangents = [(direction, name) for name, direction in directions.items()]
-    both = [
-        assemble(
-            program,
-            f"{operator.name}_jvp",
-            equations,
-            tangents,
-            list(results.items()),
-            request.about("tangent", operator),
-        )
-        for equations in (staged, collapsed)
-    ]
-    return Derivation(operator, "jvp", tuple(outputs), tuple(inputs), tuple(steps), *both)
+    _, collapsed = collapse(program, proof, frozenset(names.values()), staged, chains, frozenset(ends.values()))
+    return assemble(
+        program,
+        f"{operator.name}_jvp",
+        collapsed,
+        [(direction, name) for name, direction in directions.items()],
+        list(results.items()),
+        request.about("directional derivative", operator),
+    )
 
 
 def _differential(equation: Assignment, names: dict[str, str], program: Program) -> Any:

@@ -270,6 +270,8 @@ class Program:
         args = [self._whole(arg) if not isinstance(arg, sympy.Tuple) else arg for arg in expr.args]
         if isinstance(expr, Mul) and len(args) > 1:
             args = [part for arg in args for part in (self.primitive(arg) if isinstance(arg, Add) else (arg,))]
+        if isinstance(expr, Sum) and isinstance(args[0], Mul) and args[0].could_extract_minus_sign():
+            return -Sum(-args[0], *expr.limits)
         if isinstance(expr, sympy.sign) and isinstance(args[0], Add):
             content, rest = self.primitive(args[0])
             return sympy.sign(content) * sympy.sign(rest)

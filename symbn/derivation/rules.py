@@ -182,7 +182,9 @@ def _why_zero(one: Sum, context: Context) -> str:
     sums = [total(term, over, context.program) for term in terms]
     values = [context.facts.evaluate(term) for term in sums]
     means = [-term for term in terms if is_leaf(-term) and not free(term) & set(over)]
-    what = f"The deviations from {_math(means[0])} sum to zero" if len(terms) == 2 and means else "This sum is zero"
+    what = "This sum is zero, and with it the term that it multiplies"
+    if len(terms) == 2 and means:
+        what = f"The deviations from {_math(means[0])} sum to zero, and with them goes the term that they multiply"
     if len(terms) < 2 or any(value is None for value in values):
         return f"{what}, by the definitions of {_list(_sources(one, context))}: {_math(one)} is 0."
     steps = [_signed([_pull(part, context.program, {}) for part in sums]), _signed(values)]

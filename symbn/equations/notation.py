@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from sympy import Eq, Indexed, Sum, Symbol
+from sympy import Add, Eq, Indexed, Mul, Pow, Sum, Symbol
 from sympy.printing.latex import LatexPrinter, tex_greek_dictionary
 from sympy.printing.pretty.pretty import PrettyPrinter
 from sympy.printing.pretty.pretty_symbology import pretty_symbol, pretty_use_unicode
@@ -65,6 +65,32 @@ def _is_known(text: str) -> bool:
     return len(stem) == 1 or plain in _GREEK or (stem.startswith("d") and len(stem) > 1 and _is_known(stem[1:]))
 
 
+def _place_in_product(factor: Any) -> tuple[int, int]:
+    """Numbers, scalars, parameters, differences, gradients, sums."""
+    if isinstance(factor, Sum):
+        return 6, 0
+    if isinstance(factor, Indexed):
+        name = str(factor.base.label)
+        return (5 if name.startswith("d") and _is_known(name[1:]) else 2), len(factor.indices)
+    if factor.is_Add or factor.is_Pow and factor.base.is_Add:
+        return 4, 0
+    return (0 if factor.is_Number else 1 if factor.is_Symbol or factor.is_Pow else 3), 0
+
+
+def _apart(product: str) -> str:
+    """A product in which the d of a gradient does not run into the factor before it."""
+    return re.sub(r"(?<![-+=({]) \\mathrm\{d\}", r" \\, \\mathrm{d}", product)
+
+
+def _is_ratio(factor: Any) -> bool:
+    return bool(factor.is_Rational and not factor.is_Integer)
+
+
+def _is_tall(expr: Any) -> bool:
+    """Does an expression print as a fraction or a sum, or holds one?"""
+    return expr.has(Sum) or any(one.exp.could_extract_minus_sign() for one in expr.atoms(Pow))
+
+
 def reading_order(terms: list[Any]) -> list[Any]:
     """Terms as a reader expects them: what is added before what is subtracted, the longer before the shorter."""
     return sorted(terms, key=lambda term: (term.could_extract_minus_sign(), -term.count_ops()))
@@ -87,6 +113,20 @@ class _Latex(LatexPrinter):  # type: ignore[misc]
         tex, power = symbol(str(expr.base.label))
         below = "_{" + ",".join(self._print(index) for index in expr.indices) + "}"
         return tex + below + (f"^{{{power}}}" if power else "")
+
+    def _print_Mul(self, expr: Any) -> str:
+        """A product as it is written by hand: sums, and what holds fractions, stand after the fraction."""
+        if not expr.is_Mul:
+            return str(super()._print_Mul(expr))
+        factors = sorted(expr.args, key=_place_in_product)
+        wide = [one for one in factors if isinstance(one, Sum) or isinstance(one, Add) and any(map(_is_tall, one.args))]
+        rest = [one for one in factors if one not in wide]
+        if wide and any(one.is_Pow and one.exp.could_extract_minus_sign() or _is_ratio(one) for one in rest):
+            texts = [self._print(one) for one in wide]
+            alone = isinstance(wide[-1], Sum)
+            behind = [rf"\left({text}\right)" for text in (texts[:-1] if alone else texts)] + texts[len(texts) - alone :]
+            return _apart(" ".join([self._print(Mul(*rest)), *behind]))
+        return _apart(str(super()._print_Mul(Mul(*factors, evaluate=False))))
 
     def _print_Derivative(self, expr: Any) -> str:
         (moved, _) = expr.variable_count[0]

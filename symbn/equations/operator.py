@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +12,7 @@ import sympy
 from sympy import Eq, Idx, Indexed, IndexedBase, Sum, Symbol
 
 from symbn.equations import notation, validation
+from symbn.equations.later import later
 from symbn.equations.names import identifier
 from symbn.equations.order import in_order
 from symbn.equations.validation import Name
@@ -212,13 +212,13 @@ class Operator:
         ``wrt`` are the inputs that move, by a tangent called d and the input's name; ``of`` the outputs whose tangents,
         named likewise, are wanted (default: all). What else it takes is as for ``gradient``.
         """
-        return _later("derivation.jvp").derive(self, of, wrt).collapsed  # type: ignore[no-any-return]
+        return later("derivation.jvp").derive(self, of, wrt)  # type: ignore[no-any-return]
 
     def derivation(
         self, of: Iterable[Name] | Name | None = None, wrt: Iterable[Name] | Name | None = None
     ) -> Derivation:
         """How the gradient follows from the equations, each step proved."""
-        return _later("derivation.gradient").derive(self, of, wrt)  # type: ignore[no-any-return]
+        return later("derivation.gradient").derive(self, of, wrt)  # type: ignore[no-any-return]
 
     def element(self, name: str) -> Indexed:
         """An array on the indices that it was first written with."""
@@ -257,6 +257,9 @@ class Operator:
     def _repr_latex_(self) -> str:
         return self.latex()
 
+    def _repr_html_(self) -> str:
+        return later("render.html").equations(self)  # type: ignore[no-any-return]
+
 
 def _system(given: tuple[Eq, ...], equations: tuple[Eq, ...]) -> list[Eq]:
     def reads(eq: Eq) -> set[str]:
@@ -266,8 +269,3 @@ def _system(given: tuple[Eq, ...], equations: tuple[Eq, ...]) -> list[Eq]:
         return str(eq.lhs.base.label if isinstance(eq.lhs, Indexed) else eq.lhs.name)
 
     return in_order((*given, *equations), defines, reads)
-
-
-def _later(stage: str) -> Any:
-    """A module of a stage after this one: an operator's methods reach there, its equations do not."""
-    return importlib.import_module(f"symbn.{stage}")

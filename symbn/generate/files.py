@@ -12,11 +12,11 @@ from symbn.errors import ArgumentError
 from symbn.files import write as write_file
 from symbn.generate import function
 
-_KINDS = frozenset({".c", ".h", ".tex", ".py"})
+_KINDS = frozenset({".c", ".h", ".tex", ".py", ".md", ".html"})
 
 
 def files(name: str) -> dict[str, str]:
-    """What a shipped operator becomes: C and header for each dtype, LaTeX, and the Python function."""
+    """What a shipped operator becomes: C and header for each dtype, LaTeX, Python function, and the pages of its gradient."""
     operator, binding = catalogue.load(name)
     sources = [pipeline.emit(operator, dtype) for dtype in DTYPES.values()]
     result = {}
@@ -24,6 +24,11 @@ def files(name: str) -> dict[str, str]:
         result[f"{source.interface.function}.c"] = source.text
         result[f"{source.interface.function}.h"] = source.header
     result[f"{name}.tex"] = operator.latex() + "\n"
+    if catalogue.has_gradient(name):
+        derivation = operator.derivation()
+        result[f"{name}_gradient.tex"] = derivation.latex()
+        result[f"{name}_gradient.md"] = derivation.markdown()
+        result[f"{name}_gradient.html"] = derivation.html()
     result[f"{name}.py"] = function.module(operator, binding, tuple(source.interface for source in sources))
     return result
 

@@ -1,0 +1,65 @@
+"""A derivation's document in LaTeX: article and amsmath, nothing else."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+
+from symbn.derivation.derivation import Derivation
+from symbn.emit import templates
+from symbn.equations import notation
+from symbn.render.document import Document, Line, document
+from symbn.render.pieces import lines, pieces, width
+
+#: what fits on a line of text beside the number of the equation, in em
+LIMIT = 33.0
+#: characters of code on a line
+_COLUMNS = 84
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{char: "\\" + char for char in "&%$#_{}"},
+}
+
+
+def page(derivation: Derivation, form: str = "both") -> str:
+    """A whole LaTeX document."""
+    doc = document(derivation, form)
+    return templates.render("derivation.tex.j2", doc=doc, text=text, formula=formula, code=code(doc))
+
+
+def text(words: str) -> str:
+    """Words with mathematics between ``$``, the words escaped."""
+    parts = words.split("$")
+    return "".join(f"${part}$" if number % 2 else escape(part) for number, part in enumerate(parts))
+
+
+def escape(words: str) -> str:
+    """Words as LaTeX sets them literally."""
+    return "".join(_SPECIAL.get(char, char) for char in words)
+
+
+def formula(line: Line) -> str:
+    """An equation with its label, over several lines where it is wide."""
+    left, *more = equation(line, LIMIT)
+    rows = [left, *(rf"&\quad {row}" for row in more)]
+    return "\\begin{split}\n" + " \\\\\n".join(rows) + f"\n\\end{{split}}\n\\tag{{{line.label}}}"
+
+
+def equation(line: Line, limit: float) -> list[str]:
+    """The rows of an equation, aligned at the sign of equality of the first."""
+    left = notation.tex(line.left)
+    rest = limit - width(left) - 1.4
+    first, *more = lines(pieces(line.right, rest), rest)
+    return [f"{left} &= {first}", *more]
+
+
+def code(doc: Document) -> list[str]:
+    """The C statements, each with the label of its equation and its line."""
+    result = []
+    for label, number, statement in doc.statements:
+        head = f"{label:<4}{number:>5}  "
+        rows = textwrap.wrap(statement, _COLUMNS - len(head), subsequent_indent="    ", break_long_words=False)
+        result += [(head if place == 0 else " " * len(head)) + row for place, row in enumerate(rows)]
+    return [re.sub(r"\\", "/", row) for row in result]
