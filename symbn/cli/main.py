@@ -131,9 +131,7 @@ def derive(
         str,
         typer.Option(help="staged (a gradient for each equation), collapsed (simplified), or both."),
     ] = "both",
-    format: Annotated[
-        str | None, typer.Option(help="tex, md, html or pdf; default: that of the file, or md.")
-    ] = None,
+    format: Annotated[str | None, typer.Option(help="tex, md, html or pdf; default: that of the file, or md.")] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Default: print it; a PDF goes to OPERATOR_gradient.pdf."),

@@ -1,1 +1,1 @@
-"""How a gradient follows from the equations: adjoint rules, simplification, recorded steps. (To come.)"""
+"""How a gradient follows: adjoint rules over indexed sums, rules that simplify, a proof of each step."""

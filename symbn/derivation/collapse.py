@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import sympy
-from sympy import Add, Derivative, Eq
+from sympy import Add, Derivative, Eq, Sum
 
 from symbn.derivation.derivation import Step
 from symbn.derivation.facts import Facts
@@ -80,7 +80,10 @@ def _chain_reason(line: Any) -> str:
         return "Nothing that counts reads it."
     (moved, *_) = (f"${notation.tex(one.variables[0])}$" for one in slopes)
     if len(through) == 1:
-        return f"{moved} acts through {through[0]} alone: its gradient is that of {through[0]} times the derivative."
+        over = ", summed over what it does not vary with" if isinstance(line, Sum) else ""
+        return (
+            f"{moved} acts through {through[0]} alone: its gradient is that of {through[0]} times the derivative{over}."
+        )
     return f"{moved} acts through {', '.join(through[:-1])} and {through[-1]}; what it receives from each is added."
 
 

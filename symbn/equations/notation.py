@@ -124,7 +124,9 @@ class _Latex(LatexPrinter):  # type: ignore[misc]
         if wide and any(one.is_Pow and one.exp.could_extract_minus_sign() or _is_ratio(one) for one in rest):
             texts = [self._print(one) for one in wide]
             alone = isinstance(wide[-1], Sum)
-            behind = [rf"\left({text}\right)" for text in (texts[:-1] if alone else texts)] + texts[len(texts) - alone :]
+            behind = [rf"\left({text}\right)" for text in (texts[:-1] if alone else texts)] + texts[
+                len(texts) - alone :
+            ]
             return _apart(" ".join([self._print(Mul(*rest)), *behind]))
         return _apart(str(super()._print_Mul(Mul(*factors, evaluate=False))))
 

@@ -220,14 +220,14 @@ class Operator:
         """How the gradient follows from the equations, each step proved."""
         return later("derivation.gradient").derive(self, of, wrt)  # type: ignore[no-any-return]
 
-    def element(self, name: str) -> Indexed:
-        """An array on the indices that it was first written with."""
+    def element(self, name: str) -> Any:
+        """An element of an array, on the indices that it was first written with; of a number the Symbol."""
         indices = [
             Idx(index, (1, self.fixed_extents.get(extent, Symbol(extent, integer=True))))
-            for index in self.written[name]
+            for index in self.written.get(name, ())
             for extent in [self.indices[index]]
         ]
-        return IndexedBase(name)[tuple(indices)]
+        return IndexedBase(name)[tuple(indices)] if indices else Symbol(name)
 
     def __reduce__(self) -> tuple[Any, ...]:
         read = {str(leaf.base.label) for eq in self.equations for leaf in eq.rhs.atoms(Indexed)} | {*self.scalars}

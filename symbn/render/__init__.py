@@ -1,1 +1,1 @@
-"""A derivation as LaTeX, Markdown and HTML. (To come.)"""
+"""A derivation as a page: LaTeX, Markdown, HTML and PDF."""

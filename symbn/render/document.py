@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from sympy import Eq, Symbol
+from sympy import Eq
 
 from symbn.derivation.derivation import Derivation, Step
 from symbn.derivation.program import name_of
@@ -175,7 +175,7 @@ def _symbols(derivation: Derivation) -> list[tuple[str, str, str]]:
     forward = {one.name for one in operator.definitions}
     for source in (operator, staged, collapsed):
         for name in (*source.inputs, *(one.name for one in source.definitions)):
-            tex = notation.tex(source.element(name) if name in source.arrays else Symbol(name))
+            tex = notation.tex(source.element(name))
             if any(tex == known for known, _, _ in rows):
                 continue
             shape = r" \times ".join(notation.symbol(extent)[0] for extent in source.arrays.get(name, ()))

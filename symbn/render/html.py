@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from html import escape
 
@@ -66,4 +67,7 @@ def math(tex: str) -> str:
 def formula(line: Line) -> str:
     """An equation in pieces, between which the page may break its line, and its label."""
     parts = [notation.tex(line.left) + " =", *pieces(line.right, LIMIT)]
-    return f'<span class="pieces">{" ".join(map(math, parts))}</span> <span class="label">({escape(line.label)})</span>'
+    # A sign that joins two pieces is not one that belongs to a number.
+    parts = [re.sub(r"^([+-]) ", r"{} \1 ", part) if place > 1 else part for place, part in enumerate(parts)]
+    spans = " ".join(f"<span>{math(part)}</span>" for part in parts)
+    return f'<span class="pieces">{spans}</span> <span class="label">({escape(line.label)})</span>'

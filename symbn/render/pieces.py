@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sympy import Add, Mul, Pow, Sum
+from sympy import Add, And, Mul, Or, Piecewise, Pow, Sum, true
 
 from symbn.equations import notation
 
@@ -43,7 +43,11 @@ def _width(tokens: Iterator[str]) -> float:
             size = 0.0 if token != r"\quad" else 1.0
         elif token in "+-=<>" or token in (r"\leq", r"\geq", r"\neq", r"\wedge", r"\vee"):
             size = 1.4
-        elif len(token) > 3 and token.startswith("\\") and token[1:] in ("tanh", "exp", "log", "sin", "cos", "cosh", "sinh"):
+        elif (
+            len(token) > 3
+            and token.startswith("\\")
+            and token[1:] in ("tanh", "exp", "log", "sin", "cos", "cosh", "sinh")
+        ):
             size = 0.5 * len(token[1:])
         else:
             size = 0.62
@@ -84,6 +88,8 @@ def pieces(expr: Any, limit: float) -> list[str]:
         return [limits + body[0], *body[1:]]
     if isinstance(expr, Mul):
         return _product(expr, limit)
+    if isinstance(expr, Piecewise):
+        return _choice(expr, limit)
     return [whole]
 
 
@@ -95,20 +101,41 @@ def _product(expr: Mul, limit: float) -> list[str]:
     below = [factor for factor in expr.args if isinstance(factor, Pow) and factor.exp.could_extract_minus_sign()]
     number, _ = expr.as_coeff_Mul()
     above = [factor for factor in expr.args if factor not in below and factor != number]
-    wide = [factor for factor in above if isinstance(factor, Add | Sum) and width(notation.tex(factor)) > limit / 3]
+    wide = [
+        factor
+        for factor in above
+        if isinstance(factor, Add | Sum | Piecewise) and width(notation.tex(factor)) > limit / 3
+    ]
     if not wide:
-        wide = [factor for factor in above if isinstance(factor, Add | Sum)][-1:]
-    if not wide or len(expr.args) == len(wide):
-        narrow = [factor for factor in above if factor not in wide]
-        if not narrow and len(wide) < 2:
-            return [notation.tex(expr)]
+        wide = [factor for factor in above if isinstance(factor, Add | Sum | Piecewise)][-1:]
+    if not wide:
+        return [notation.tex(expr)]
     head = Mul(number, *below, *(factor for factor in above if factor not in wide))
-    result = [] if head == 1 else pieces(head, limit) if head != expr else [notation.tex(expr)]
+    result = [] if head == 1 else [notation.tex(head)]
     wide.sort(key=lambda factor: isinstance(factor, Sum))
     for place, factor in enumerate(wide):
         parts = pieces(factor, limit)
         last = place == len(wide) - 1
-        result += parts if isinstance(factor, Sum) and last else _enclosed(parts)
+        bare = isinstance(factor, Piecewise) or (isinstance(factor, Sum) and last)
+        result += parts if bare else _enclosed(parts)
+    return result
+
+
+def _choice(expr: Piecewise, limit: float) -> list[str]:
+    """Branches one after the other, each with its condition."""
+    result: list[str] = []
+    for value, condition in expr.args:
+        parts = pieces(value, limit)
+        result += parts
+        if condition in (True, true):
+            result.append(r"\text{otherwise},\;")
+            continue
+        sign = {And: r"\wedge ", Or: r"\vee "}.get(type(condition), "")
+        for place, one in enumerate(condition.args if sign else [condition]):
+            result.append((sign if place else r"\text{where } ") + notation.tex(one))
+        result[-1] += r",\;"
+    result[0] = r"\{ " + result[0]
+    result[-1] = result[-1].removesuffix(r",\;") + r" \}"
     return result
 
 
