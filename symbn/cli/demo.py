@@ -32,6 +32,7 @@ def run() -> bool:
     for operator, _ in operators:
         text = Text(notation.terminal(operator.equations))
         console.print(Panel(text, title=operator.name, title_align="left", expand=False))
+    _derivation(operators[0][0])
     kernels = _build(operators)
     images, source = _images()
     console.print(f"\n[bold]Runs[/] on {source}, each element of each output against the equations:")
@@ -45,6 +46,19 @@ def _operators() -> list[tuple[Operator, AxisBinding]]:
     loaded = [catalogue.load(name) for name in catalogue.names()]
     found = [(operator, binding) for operator, binding in loaded if binding is not None]
     return sorted(found, key=lambda entry: bool(set(entry[0].statistics) & set(entry[0].inputs)))
+
+
+def _derivation(operator: Operator) -> None:
+    """The gradient's derivation in a few lines: its end, and where a term vanishes."""
+    derivation = operator.derivation()
+    console.print(
+        f"[bold]Derivation[/]: {operator.name}_backward from {operator.name} in {len(derivation.steps)} steps,"
+    )
+    console.print("each proved in exact rational arithmetic. At one of them a term vanishes:")
+    step = next(one for one in derivation.steps if one.rule == "vanishing sum")
+    for side in (step.before, step.after):
+        console.print(f"  {notation.plain(side)}", markup=False, soft_wrap=True)
+    console.print(f"The whole page: symbn derive {operator.name} --format html -o page.html\n", markup=False)
 
 
 def _build(operators: list[tuple[Operator, AxisBinding]]) -> _Kernels:
@@ -94,9 +108,11 @@ def _inputs(operator: Operator, x: Any, axis: int, known: Mapping[str, Any]) -> 
     """An input for each name: the data, statistics of an earlier run, parameters, defaults for numbers."""
     random = np.random.default_rng(1)
     result = {}
+    data = [name for name in operator.inputs if len(operator.arrays.get(name, ())) == 2]
     for name in operator.inputs:
-        if name in operator.arrays and len(operator.arrays[name]) == 2:
-            result[name] = x
+        if name in data:
+            # What comes before the data is the gradient of an output.
+            result[name] = x if name == data[-1] else random.normal(size=x.shape).astype(x.dtype)
         elif name in operator.arrays:
             result[name] = known.get(name, random.uniform(0.5, 1.5, x.shape[axis]).astype(x.dtype))
         elif name not in operator.defaults:
@@ -111,7 +127,7 @@ def _axes(operator: Operator, binding: AxisBinding, ndim: int, axis: int) -> dic
 
 def _table(operators: list[tuple[Operator, AxisBinding]], kernels: _Kernels, images: Any) -> tuple[Table, bool]:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for title in ("operator", "dtype", "layout", "output"):
+    for title in ("operator", "output"):
         table.add_column(title, no_wrap=True)
     for title in ("error", "limit"):
         table.add_column(title, justify="right", no_wrap=True)
@@ -121,6 +137,7 @@ def _table(operators: list[tuple[Operator, AxisBinding]], kernels: _Kernels, ima
         task = progress.add_task("running and checking", total=len(operators) * len(DTYPES) * 3)
         for dtype in DTYPES:
             for layout, x, axis in _layouts(images, dtype):
+                table.add_row(f"[bold]{dtype}, {layout}[/]")
                 known: dict[str, Any] = {}
                 for operator, binding in operators:
                     kernel = kernels[operator.name, dtype]
@@ -131,19 +148,19 @@ def _table(operators: list[tuple[Operator, AxisBinding]], kernels: _Kernels, ima
                     if hasattr(result, "_asdict"):
                         known.update(result._asdict())
                     good = good and report.passed
-                    _rows(table, operator.name, dtype, layout, report)
+                    _rows(table, operator.name, report)
                     progress.advance(task)
     table.caption = "largest error and its limit in scaled ulps of the output; statistics are float64 whatever the data"
     table.caption_justify = "left"
     return table, good
 
 
-def _rows(table: Table, operator: str, dtype: str, layout: str, report: Report) -> None:
+def _rows(table: Table, operator: str, report: Report) -> None:
     for output in report.outputs:
         worst = output.worst[0]
         verdict = "[green]good[/]" if output.passed else "[red]refused[/]"
         name = f"{output.name} ({output.dtype})"
-        table.add_row(operator, dtype, layout, name, f"{worst.error:.4f}", f"{worst.limit:.2f}", verdict)
+        table.add_row(f"  {operator}", name, f"{worst.error:.4f}", f"{worst.limit:.2f}", verdict)
 
 
 def _broken(operator: Operator, kernels: _Kernels, images: Any) -> bool:

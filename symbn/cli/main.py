@@ -122,9 +122,7 @@ def show(
         print(notation.terminal(loaded.equations))
 
 
-@app.command(
-    epilog="Examples: symbn derive batch_norm | symbn derive batch_norm --format pdf | symbn derive batch_norm -o bn.html"
-)
+@app.command(epilog="Examples: symbn derive batch_norm -o bn.html | symbn derive batch_norm --format pdf")
 def derive(
     operator: OperatorName,
     form: Annotated[

@@ -72,7 +72,7 @@ def _place_in_product(factor: Any) -> tuple[int, int]:
     if isinstance(factor, Indexed):
         name = str(factor.base.label)
         return (5 if name.startswith("d") and _is_known(name[1:]) else 2), len(factor.indices)
-    if factor.is_Add or factor.is_Pow and factor.base.is_Add:
+    if factor.is_Add or (factor.is_Pow and factor.base.is_Add):
         return 4, 0
     return (0 if factor.is_Number else 1 if factor.is_Symbol or factor.is_Pow else 3), 0
 
@@ -119,9 +119,11 @@ class _Latex(LatexPrinter):  # type: ignore[misc]
         if not expr.is_Mul:
             return str(super()._print_Mul(expr))
         factors = sorted(expr.args, key=_place_in_product)
-        wide = [one for one in factors if isinstance(one, Sum) or isinstance(one, Add) and any(map(_is_tall, one.args))]
+        wide = [
+            one for one in factors if isinstance(one, Sum) or (isinstance(one, Add) and any(map(_is_tall, one.args)))
+        ]
         rest = [one for one in factors if one not in wide]
-        if wide and any(one.is_Pow and one.exp.could_extract_minus_sign() or _is_ratio(one) for one in rest):
+        if wide and any((one.is_Pow and one.exp.could_extract_minus_sign()) or _is_ratio(one) for one in rest):
             texts = [self._print(one) for one in wide]
             alone = isinstance(wide[-1], Sum)
             behind = [rf"\left({text}\right)" for text in (texts[:-1] if alone else texts)] + texts[

@@ -16,7 +16,7 @@ _KINDS = frozenset({".c", ".h", ".tex", ".py", ".md", ".html"})
 
 
 def files(name: str) -> dict[str, str]:
-    """What a shipped operator becomes: C and header for each dtype, LaTeX, Python function, and the pages of its gradient."""
+    """What a shipped operator becomes: C for each dtype, LaTeX, a Python function, the pages of its gradient."""
     operator, binding = catalogue.load(name)
     sources = [pipeline.emit(operator, dtype) for dtype in DTYPES.values()]
     result = {}

@@ -11,7 +11,6 @@ from sympy import Eq
 from symbn.derivation.derivation import Derivation, Step
 from symbn.derivation.program import name_of
 from symbn.equations import notation
-from symbn.equations.operator import Operator
 from symbn.errors import ArgumentError
 from symbn.render.counts import operations
 from symbn.render.statements import Statement, listing

@@ -61,7 +61,8 @@ def text(words: str) -> str:
 @cache
 def math(tex: str) -> str:
     """One piece of mathematics, which no line breaks."""
-    return convert(tex, display="block").replace('display="block"', 'displaystyle="true"', 1)
+    result: str = convert(tex, display="block").replace('display="block"', 'displaystyle="true"', 1)
+    return result
 
 
 def formula(line: Line) -> str:

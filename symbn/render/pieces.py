@@ -13,8 +13,10 @@ from symbn.equations import notation
 _TOKEN = re.compile(r"\\[A-Za-z]+|\\.|[{}_^&]|[^\\{}_^&\s]")
 #: commands that take no room, or that only change how what follows looks
 _EMPTY = frozenset(
-    r"\left \right \bigl \bigr \Bigl \Bigr \mathrm \text \operatorname \bar \hat \tilde \dot \overline \widehat \widetilde "
-    r"\displaystyle \begin \end \quad \limits".split()
+    r"""
+    \left \right \bigl \bigr \Biggl \Biggr \mathrm \text \operatorname \displaystyle \begin \end
+    \bar \hat \tilde \dot \overline \widehat \widetilde
+    """.split()
 )
 
 
