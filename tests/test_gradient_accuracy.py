@@ -266,7 +266,7 @@ def test_float64_gradients_lose_the_last_place_of_the_mean_at_most(oracle, rng, 
 
 @pytest.mark.parametrize("name", ["batch_norm_backward", "batch_norm_inference_backward"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("size", [(5, 70, 17, 19), (3, 5, 1, 1), (1, 3, 150, 150)])
+@pytest.mark.parametrize("size", [(3, 40, 17, 19), (3, 5, 1, 1), (1, 3, 120, 100)])
 def test_bits_depend_on_neither_threads_nor_strides_nor_check(rng, name, dtype, size):
     function = getattr(symbn, name)
     dy, x, gamma, _ = case(rng, "NCHW", size, dtype, 50.0)
@@ -281,7 +281,7 @@ def test_bits_depend_on_neither_threads_nor_strides_nor_check(rng, name, dtype, 
             arrays = [one.transpose(to).copy().transpose(np.argsort(to)) for one, to in ((dy, own), (x, other))]
             if number % 2:
                 arrays = [np.repeat(one, 2, axis=3)[..., ::2] for one in arrays]
-            for check in ("off", "full", "sample"):
+            for check in ("off", "sample", "full") if number % 5 == 0 else ("off",):
                 result = function(*arrays, mean, var, gamma, check=check)
                 assert [one.tobytes() for one in result] == [one.tobytes() for one in expected]
     finally:

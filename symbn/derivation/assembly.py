@@ -7,7 +7,7 @@ from typing import Any
 
 from sympy import Eq
 
-from symbn.derivation.program import Assignment, Program, indices_of, reads
+from symbn.derivation.program import Assignment, Program, indices_of, name_of, reads
 from symbn.equations.operator import Operator
 from symbn.equations.order import in_order
 
@@ -58,25 +58,26 @@ def assemble(
     wide = set(forward.statistics)
     wide_new = {own for own, like in new_inputs if like in {program.renamed(one) for one in wide}}
     wide_new |= {own for one, own in new_outputs if one in wide}
-    # A cotangent of a statistic, or a tangent of an optional input, that is not given is zero.
-    zero = {own: 0.0 for own, like in new_inputs if own in wide_new or like in forward.defaults}
+    # A number among the inputs has no dtype of its own.
+    likes = dict(new_inputs)
+    elements = {one: program.leaf(likes.get(one, one)) if isinstance(one, str) else one for one in inputs}
+    shaped = {one if isinstance(one, str) else name_of(one) for one, leaf in elements.items() if indices_of(leaf)}
+    shaped |= {own for _, own in new_outputs}
+    # What is not given is zero: the cotangent of a statistic or an optional output, the tangent of an optional input.
+    absent = {program.renamed(one) for one in (*forward.optional, *forward.defaults)}
+    zero = {own: 0.0 for own, like in new_inputs if own in wide_new or like in absent}
     return Operator(
         name,
         [one.equation for one in ordered],
         [own for _, own in new_outputs],
         inputs=inputs,
-        statistics=[one for one in (*used, *wide, *wide_new) if _names_array(one, inputs, new_outputs)],
+        statistics=[one for one in (*used, *wide, *wide_new) if one in shaped],
         defaults={one: value for one, value in {**forward.defaults, **zero}.items() if one in inputs},
         optional={own: one for one, own in new_outputs if one in forward.defaults and one in inputs},
         domains={one: value for one, value in forward.domains.items() if one in inputs},
         given=[Eq(one.target, one.value, evaluate=False) for one in given],
         description=description,
     )
-
-
-def _names_array(name: str, inputs: Sequence[Any], new_outputs: Sequence[tuple[str, str]]) -> bool:
-    names = [one if isinstance(one, str) else str(one.base.label) for one in inputs]
-    return name in names or name in {own for _, own in new_outputs}
 
 
 def _definitions(program: Program, names: Sequence[str]) -> list[Assignment]:

@@ -20,6 +20,7 @@ from sympy import Derivative, Indexed, Piecewise, Sum
 
 from symbn.derivation.program import Assignment, Program, bound_by, indices_of, is_leaf, name_of
 from symbn.equations import functions
+from symbn.errors import DerivationError
 
 PRECISION = 256
 #: where a function's value took part, two numbers are the same that differ by less than this, relatively
@@ -79,6 +80,8 @@ class Evaluator:
         self.extents = extents
         #: name -> place -> Number; a scalar's place is ()
         self.values = values
+        #: (choice, number of the branch) for each branch that was taken
+        self.taken: set[tuple[Any, int]] = set()
         self._known: dict[tuple[str, Fraction], tuple[Fraction, Fraction]] = {}
 
     def size(self, index: Any) -> int:
@@ -99,11 +102,11 @@ class Evaluator:
 
     def __call__(self, expr: Any, at: Mapping[Any, int]) -> Number:
         if isinstance(expr, Indexed):
-            return self._read(name_of(expr), tuple(at[index] for index in expr.indices))  # type: ignore[no-any-return]
+            return self._read(expr, tuple(self._at(index, at, expr) for index in expr.indices))
         if is_leaf(expr):
             if expr in self.extents:
                 return Number(Fraction(self.extents[expr]))
-            return self._read(name_of(expr), ())  # type: ignore[no-any-return]
+            return self._read(expr, ())
         if expr.is_Rational:
             return Number(Fraction(int(expr.p), int(expr.q)))
         if expr.is_Number or expr.is_NumberSymbol:
@@ -112,14 +115,17 @@ class Evaluator:
         if isinstance(expr, Sum):
             result = Number(Fraction(0))
             over = bound_by(expr)
+            if any((low, high) != (1, self.program.extent(index)) for index, low, high in expr.limits):
+                raise DerivationError(f"'{expr}': sums over something else than all values of its indices")
             for place in product(*(range(self.size(index)) for index in over)):
                 result = result + self(expr.function, {**at, **dict(zip(over, place, strict=True))})
             return result
         if isinstance(expr, Derivative):
             return self._derivative(expr, at)
         if isinstance(expr, Piecewise):
-            for value, condition in expr.args:
+            for arm, (value, condition) in enumerate(expr.args):
                 if self._holds(condition, at):
+                    self.taken.add((expr, arm))
                     return self(value, at)
             raise OutsideDomainError("no branch of a Piecewise holds")
         if expr.is_Add or expr.is_Mul:
@@ -132,8 +138,14 @@ class Evaluator:
             return self._power(expr, at)
         return self._function(expr, [self(arg, at) for arg in expr.args])
 
-    def _read(self, name: str, place: Place) -> Any:
-        return self.values[name][place]
+    def _read(self, leaf: Any, place: Place) -> Number:
+        number: Number = self.values[name_of(leaf)][place]
+        return number
+
+    def _at(self, index: Any, at: Mapping[Any, int], leaf: Any) -> int:
+        if index not in at:
+            raise DerivationError(f"'{leaf}': the index {index} is neither on the left side nor bound by a Sum")
+        return at[index]
 
     def _holds(self, condition: Any, at: Mapping[Any, int]) -> bool:
         if condition in (sympy.true, sympy.false, True, False):

@@ -50,8 +50,18 @@ class Facts:
         for one in maximal_sums(equation.value):
             solved = _solve(equation, one, self.program.extents)
             if solved is not None:
-                self.facts.append(Fact(one.function, bound_by(one), solved, equation.name))
-                self._expand(self.facts[-1])
+                self._know(Fact(one.function, bound_by(one), solved, equation.name))
+
+    def _know(self, fact: Fact) -> None:
+        """Keep a fact, and what it says with elementwise definitions in place of their names."""
+        self.facts.append(fact)
+        self._expand(fact)
+        _, *unfolded = self._unfolded(fact.body)
+        for body in unfolded:
+            factor, rest = separate(body, fact.over)
+            inverse = safe_inverse(factor, self.program.extents)
+            if inverse is not None:
+                self._know(Fact(rest, fact.over, fact.value * inverse, fact.source))
 
     def _expand(self, fact: Fact) -> None:
         terms = Add.make_args(_multiplied(fact.body))

@@ -11,7 +11,29 @@ from types import MappingProxyType
 from typing import Any
 
 import sympy
-from sympy import Add, Eq, Max, Min, Mul, Piecewise, Pow, cos, cosh, exp, log, sign, sin, sinh, sqrt, tan, tanh
+from sympy import (
+    ITE,
+    Add,
+    And,
+    Max,
+    Min,
+    Mul,
+    Not,
+    Or,
+    Piecewise,
+    Pow,
+    Rational,
+    cos,
+    cosh,
+    exp,
+    log,
+    sign,
+    sin,
+    sinh,
+    sqrt,
+    tan,
+    tanh,
+)
 from sympy.codegen import cfunctions
 
 from symbn.errors import DerivationError
@@ -32,13 +54,19 @@ def _extreme(expr: Any, place: int) -> Any:
     """1 where the argument is the largest (smallest), a share where it is one of several, else 0."""
     own = expr.args[place]
     others = [arg for number, arg in enumerate(expr.args) if number != place]
-    rest, numbers = expr.func(*others), [arg for arg in others if arg.is_Number]
-    beyond = own > rest if isinstance(expr, Max) else own < rest
+    rest = expr.func(*others)
+    beyond, behind = (own > rest, own < rest) if isinstance(expr, Max) else (own < rest, own > rest)
     if rest.is_Number:
         return Piecewise((_ONE, beyond), (_ZERO, True))
-    tied = (Piecewise((_ONE, Eq(own, other)), (_ZERO, True)) for other in others if not other.is_Number)
-    none = [(_ZERO, Eq(own, number)) for number in numbers]
-    return Piecewise((_ONE, beyond), *none, (1 / (1 + Add(*tied)), Eq(own, rest)), (_ZERO, True))
+    numbers = [arg for arg in others if arg.is_Number]
+    flat = [(_ZERO, own <= arg if isinstance(expr, Max) else own >= arg) for arg in numbers]
+    rivals = [arg for arg in others if not arg.is_Number]
+    # Not Eq: SymPy takes an equation apart where a side is a choice.
+    tied = [Piecewise((_ZERO, own < arg), (_ZERO, own > arg), (_ONE, True)) for arg in rivals]
+    share = Rational(1, 2) if len(rivals) == 1 else 1 / (1 + Add(*tied))
+    result = Piecewise((_ONE, beyond), *flat, (_ZERO, behind), (share, True))
+    # SymPy asks a choice within a condition by ITE, which nothing after this knows.
+    return result.replace(ITE, lambda asked, then, other: Or(And(asked, then), And(Not(asked), other)))
 
 
 def _hypot(expr: Any, place: int) -> Any:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
+import sympy
+
 from symbn.derivation.exact import Evaluator, Number, OutsideDomainError, Values, close
 from symbn.derivation.program import Assignment, Program, name_of
 from symbn.equations import notation
@@ -14,9 +16,16 @@ from symbn.errors import DerivationError
 
 #: extents in order of the program's indices, one row for each sample
 _EXTENTS = ((2, 3, 2, 2), (3, 2, 2, 1), (1, 2, 3, 2))
+#: where branches and ties are looked for
+_SMALL = (2, 2, 1, 2)
 _TRIES = 24
-#: what numbers are drawn from: of both signs, positive, below one, above one
-_RANGES = ((-12, 12), (1, 12), (1, 3), (5, 20))
+#: what numbers are drawn from: of both signs, positive, below one, above one, large
+_RANGES = ((-12, 12), (1, 12), (1, 3), (5, 20), (200, 2000))
+_DENOMINATORS = (3, 4, 5, 7)
+#: how many draws look for branches that no sample has taken yet, and how many for ties
+_SEARCHES = 60
+#: functions that have no derivative somewhere
+_KINKED = (sympy.Abs, sympy.Max, sympy.Min, sympy.Piecewise, sympy.sign, sympy.floor, sympy.ceiling)
 
 
 class Proof:
@@ -41,49 +50,83 @@ class Proof:
                     self.leaves.append(program.leaf(name))
         self.leaves += [program.array(name, like) for name, like in cotangents]
         self.random = random.Random(20150211)
-        self.samples = [sample for row in _EXTENTS if (sample := self._sample(row)) is not None]
+        self.samples = [one for row in _EXTENTS if (one := self._search(row)) is not None]
         if not self.samples:
             raise DerivationError(
                 f"{program.operator.name}: found no inputs at which its equations are real numbers, "
                 "so that no derivation of it can be checked; look at its roots, logarithms and divisions"
             )
+        values = [equation.value for equation in program.assignments]
+        self._take_branches({part for value in values for part in value.atoms(sympy.Piecewise)})
+        if any(value.has(*_KINKED) for value in values):
+            ties = (self._sample(_SMALL, (-1, 1), (1,)) for _ in range(_SEARCHES))
+            self.samples += [one for one in ties if one is not None][:2]
 
-    def _sample(self, row: tuple[int, ...]) -> Evaluator | None:
+    def _search(self, row: tuple[int, ...]) -> Evaluator | None:
+        drawn = (self._sample(row, _RANGES[attempt % len(_RANGES)], _DENOMINATORS) for attempt in range(_TRIES))
+        return next((one for one in drawn if one is not None), None)
+
+    def _take_branches(self, choices: set[Any]) -> None:
+        """Add samples until each branch of each choice is taken by one, or none is found that takes it."""
+        wanted = {(choice, arm) for choice in choices for arm in range(len(choice.args))}
+        for sample in self.samples:
+            wanted -= sample.taken
+        for attempt in range(_SEARCHES):
+            if not wanted:
+                break
+            kind = _RANGES[attempt % 2] if attempt % 3 else (-1, 1)
+            found = self._sample(_SMALL, kind, _DENOMINATORS if attempt % 3 else (1,))
+            if found is not None and wanted & found.taken:
+                wanted -= found.taken
+                self.samples.append(found)
+
+    def _sample(self, row: tuple[int, ...], kind: tuple[int, int], denominators: tuple[int, ...]) -> Evaluator | None:
+        """Inputs, and all that the equations make of them; None where that is not a real number."""
         symbols = sorted((one for one in self.program.extents if not one.is_Integer), key=str)
         extents = {symbol: row[number % len(row)] for number, symbol in enumerate(symbols)}
-        for attempt in range(_TRIES):
-            evaluator = Evaluator(self.program, extents, {})
-            for leaf in self.leaves:
-                low, high = _RANGES[attempt % len(_RANGES)]
-                evaluator.values[name_of(leaf)] = {
-                    place: Number(self._draw(leaf, low, high)) for place in evaluator.places(leaf)
-                }
-            try:
-                for equation in self.program.assignments:
-                    evaluator.assign(equation)
-            except OutsideDomainError:
-                continue
-            return evaluator
-        return None
+        evaluator = Evaluator(self.program, extents, {})
+        for leaf in self.leaves:
+            evaluator.values[name_of(leaf)] = {
+                place: Number(self._draw(leaf, kind, denominators)) for place in evaluator.places(leaf)
+            }
+        try:
+            for equation in self.program.assignments:
+                evaluator.assign(equation)
+        except OutsideDomainError:
+            return None
+        return evaluator
 
-    def _draw(self, leaf: Any, low: int, high: int) -> Fraction:
+    def _draw(self, leaf: Any, kind: tuple[int, int], denominators: tuple[int, ...]) -> Fraction:
+        low, high = kind
         domain = self.program.operator.domains.get(name_of(leaf))
+        if isinstance(domain, sympy.FiniteSet):
+            return _fraction(self.random.choice(sorted(domain)))
         if leaf.is_positive or leaf.is_nonnegative:
-            low = max(low, 1)
-        for _ in range(200):
-            value = Fraction(self.random.randint(low, high), self.random.choice((3, 4, 5, 7)))
-            if domain is None or value in domain:
-                return value
-        if domain is not None and domain.is_FiniteSet:
-            return Fraction(str(self.random.choice(list(domain))))
-        return Fraction(1, 2)
+            low, high = max(low, 1), max(high, 1)
+        value = Fraction(self.random.randint(low, high), self.random.choice(denominators))
+        if isinstance(domain, sympy.Interval) and value not in domain:
+            step = Fraction(self.random.randint(1, 9), 10)
+            if domain.start.is_finite and domain.end.is_finite:
+                return _fraction(domain.start) + step * (_fraction(domain.end) - _fraction(domain.start))
+            return _fraction(domain.start) + step if domain.start.is_finite else _fraction(domain.end) - step
+        return value
 
     # ---- what is proved ---------------------------------------------------------------------------
 
     def equal(self, target: Any, before: Any, after: Any, rule: str) -> None:
         """Is a step true? It is where both sides agree at every element of every sample."""
         for sample in self.samples:
-            left, right = sample.all(target, before), sample.all(target, after)
+            try:
+                left = sample.all(target, before)
+            except OutsideDomainError:
+                continue
+            try:
+                right = sample.all(target, after)
+            except OutsideDomainError as error:
+                raise DerivationError(
+                    f"{notation.plain_text(target)}: the rule '{rule}' makes {notation.plain_text(after)}, "
+                    f"which holds {error} where there was none"
+                ) from None
             scale = max((abs(one.value) for one in left.values()), default=Fraction(1))
             for place, one in left.items():
                 other = right[place]
@@ -95,9 +138,20 @@ class Proof:
                     )
 
     def assign(self, target: Any, value: Any) -> None:
-        """Let a gradient have a name from here on."""
+        """Let a gradient have a name from here on; a sample at which it is no number is not used any more."""
+        kept = []
         for sample in self.samples:
-            sample.assign(Assignment(target, value, False))
+            try:
+                sample.assign(Assignment(target, value, False))
+            except OutsideDomainError:
+                continue
+            kept.append(sample)
+        if not kept:
+            raise DerivationError(
+                f"{notation.plain_text(target)}: is not a real number at any of the inputs that were drawn, "
+                "so that its derivation cannot be checked; look at the roots, logarithms and divisions of the equations"
+            )
+        self.samples = kept
 
     def gradient(self, name: str, gradient: Any, outputs: dict[str, str]) -> None:
         """Is this the gradient with respect to ``name``? ``outputs`` has the cotangent of each output.
@@ -161,3 +215,8 @@ class Proof:
             else:
                 moved.assign(equation)
         return moved, direction
+
+
+def _fraction(number: Any) -> Fraction:
+    exact = sympy.Rational(number) if number.is_Rational or number.is_Float else sympy.Rational(sympy.N(number, 40))
+    return Fraction(int(exact.p), int(exact.q))

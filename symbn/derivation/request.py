@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import sympy
+from sympy import Indexed
 
 from symbn.derivation.program import Program, reads
 from symbn.equations.operator import Operator
 from symbn.equations.validation import name_of
-from symbn.errors import DerivationError
+from symbn.errors import DerivationError, EquationError
 
 
 def outputs(operator: Operator, of: Iterable[Any] | None) -> list[str]:
@@ -46,10 +47,12 @@ def inputs(operator: Operator, wrt: Iterable[Any] | None) -> list[str]:
 
 
 def _listed(given: Any, argument: str) -> list[str]:
-    if isinstance(given, str | sympy.Symbol | sympy.IndexedBase):
+    if isinstance(given, str | sympy.Symbol | sympy.IndexedBase | Indexed):
         given = [given]
     try:
-        names = [name_of(one, argument) for one in given]
+        names = [name_of(one.base if isinstance(one, Indexed) else one, argument) for one in given]
+    except EquationError as error:
+        raise DerivationError(str(error)) from None
     except TypeError:
         raise DerivationError(f"{argument}: {given!r} is not a list of names") from None
     if not names:

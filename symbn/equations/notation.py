@@ -79,7 +79,8 @@ def _place_in_product(factor: Any) -> tuple[int, int]:
 
 def _apart(product: str) -> str:
     """A product in which the d of a gradient does not run into the factor before it."""
-    return re.sub(r"(?<![-+=({]) \\mathrm\{d\}", r" \\, \\mathrm{d}", product)
+    spaced = re.sub(r"(?<![-+=({,]) \\mathrm\{d\}", r" \\, \\mathrm{d}", product)
+    return re.sub(r"(\\sum_\{[^{}]*\}\^\{[^{}]*\}) \\,", r"\1", spaced)
 
 
 def _is_ratio(factor: Any) -> bool:

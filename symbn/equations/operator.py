@@ -125,10 +125,11 @@ class Operator:
         except TypeError:
             raise EquationError(f"equations: is a {type(equations).__name__}, expected a list of sympy.Eq") from None
         inputs = None if inputs is None else list(inputs)
-        found = validation.scan(eqs, [one for one in inputs or () if isinstance(one, Indexed)])
+        declared = [one for one in inputs or () if isinstance(one, Indexed)]
+        found = validation.scan(eqs, declared)
         if given := tuple(given):
             try:
-                validation.scan(tuple(_system(given, eqs)))
+                validation.scan(tuple(_system(given, eqs)), declared)
             except ValueError as error:
                 raise EquationError(f"given: {error}") from None
         put = object.__setattr__

@@ -41,8 +41,6 @@ def name_of(thing: Any, argument: str) -> str:
         return thing
     if isinstance(thing, IndexedBase):
         return str(thing.label)
-    if isinstance(thing, Indexed):
-        return str(thing.base.label)
     if isinstance(thing, Symbol):
         return str(thing.name)
     raise EquationError(f"{argument}: {thing!r} is a {type(thing).__name__}; give an IndexedBase, a Symbol or a name")
@@ -323,7 +321,7 @@ def inputs(given: Iterable[Name] | None, found: Findings) -> tuple[str, ...]:
             return (name in found.scalars, -len(found.arrays.get(name, ())), *found.places[name])
 
         return tuple(sorted(known, key=order))
-    names = tuple(name_of(thing, "inputs") for thing in given)
+    names = tuple(name_of(one.base if isinstance(one, Indexed) else one, "inputs") for one in given)
     if sorted(names) != sorted(known):
         raise EquationError(f"inputs: {', '.join(names)} was given, but the equations read {', '.join(known)}")
     return names

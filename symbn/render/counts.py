@@ -7,7 +7,7 @@ from typing import Any
 import sympy
 from sympy import Add, Expr, Mul, Sum
 
-from symbn.derivation.program import Program, bound_by, free, is_leaf
+from symbn.derivation.program import Program, bound_by, free, is_leaf, total
 from symbn.equations.operator import Operator
 
 
@@ -29,26 +29,52 @@ def operations(operator: Operator) -> Expr:
             result += _size(program, free(expr.function) | set(bound_by(expr)))
             count(expr.function)
             return
-        result += _cost(expr) * _size(program, free(expr))
+        if isinstance(expr, Add | Mul):
+            result += _chain(program, [arg for arg in expr.args if arg != -1])
+        else:
+            result += _cost(expr) * _size(program, free(expr))
         for arg in expr.args:
             count(arg)
 
     for equation in program.assignments:
         if not equation.given:
-            count(equation.value)
+            count(_alike(equation.value, program))
     return sympy.expand(result)
+
+
+def _alike(expr: Any, program: Program) -> Any:
+    """The expression with the same indices in sums that are the same, so that they are seen to be."""
+    if is_leaf(expr) or not expr.args:
+        return expr
+    if isinstance(expr, Sum):
+        taken, names = set(free(expr)), {}
+        for index in bound_by(expr):
+            alike = (
+                one
+                for one in map(program.index, program.operator.indices)
+                if program.extent(one) == program.extent(index)
+            )
+            names[index] = next(one for one in alike if one not in taken)
+            taken.add(names[index])
+        return total(_alike(program.rename(expr.function, names), program), names.values(), program)
+    return expr.func(*(_alike(arg, program) for arg in expr.args))
 
 
 def _size(program: Program, indices: Any) -> Any:
     return Mul(*(program.extent(index) for index in sorted(indices, key=str)))
 
 
+def _chain(program: Program, args: list[Any]) -> Any:
+    """A sum or product of several: what varies with fewer indices is combined first, and less often."""
+    sets = sorted((free(arg) for arg in args), key=lambda one: (len(one), sorted(map(str, one))))
+    result: Any = sympy.Integer(0)
+    for place, one in enumerate(sets[1:], 1):
+        result += _size(program, one if sets[place - 1] == one else frozenset().union(*sets[: place + 1]))
+    return result
+
+
 def _cost(expr: Any) -> int:
-    if isinstance(expr, Add):
-        return len(expr.args) - 1
-    if isinstance(expr, Mul):
-        return len([arg for arg in expr.args if arg != -1]) - 1
+    # x**-1 is the division of the product that it stands in; a square root and a square are one operation.
     if expr.is_Pow:
-        # x**-1 is the division of the product that it stands in; a square root and a square are one operation.
         return 0 if expr.exp == -1 else 1 if abs(expr.exp) in (2, sympy.Rational(1, 2)) else 2
     return 1

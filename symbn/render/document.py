@@ -15,6 +15,9 @@ from symbn.errors import ArgumentError
 from symbn.render.counts import operations
 from symbn.render.statements import Statement, listing
 
+#: stands for a dollar sign in words that are not ours, where ``$`` is where mathematics begins and ends
+DOLLAR = "\ue000"
+
 FORMS = ("staged", "collapsed", "both")
 
 
@@ -85,11 +88,15 @@ def document(derivation: Derivation, form: str = "both") -> Document:
     return Document(
         title=f"The gradient of {operator.name}",
         text=(
-            *([title.rstrip(".") + "."] if title else []),
+            *([literal(title.rstrip(".") + ".")] if title else []),
             f"For a loss $L$, $\\mathrm{{d}}v$ stands for $\\partial L / \\partial v$. Given {given}, this page finds "
             f"{wanted}. Each line was checked in exact arithmetic before it was written: both of its sides were "
             "evaluated on rational numbers, at several small sizes.",
-            *([f"Source of the equations: {source}"] if (source := rest.partition("Source:")[2].strip()) else []),
+            *(
+                [f"Source of the equations: {literal(source)}"]
+                if (source := rest.partition("Source:")[2].strip())
+                else []
+            ),
         ),
         forward=Section(
             "The equations",
@@ -114,6 +121,11 @@ def document(derivation: Derivation, form: str = "both") -> Document:
         file=code.file,
         statements=tuple(_statements(code.statements)),
     )
+
+
+def literal(words: str) -> str:
+    """Words in which nothing is mathematics."""
+    return words.replace("$", DOLLAR)
 
 
 def _line(label: str, eq: Eq, reason: str = "", *, vanishing: bool = False) -> Line:

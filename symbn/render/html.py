@@ -13,12 +13,12 @@ from symbn.derivation.derivation import Derivation
 from symbn.emit import templates
 from symbn.equations import notation
 from symbn.equations.operator import Operator
-from symbn.render.document import Line, document
+from symbn.render.document import DOLLAR, Line, document
 from symbn.render.latex import code
 from symbn.render.pieces import pieces
 
 #: the widest piece of a formula, in em; a phone shows about 22
-LIMIT = 15.0
+LIMIT = 14.0
 
 
 def page(derivation: Derivation, form: str = "both") -> str:
@@ -51,7 +51,7 @@ def text(words: str) -> str:
     result = ""
     for number, part in enumerate(words.split("$")):
         if number % 2 == 0:
-            result += escape(part)
+            result += escape(part).replace(DOLLAR, "$")
             continue
         first, *more = part.split(" = ")
         result += " ".join([math(first), *(math("= " + one) for one in more)])

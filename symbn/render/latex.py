@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import textwrap
+import unicodedata
 
 from symbn.derivation.derivation import Derivation
 from symbn.emit import templates
 from symbn.equations import notation
-from symbn.render.document import Document, Line, document
+from symbn.render.document import DOLLAR, Document, Line, document
 from symbn.render.pieces import lines, pieces, width
 
 #: what fits on a line of text beside the number of the equation, in em
@@ -20,6 +21,7 @@ _SPECIAL = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     **{char: "\\" + char for char in "&%$#_{}"},
+    DOLLAR: r"\$",
 }
 
 
@@ -36,8 +38,16 @@ def text(words: str) -> str:
 
 
 def escape(words: str) -> str:
-    """Words as LaTeX sets them literally."""
-    return "".join(_SPECIAL.get(char, char) for char in words)
+    """Words as LaTeX sets them literally; a letter that its fonts lack becomes one that they have, or a ``?``."""
+    return "".join(_SPECIAL.get(char) or _letter(char) for char in words)
+
+
+def _letter(char: str) -> str:
+    if char.isascii():
+        return char
+    if unicodedata.name(char, "").startswith("GREEK"):
+        return f"${notation.symbol(char)[0]}$"
+    return unicodedata.normalize("NFKD", char).encode("ascii", "ignore").decode() or "?"
 
 
 def formula(line: Line) -> str:

@@ -6,7 +6,7 @@ import re
 
 from symbn.derivation.derivation import Derivation
 from symbn.emit import templates
-from symbn.render.document import Line, document
+from symbn.render.document import DOLLAR, Line, document
 from symbn.render.latex import LIMIT, code, equation
 
 _SPECIAL = re.compile(r"([\\`*_\[\]#|])")
@@ -26,7 +26,8 @@ def text(words: str) -> str:
 
 def escape(words: str) -> str:
     """Words that Markdown and HTML take literally."""
-    return _SPECIAL.sub(r"\\\1", words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
+    words = words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _SPECIAL.sub(r"\\\1", words).replace(DOLLAR, r"\$")
 
 
 def math(tex: str) -> str:

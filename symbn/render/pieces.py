@@ -85,7 +85,7 @@ def pieces(expr: Any, limit: float) -> list[str]:
         return result
     if isinstance(expr, Sum):
         limits = "".join(rf"\sum_{{{notation.tex(i)}={low}}}^{{{notation.tex(high)}}} " for i, low, high in expr.limits)
-        body = pieces(expr.function, limit)
+        body = pieces(expr.function, limit - width(limits))
         body = _enclosed(body) if isinstance(expr.function, Add) else body
         return [limits + body[0], *body[1:]]
     if isinstance(expr, Mul):

@@ -76,7 +76,18 @@ def along():
 @pytest.fixture(scope="session")
 def derive():
     """A derivation, made once for all tests that read it."""
-    return cache(lambda operator, mode: operator.jvp() if mode == "jvp" else operator.gradient())
+    return cache(lambda operator, mode: operator.jvp() if mode == "jvp" else deriving(operator).collapsed)
+
+
+@pytest.fixture(scope="session")
+def derivation():
+    """A gradient with its steps, made once as well."""
+    return deriving
+
+
+@cache
+def deriving(operator):
+    return operator.derivation()
 
 
 # ---- the equations, evaluated as they are written -------------------------------------------------------

@@ -1,0 +1,125 @@
+"""What a derivation's page holds, in each form and format."""
+
+import re
+
+import pytest
+from sympy import Eq
+
+import symbn
+from symbn.equations import notation
+from symbn.render.counts import operations
+from symbn.render.document import document
+from symbn.render.statements import listing
+
+PAGES = ("latex", "markdown", "html")
+
+
+def test_every_step_is_a_line_with_its_reason(derivations):
+    derivation = derivations("batch_norm")
+    doc = document(derivation)
+    lines = [line for section in doc.sections for block in section.blocks for line in block.lines]
+    for step in derivation.steps:
+        assert any(line.right == step.after.rhs and line.left == step.after.lhs for line in lines), step
+        assert step.reason
+    assert [line.label for line in lines] == [str(number) for number in range(1, len(lines) + 1)]
+    assert all(line.reason for line in lines)
+
+
+def test_the_vanishing_term_is_explained_where_it_vanishes(derivations):
+    for page in PAGES:
+        text = getattr(derivations("batch_norm"), page)()
+        assert text.count("A term vanishes.") == 1
+        assert "sum to zero" in text.partition("A term vanishes.")[2][:200]
+
+
+def test_forms_hold_what_they_say(derivations):
+    derivation = derivations("batch_norm")
+    staged, collapsed, both = (document(derivation, form) for form in ("staged", "collapsed", "both"))
+    assert [section.title for section in both.sections] == [staged.sections[0].title, collapsed.sections[0].title]
+    assert len(staged.sections) == len(collapsed.sections) == 1
+    with pytest.raises(symbn.ArgumentError, match="form: 'all' is not one of staged, collapsed, both"):
+        derivation.latex("all")
+
+
+@pytest.mark.parametrize("name", ["batch_norm", "row_norm", "weighted_norm", "branches", "batch_norm_backward"])
+def test_symbols_have_shapes_and_appear_once(derivations, name):
+    doc = document(derivations(name))
+    names = [tex for tex, _, _ in doc.symbols]
+    assert len(set(names)) == len(names)
+    operator = derivations(name).operator
+    for array, extents in operator.arrays.items():
+        shape = r" \times ".join(extents)
+        assert (notation.tex(operator.element(array)), shape) in [(tex, size) for tex, size, _ in doc.symbols]
+
+
+def test_operations_are_counted_once_for_each_element():
+    from sympy import Idx, IndexedBase, Sum, exp, symbols
+
+    m, n = symbols("m n", integer=True, positive=True)
+    i, k = Idx("i", (1, m)), Idx("k", (1, n))
+    x, w, t, y = map(IndexedBase, "xwty")
+    op = symbn.Operator(
+        "counted",
+        [Eq(t[k], Sum(x[i, k] * w[k], (i, 1, m))), Eq(y[i, k], exp(x[i, k]) + w[k] ** 2 / t[k])],
+        outputs=[y],
+    )
+    # n m products and n m additions; n squares, n divisions; n m exponentials and n m additions.
+    assert operations(op) == 4 * m * n + 2 * n
+
+
+def test_simplifying_saves_operations(derivations):
+    for name in ("batch_norm", "row_norm"):
+        derivation = derivations(name)
+        sizes = dict.fromkeys(operations(derivation.staged).free_symbols, 100)
+        before, after = (operations(one).subs(sizes) for one in (derivation.staged, derivation.collapsed))
+        assert after < before
+
+
+@pytest.mark.parametrize("name", ["batch_norm", "row_norm", "pairwise", "branches"])
+def test_statements_stand_where_the_page_says(derivations, name):
+    from symbn import dtypes, pipeline
+
+    operator = derivations(name).collapsed
+    found = listing(operator)
+    text = pipeline.emit(operator, dtypes.dtype("float32")).text.splitlines()
+    for one in found.statements:
+        assert text[one.line - 1].strip() == one.code
+        before = [line for line in text[: one.line - 1] if re.match(r"\s*/\* \(\d+\)(, \(\d+\))* \*/", line)]
+        assert f"({one.equation})" in before[-1]
+    assert {one.equation for one in found.statements} == set(range(1, len(operator.equations) + 1))
+
+
+def test_names_do_no_harm(derivations):
+    latex, markdown, html = (getattr(derivations("harmful"), page)() for page in PAGES)
+    assert r"\input" not in latex
+    assert r"100\% <b>bold</b> \& " in latex
+    for text in (markdown, html):
+        assert "<script" not in text
+        assert "<b>" not in text
+    assert "&lt;b&gt;" in html
+
+
+def test_html_needs_no_network_and_no_script(derivations):
+    html = derivations("batch_norm").html()
+    assert "<script" not in html
+    assert "src=" not in html
+    assert not re.findall(r'https?://(?!www\.w3\.org/1998/Math/MathML")', html)
+    assert "prefers-color-scheme" in html or "color-scheme: light dark" in html
+    assert html.count("<math") > 50
+
+
+def test_markdown_is_safe_from_markdown(derivations):
+    """No underscore within mathematics can end an emphasis, no sign of order begins a tag."""
+    for name in ("batch_norm", "branches", "running_stats"):
+        text = derivations(name).markdown()
+        for tex in re.findall(r"\$\$(.*?)\$\$|\$(.*?)\$", text, re.S):
+            assert not re.search(r"(?<![\s\\])_", "".join(tex))
+            assert "<" not in "".join(tex)
+
+
+def test_notebooks_get_formulas(derivations):
+    derivation = derivations("batch_norm")
+    for value in (derivation, derivation.operator):
+        assert value._repr_latex_().startswith(r"\begin{align*}")
+        assert "<math" in value._repr_html_()
+        assert "<html" not in value._repr_html_()
