@@ -25,7 +25,7 @@ class BatchNormBackwardResult(NamedTuple):
 def reference(dy, x, mu, sigma2, gamma, epsilon):
     """batch_norm_backward, evaluated with NumPy.
 
-    (1) dgamma[k] = Sum((x[i, k] - mu[k])*dy[i, k], i=1..m)/sqrt(epsilon + sigma2[k])
+    (1) dgamma[k] = Sum((x[i, k] - mu[k])*dy[i, k]/sqrt(epsilon + sigma2[k]), i=1..m)
     (2) dbeta[k] = Sum(dy[i, k], i=1..m)
     (3) dx[i, k] = (m*dy[i, k] - (x[i, k] - mu[k])*dgamma[k]/sqrt(epsilon + sigma2[k]) - dbeta[k])*gamma[k]/(m*sqrt(epsilon + sigma2[k]))
     """
@@ -36,7 +36,7 @@ def reference(dy, x, mu, sigma2, gamma, epsilon):
     mu = mu[:, None]
     sigma2 = sigma2[:, None]
     gamma = gamma[:, None]
-    dgamma = np.sum((x - mu)*dy, axis=(1,), keepdims=True)/np.sqrt(epsilon + sigma2)  # (1)
+    dgamma = np.sum((x - mu)*dy/np.sqrt(epsilon + sigma2), axis=(1,), keepdims=True)  # (1)
     dbeta = np.sum(dy, axis=(1,), keepdims=True)  # (2)
     dx = (m*dy - (x - mu)*dgamma/np.sqrt(epsilon + sigma2) - dbeta)*gamma/(m*np.sqrt(epsilon + sigma2))  # (3)
     return dx, dgamma, dbeta
@@ -131,7 +131,7 @@ def batch_norm_backward(
 
     Computes::
 
-        (1) dgamma[k] = Sum((x[i, k] - mu[k])*dy[i, k], i=1..m)/sqrt(epsilon + sigma2[k])
+        (1) dgamma[k] = Sum((x[i, k] - mu[k])*dy[i, k]/sqrt(epsilon + sigma2[k]), i=1..m)
         (2) dbeta[k] = Sum(dy[i, k], i=1..m)
         (3) dx[i, k] = (m*dy[i, k] - (x[i, k] - mu[k])*dgamma[k]/sqrt(epsilon + sigma2[k]) - dbeta[k])*gamma[k]/(m*sqrt(epsilon + sigma2[k]))
 

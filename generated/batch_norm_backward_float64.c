@@ -7,7 +7,7 @@
  *
  * Source of the equations: S. Ioffe and C. Szegedy, Batch Normalization (ICML 2015), Algorithm 1.
  *
- *   (1) dgamma[k] = Sum((x[i, k] - mu[k])*dy[i, k], i=1..m)/sqrt(epsilon + sigma2[k])
+ *   (1) dgamma[k] = Sum((x[i, k] - mu[k])*dy[i, k]/sqrt(epsilon + sigma2[k]), i=1..m)
  *   (2) dbeta[k] = Sum(dy[i, k], i=1..m)
  *   (3) dx[i, k] = (m*dy[i, k] - (x[i, k] - mu[k])*dgamma[k]/sqrt(epsilon + sigma2[k]) -
  *         dbeta[k])*gamma[k]/(m*sqrt(epsilon + sigma2[k]))
@@ -152,6 +152,7 @@ static void group1_reduced(
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (1) */
+        const double eq1_part = 1.0 / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
         const double mu_here = mu[k * layout->mu__k];
         /* (3) */
         const double eq3_part = 1.0 / (double)(m0 * m1) * gamma[k * layout->gamma__k] / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
@@ -180,7 +181,7 @@ static void group1_reduced(
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (1), (2) */
-                    const double dgamma_sum_term = (x_row[q + lane] - mu_here) * dy_row[q + lane];
+                    const double dgamma_sum_term = eq1_part * (x_row[q + lane] - mu_here) * dy_row[q + lane];
                     const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
                     const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
                     dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
@@ -194,7 +195,7 @@ static void group1_reduced(
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (1), (2) */
-                const double dgamma_sum_term = (x_row[whole + lane] - mu_here) * dy_row[whole + lane];
+                const double dgamma_sum_term = eq1_part * (x_row[whole + lane] - mu_here) * dy_row[whole + lane];
                 const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
                 const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
                 dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
@@ -279,10 +280,9 @@ static void group1_reduced(
         /* (2) */
         const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
         /* (3) */
-        const double eq3_part3 = dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon) / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
+        const double eq3_part3 = dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
         /* (1) */
-        const double eq1_part = dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
-        dgamma[k * layout->dgamma__k] = eq1_part;
+        dgamma[k * layout->dgamma__k] = dgamma_sum;
         /* (2) */
         dbeta[k * layout->dbeta__k] = dbeta_sum;
         for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
@@ -320,6 +320,7 @@ static void group1_kept(
     double *dx,
     double *dgamma,
     double *dbeta,
+    double *all_eq1_part,
     double *all_mu_here,
     double *all_eq3_part,
     double *all_eq3_part2,
@@ -340,6 +341,8 @@ static void group1_kept(
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (1) */
+        const double eq1_part = 1.0 / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
+        all_eq1_part[k] = eq1_part;
         const double mu_here = mu[k * layout->mu__k];
         all_mu_here[k] = mu_here;
         /* (3) */
@@ -378,7 +381,7 @@ static void group1_kept(
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t k = first + j;
                 /* (1), (2) */
-                const double dgamma_sum_term = (x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k]) * dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
+                const double dgamma_sum_term = all_eq1_part[k] * (x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k]) * dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
                 const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
                 const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
                 dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
@@ -499,11 +502,10 @@ static void group1_kept(
         const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
         all_dbeta_sum[k] = dbeta_sum;
         /* (3) */
-        const double eq3_part3 = dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon) / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
+        const double eq3_part3 = dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
         all_eq3_part3[k] = eq3_part3;
         /* (1) */
-        const double eq1_part = dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
-        dgamma[k * layout->dgamma__k] = eq1_part;
+        dgamma[k * layout->dgamma__k] = dgamma_sum;
         /* (2) */
         dbeta[k * layout->dbeta__k] = dbeta_sum;
     }
@@ -553,9 +555,10 @@ int batch_norm_backward_float64(
 
     (void)threads;
     if (status == 0 && layout->x__i1 != 1 && layout->x__k == 1 && layout->dy__k == 1 && layout->dx__k == 1) {
-        double *const memory = malloc(sizeof(double) * (size_t)(n + n + n + (m0 * m1 + 511) / 512 * n + (m0 * m1 + 511) / 512 * n + (m0 * m1 + 511) / 512 * n + (m0 * m1 + 511) / 512 * n + n + n + 1));
+        double *const memory = malloc(sizeof(double) * (size_t)(n + n + n + n + (m0 * m1 + 511) / 512 * n + (m0 * m1 + 511) / 512 * n + (m0 * m1 + 511) / 512 * n + (m0 * m1 + 511) / 512 * n + n + n + 1));
         double *left = memory;
         status = !memory;
+        double *const all_eq1_part = status ? NULL : take(&left, n);
         double *const all_mu_here = status ? NULL : take(&left, n);
         double *const all_eq3_part = status ? NULL : take(&left, n);
         double *const all_eq3_part2 = status ? NULL : take(&left, n);
@@ -568,11 +571,11 @@ int batch_norm_backward_float64(
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, dgamma, dbeta, all_mu_here, all_eq3_part, all_eq3_part2, dgamma_sum_blocks, dgamma_sum_block_errors, dbeta_sum_blocks, dbeta_sum_block_errors, all_dbeta_sum, all_eq3_part3, epsilon);
+            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, dgamma, dbeta, all_eq1_part, all_mu_here, all_eq3_part, all_eq3_part2, dgamma_sum_blocks, dgamma_sum_block_errors, dbeta_sum_blocks, dbeta_sum_block_errors, all_dbeta_sum, all_eq3_part3, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, dgamma, dbeta, all_mu_here, all_eq3_part, all_eq3_part2, dgamma_sum_blocks, dgamma_sum_block_errors, dbeta_sum_blocks, dbeta_sum_block_errors, all_dbeta_sum, all_eq3_part3, epsilon);
+            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, dgamma, dbeta, all_eq1_part, all_mu_here, all_eq3_part, all_eq3_part2, dgamma_sum_blocks, dgamma_sum_block_errors, dbeta_sum_blocks, dbeta_sum_block_errors, all_dbeta_sum, all_eq3_part3, epsilon);
         free(memory);
     }
     else if (status == 0) {

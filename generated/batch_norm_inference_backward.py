@@ -26,7 +26,7 @@ def reference(dy, x, mu, sigma2, gamma, epsilon):
     """batch_norm_inference_backward, evaluated with NumPy.
 
     (1) dx[i, k] = dy[i, k]*gamma[k]/sqrt(epsilon + sigma2[k])
-    (2) dgamma[k] = Sum((x[i, k] - mu[k])*dy[i, k], i=1..m)/sqrt(epsilon + sigma2[k])
+    (2) dgamma[k] = Sum((x[i, k] - mu[k])*dy[i, k]/sqrt(epsilon + sigma2[k]), i=1..m)
     (3) dbeta[k] = Sum(dy[i, k], i=1..m)
     """
     # Arrays are laid out on the axes (k, i), with length 1 where they do not vary.
@@ -36,7 +36,7 @@ def reference(dy, x, mu, sigma2, gamma, epsilon):
     sigma2 = sigma2[:, None]
     gamma = gamma[:, None]
     dx = gamma*dy/np.sqrt(epsilon + sigma2)  # (1)
-    dgamma = np.sum((x - mu)*dy, axis=(1,), keepdims=True)/np.sqrt(epsilon + sigma2)  # (2)
+    dgamma = np.sum((x - mu)*dy/np.sqrt(epsilon + sigma2), axis=(1,), keepdims=True)  # (2)
     dbeta = np.sum(dy, axis=(1,), keepdims=True)  # (3)
     return dx, dgamma, dbeta
 
@@ -131,7 +131,7 @@ def batch_norm_inference_backward(
     Computes::
 
         (1) dx[i, k] = dy[i, k]*gamma[k]/sqrt(epsilon + sigma2[k])
-        (2) dgamma[k] = Sum((x[i, k] - mu[k])*dy[i, k], i=1..m)/sqrt(epsilon + sigma2[k])
+        (2) dgamma[k] = Sum((x[i, k] - mu[k])*dy[i, k]/sqrt(epsilon + sigma2[k]), i=1..m)
         (3) dbeta[k] = Sum(dy[i, k], i=1..m)
 
     Parameters

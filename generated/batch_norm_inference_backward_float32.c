@@ -8,7 +8,7 @@
  * Source of the equations: S. Ioffe and C. Szegedy, Batch Normalization (ICML 2015), Algorithm 2.
  *
  *   (1) dx[i, k] = dy[i, k]*gamma[k]/sqrt(epsilon + sigma2[k])
- *   (2) dgamma[k] = Sum((x[i, k] - mu[k])*dy[i, k], i=1..m)/sqrt(epsilon + sigma2[k])
+ *   (2) dgamma[k] = Sum((x[i, k] - mu[k])*dy[i, k]/sqrt(epsilon + sigma2[k]), i=1..m)
  *   (3) dbeta[k] = Sum(dy[i, k], i=1..m)
  *
  * Arithmetic is in double.
@@ -151,6 +151,7 @@ static void group1_reduced(
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (2) */
+        const double eq2_part = 1.0 / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
         const double mu_here = mu[k * layout->mu__k];
         /* (1) */
         const double eq1_part = (double)gamma[k * layout->gamma__k] / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
@@ -176,13 +177,13 @@ static void group1_reduced(
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (2), (3) */
-                    dgamma_sum_lanes[lane] += ((double)x_row[q + lane] - mu_here) * (double)dy_row[q + lane];
+                    dgamma_sum_lanes[lane] += eq2_part * ((double)x_row[q + lane] - mu_here) * (double)dy_row[q + lane];
                     dbeta_sum_lanes[lane] += (double)dy_row[q + lane];
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (2), (3) */
-                dgamma_sum_lanes[lane] += ((double)x_row[whole + lane] - mu_here) * (double)dy_row[whole + lane];
+                dgamma_sum_lanes[lane] += eq2_part * ((double)x_row[whole + lane] - mu_here) * (double)dy_row[whole + lane];
                 dbeta_sum_lanes[lane] += (double)dy_row[whole + lane];
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
@@ -225,8 +226,7 @@ static void group1_reduced(
         /* (3) */
         const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
         /* (2) */
-        const double eq2_part = dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
-        dgamma[k * layout->dgamma__k] = (float)(eq2_part);
+        dgamma[k * layout->dgamma__k] = (float)(dgamma_sum);
         /* (3) */
         dbeta[k * layout->dbeta__k] = (float)(dbeta_sum);
     }
@@ -242,6 +242,7 @@ static void group1_kept(
     float *dx,
     float *dgamma,
     float *dbeta,
+    double *all_eq2_part,
     double *all_mu_here,
     double *all_eq1_part,
     double *dgamma_sum_blocks,
@@ -257,6 +258,8 @@ static void group1_kept(
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (2) */
+        const double eq2_part = 1.0 / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
+        all_eq2_part[k] = eq2_part;
         const double mu_here = mu[k * layout->mu__k];
         all_mu_here[k] = mu_here;
         /* (1) */
@@ -289,7 +292,7 @@ static void group1_kept(
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t k = first + j;
                 /* (1), (2), (3) */
-                dgamma_sum_lanes[lane][j] += ((double)x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k]) * (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
+                dgamma_sum_lanes[lane][j] += all_eq2_part[k] * ((double)x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k]) * (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
                 dbeta_sum_lanes[lane][j] += (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
                 dx[i0 * layout->dx__i0 + i1 * layout->dx__i1 + k] = (float)(all_eq1_part[k] * (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k]);
             }
@@ -356,8 +359,7 @@ static void group1_kept(
         /* (3) */
         const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
         /* (2) */
-        const double eq2_part = dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
-        dgamma[k * layout->dgamma__k] = (float)(eq2_part);
+        dgamma[k * layout->dgamma__k] = (float)(dgamma_sum);
         /* (3) */
         dbeta[k * layout->dbeta__k] = (float)(dbeta_sum);
     }
@@ -383,9 +385,10 @@ int batch_norm_inference_backward_float32(
 
     (void)threads;
     if (status == 0 && layout->x__i1 != 1 && layout->x__k == 1 && layout->dy__k == 1 && layout->dx__k == 1) {
-        double *const memory = malloc(sizeof(double) * (size_t)(n + n + (m0 * m1 + 511) / 512 * n + (m0 * m1 + 511) / 512 * n + 1));
+        double *const memory = malloc(sizeof(double) * (size_t)(n + n + n + (m0 * m1 + 511) / 512 * n + (m0 * m1 + 511) / 512 * n + 1));
         double *left = memory;
         status = !memory;
+        double *const all_eq2_part = status ? NULL : take(&left, n);
         double *const all_mu_here = status ? NULL : take(&left, n);
         double *const all_eq1_part = status ? NULL : take(&left, n);
         double *const dgamma_sum_blocks = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
@@ -393,11 +396,11 @@ int batch_norm_inference_backward_float32(
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, dgamma, dbeta, all_mu_here, all_eq1_part, dgamma_sum_blocks, dbeta_sum_blocks, epsilon);
+            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, dgamma, dbeta, all_eq2_part, all_mu_here, all_eq1_part, dgamma_sum_blocks, dbeta_sum_blocks, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, dgamma, dbeta, all_mu_here, all_eq1_part, dgamma_sum_blocks, dbeta_sum_blocks, epsilon);
+            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, dgamma, dbeta, all_eq2_part, all_mu_here, all_eq1_part, dgamma_sum_blocks, dbeta_sum_blocks, epsilon);
         free(memory);
     }
     else if (status == 0) {

@@ -176,7 +176,6 @@ def test_no_samples_give_zero_for_the_parameters(name, dtype, check, shape, axis
     assert np.array_equal(result.dgamma, np.zeros(3))
 
 
-@pytest.mark.xfail(strict=True, reason="dgamma is an empty sum over the root of a variance that is NaN")
 @pytest.mark.parametrize("name", BOTH)
 @pytest.mark.parametrize("check", CHECKS)
 def test_no_samples_give_zero_with_their_own_statistics(name, check):
@@ -286,7 +285,8 @@ def test_a_negative_variance_gives_nan_and_a_zero_one_follows_ieee(check, dtype)
     result = symbn.batch_norm_inference_backward(dy, x, np.zeros(3), np.zeros(3), gamma, 0.0, check=check)
     inf, nan = np.inf, np.nan
     assert np.array_equal(result.dx, [[inf, -inf, inf], [-inf, inf, -inf], [nan, nan, nan]], equal_nan=True)
-    assert np.array_equal(result.dgamma, [-inf, -inf, -inf])
+    # the last sample's dy is 0, and 0 times infinity is what it is
+    assert np.isnan(result.dgamma).all()
 
 
 @pytest.mark.parametrize("name", BOTH)

@@ -73,7 +73,7 @@ def assemble(
         inputs=inputs,
         statistics=[one for one in (*used, *wide, *wide_new) if one in shaped],
         defaults={one: value for one, value in {**forward.defaults, **zero}.items() if one in inputs},
-        optional={own: one for one, own in new_outputs if one in forward.defaults and one in inputs},
+        optional={own: one for one, own in new_outputs if one in forward.defaults and one in shaped},
         domains={one: value for one, value in forward.domains.items() if one in inputs},
         given=[Eq(one.target, one.value, evaluate=False) for one in given],
         description=description,

@@ -55,6 +55,7 @@ def collapse(
         target, name = equation.target, equation.name
         reason = _chain_reason(chains[name])
         steps.append(_step(target, chains[name], equation.value, "chain rule", reason))
+        context.output = name in outputs
         value = apply(target, equation.value, EXPANDING)
         if name in outputs:
             value = apply(target, value, FACTORING)

@@ -18,7 +18,7 @@ import mpmath
 import sympy
 from sympy import Derivative, Indexed, Piecewise, Sum
 
-from symbn.derivation.program import Assignment, Program, bound_by, indices_of, is_leaf, name_of
+from symbn.derivation.program import Assignment, Program, bound_by, free, indices_of, is_leaf, name_of
 from symbn.equations import functions
 from symbn.errors import DerivationError
 
@@ -82,6 +82,8 @@ class Evaluator:
         self.values = values
         #: (choice, number of the branch) for each branch that was taken
         self.taken: set[tuple[Any, int]] = set()
+        #: sums at the places where they have been evaluated, while the values stay as they are
+        self._sums: dict[Any, Number] = {}
         self._known: dict[tuple[str, Fraction], tuple[Fraction, Fraction]] = {}
 
     def size(self, index: Any) -> int:
@@ -95,6 +97,7 @@ class Evaluator:
     def assign(self, equation: Assignment) -> None:
         """Compute what an equation defines."""
         self.values[equation.name] = self.all(equation.target, equation.value)
+        self._sums.clear()
 
     def all(self, target: Any, value: Any) -> dict[Place, Number]:
         """An expression at every place of what it is the value of."""
@@ -113,13 +116,16 @@ class Evaluator:
             exact = sympy.Rational(expr) if expr.is_Float else sympy.Rational(sympy.N(expr, 90))
             return Number(Fraction(int(exact.p), int(exact.q)), exact=bool(expr.is_Float))
         if isinstance(expr, Sum):
-            result = Number(Fraction(0))
             over = bound_by(expr)
             if any((low, high) != (1, self.program.extent(index)) for index, low, high in expr.limits):
                 raise DerivationError(f"'{expr}': sums over something else than all values of its indices")
-            for place in product(*(range(self.size(index)) for index in over)):
-                result = result + self(expr.function, {**at, **dict(zip(over, place, strict=True))})
-            return result
+            key = (expr, *((index, at.get(index)) for index in free(expr)))
+            if key not in self._sums:
+                result = Number(Fraction(0))
+                for place in product(*(range(self.size(index)) for index in over)):
+                    result = result + self(expr.function, {**at, **dict(zip(over, place, strict=True))})
+                self._sums[key] = result
+            return self._sums[key]
         if isinstance(expr, Derivative):
             return self._derivative(expr, at)
         if isinstance(expr, Piecewise):
@@ -164,9 +170,10 @@ class Evaluator:
         name, place = name_of(moved), tuple(at[index] for index in indices_of(moved))
         before = self.values[name][place]
         self.values[name][place] = Number(before.value, Fraction(1), before.exact)
+        self._sums, kept = {}, self._sums
         there = dict(zip(equation.indices, (at[index] for index in indices_of(expr.expr)), strict=True))
         found = self(equation.value, there)
-        self.values[name][place] = before
+        self.values[name][place], self._sums = before, kept
         return Number(found.slope, exact=found.exact)
 
     def _power(self, expr: Any, at: Mapping[Any, int]) -> Number:

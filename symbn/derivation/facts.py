@@ -53,14 +53,13 @@ class Facts:
                 self._know(Fact(one.function, bound_by(one), solved, equation.name))
 
     def _know(self, fact: Fact) -> None:
-        """Keep a fact, and what it says with elementwise definitions in place of their names."""
+        """Keep a fact, and what it says without constant factors and with elementwise definitions put in."""
         self.facts.append(fact)
         self._expand(fact)
-        _, *unfolded = self._unfolded(fact.body)
-        for body in unfolded:
+        for body in self._unfolded(fact.body):
             factor, rest = separate(body, fact.over)
             inverse = safe_inverse(factor, self.program.extents)
-            if inverse is not None:
+            if inverse is not None and rest != fact.body:
                 self._know(Fact(rest, fact.over, fact.value * inverse, fact.source))
 
     def _expand(self, fact: Fact) -> None:

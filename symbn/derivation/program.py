@@ -39,6 +39,7 @@ class Assignment:
         return Eq(self.target, self.value, evaluate=False)
 
 
+@cache
 def name_of(leaf: Any) -> str:
     """The name of an array's element or of a scalar."""
     return str(leaf.base.label) if isinstance(leaf, Indexed) else str(leaf.name)

@@ -28,6 +28,8 @@ class Context:
     facts: Facts
     #: sums that an output of the gradient holds already
     shared: Facts
+    #: is it one of the gradients that the user asked for?
+    output: bool = False
     #: name of a gradient -> (its target, its simplified value), to be put in its place
     found: dict[str, tuple[Any, Any]] = field(default_factory=dict)
 
@@ -116,7 +118,9 @@ def constant_factor(expr: Any, context: Context) -> tuple[Any, str] | None:
 
     def pull(part: Any) -> Any:
         if isinstance(part, Sum):
-            return _pull(part.func(pull(part.function), *part.limits), context.program, moved)
+            # An output's own sum keeps its divisions: of no terms it is 0, whatever they divide by.
+            own = context.output and part is expr
+            return _pull(part.func(pull(part.function), *part.limits), context.program, moved, dividing=not own)
         if is_leaf(part) or not part.args or not part.has(Sum) or isinstance(part, Piecewise):
             return part
         return part.func(*map(pull, part.args))
@@ -127,20 +131,21 @@ def constant_factor(expr: Any, context: Context) -> tuple[Any, str] | None:
     return new, f"What does not vary with {_words(tuple(moved))} moves out of the sum."
 
 
-def _pull(one: Sum, program: Program, moved: dict[Index, None]) -> Any:
+def _pull(one: Sum, program: Program, moved: dict[Index, None], *, dividing: bool = True) -> Any:
     """A Sum of a product as a product of sums, each over the indices that its factors vary with."""
     body, over = one.function, bound_by(one)
     if isinstance(body, Sum):
         body, over = body.function, (*over, *bound_by(body))
     groups: list[tuple[set[Index], list[Any]]] = []
     outside: list[Any] = []
+    kept: list[Any] = []
     for factor in Mul.make_args(body):
         if isinstance(factor, Add):
             number, factor = program.primitive(factor)
             outside.append(number)
         indices = free(factor) & set(over)
         if not indices:
-            outside.append(factor)
+            (outside if dividing or not _divides(factor) else kept).append(factor)
             continue
         joined, factors = set(indices), [factor]
         for group in [group for group in groups if group[0] & indices]:
@@ -153,6 +158,10 @@ def _pull(one: Sum, program: Program, moved: dict[Index, None]) -> Any:
     if (not outside and len(groups) + bool(idle) < 2) or (not groups and not outside):
         return total(body, over, program)
     moved.update(dict.fromkeys(over))
+    if kept and groups:
+        groups[0][1].extend(kept)
+    else:
+        outside += kept
     sums = [total(Mul(*factors), [index for index in over if index in indices], program) for indices, factors in groups]
     return Mul(*outside, *sums, total(sympy.Integer(1), idle, program))
 
@@ -243,25 +252,50 @@ def common_factor(expr: Any, context: Context) -> tuple[Any, str] | None:
     if len(terms) < 2:
         return None
     powers = [_powers(term, context) for term in terms]
-    front = []
+    front: dict[Any, Any] = {}
     for base in dict.fromkeys(base for one in powers for base in one):
         exponents = [one.get(base, sympy.Integer(0)) for one in powers]
         if base in context.program.extents and min(exponents) < 0:
-            exponent = max(one for one in exponents if one < 0)
+            front[base] = max(one for one in exponents if one < 0)
         elif all(exponent > 0 for exponent in exponents):
-            exponent = min(exponents)
+            front[base] = min(exponents)
         elif all(exponent < 0 for exponent in exponents):
-            exponent = max(exponents)
-        else:
-            continue
-        if exponent != 0:
-            front.append(base**exponent)
+            front[base] = max(exponents)
     if not front:
         return None
     numbers = [term.as_coeff_Mul()[0] for term in terms]
     number = reduce(sympy.gcd, numbers) if all(one.is_Rational for one in numbers) else sympy.Integer(1)
-    common = Mul(number, *front)
-    return Mul(common, Add(*(term / common for term in terms))), f"{_math(common)} is common to all terms."
+    common = Mul(number, *(base**exponent for base, exponent in front.items()))
+    inside = []
+    for term, one in zip(terms, powers, strict=True):
+        left = {
+            base: one.get(base, 0) - front.get(base, 0) for base in (*one, *(base for base in front if base not in one))
+        }
+        marked = [factor for factor in Mul.make_args(term) if context.marked(factor)]
+        inside.append(
+            Mul(term.as_coeff_Mul()[0] / number, *marked, *(base**exponent for base, exponent in left.items()))
+        )
+    return Mul(common, Add(*inside)), f"{_math(common)} is common to all terms."
+
+
+def division_inside(expr: Any, context: Context) -> tuple[Any, str] | None:
+    """A sum of no terms is 0, but not once it is divided by a statistic that nothing defines."""
+    sums = [factor for factor in Mul.make_args(expr) if isinstance(factor, Sum)]
+    if len(sums) != 1 or isinstance(sums[0].function, Add):
+        return None
+    divisors = [factor for factor in Mul.make_args(expr) if _divides(factor)]
+    if not divisors or set(bound_by(sums[0])) & set().union(*map(free, divisors)):
+        return None
+    rest = Mul(*(factor for factor in Mul.make_args(expr) if factor not in (*sums, *divisors)))
+    inside = total(Mul(sums[0].function, *divisors), bound_by(sums[0]), context.program)
+    moved = _list([_math(factor) for factor in divisors])
+    why = f"{moved} goes back inside, so that a sum of no terms is 0 whatever it is."
+    return rest * inside, why
+
+
+def _divides(factor: Any) -> bool:
+    """Is it a division by something that a kernel is given or computes, not by an extent?"""
+    return bool(factor.is_Pow and factor.exp.could_extract_minus_sign() and free(factor) and not factor.has(Sum))
 
 
 def _powers(term: Any, context: Context) -> dict[Any, Any]:
@@ -306,6 +340,6 @@ EXPANDING = (
     Rule("shared reduction", shared_reduction),
     Rule("same branches", same_branches),
 )
-#: Then, on what the user asked for, this puts in front what all terms share.
-FACTORING = (Rule("common factor", common_factor),)
+#: Then, on what the user asked for, these put in front what all terms share, and a division within a sum.
+FACTORING = (Rule("common factor", common_factor), Rule("division inside", division_inside))
 RULES = (*EXPANDING, *FACTORING)

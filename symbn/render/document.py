@@ -151,15 +151,15 @@ def _staged(derivation: Derivation, number: int) -> tuple[Section, int]:
 
 def _collapsed(derivation: Derivation, number: int, *, alone: bool) -> tuple[Section, int]:
     blocks = []
-    for target, group in groupby(derivation.steps, key=lambda step: name_of(step.after.lhs)):
+    for _, group in groupby(derivation.steps, key=lambda step: name_of(step.after.lhs)):
         first, *rest = list(group)
-        if not rest and not alone and target not in derivation.collapsed.outputs:
-            continue
+        if not rest and not alone:
+            continue  # there is nothing to simplify
         lines = [_line(str(number + 1), first.after, first.reason if alone else "From the chain rule:")]
         lines += [_simplified(number + place, step) for place, step in enumerate(rest, 2)]
         number += len(lines)
         blocks.append(Block(tuple(lines), notation.tex(first.after.lhs)))
-    text = ("Each gradient again, simplified. The same few rules do it for every operator.",)
+    text = ("Those gradients that can be simplified. The same few rules do it for every operator.",)
     return Section("Simplified", text, tuple(blocks)), number
 
 

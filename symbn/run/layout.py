@@ -53,7 +53,7 @@ def sizes_of(
     interface: Interface, arrays: Mapping[str, Array], axes: Mapping[str, tuple[str, ...]], names: Mapping[str, str]
 ) -> dict[str, tuple[int, ...]]:
     """The lengths of the axes that each index stands for; ArgumentError where two arrays differ."""
-    by_extent: dict[tuple[str, ...], tuple[tuple[int, ...], str, str]] = {}
+    by_extent: dict[tuple[str, ...], tuple[tuple[int, ...], str]] = {}
     extents = dict(interface.extents)
     fixed = dict(interface.fixed)
     for argument in interface.arrays:
@@ -65,16 +65,19 @@ def sizes_of(
             own = tuple(size for size, one in zip(array.shape, axes[argument.name], strict=True) if one == index)
             if index in fixed and math.prod(own) != fixed[index]:
                 raise ArgumentError(f"{label}: has {math.prod(own)} along {index}, expected {fixed[index]}")
-            known = by_extent.setdefault(extents[index], (own, label, index))
+            known = by_extent.setdefault(extents[index], (own, argument.name))
             if known[0] != own:
+                other = known[1]
                 wanted = list(known[0])
                 expected = tuple(
                     (wanted.pop(0) if wanted else 1) if one == index else size
                     for one, size in zip(axes[argument.name], array.shape, strict=True)
                 )
+                if set(axes[other]) == set(axes[argument.name]):
+                    expected = arrays[other].shape
                 raise ArgumentError(
                     f"{label}: has shape {array.shape}, expected {expected}: "
-                    f"{' x '.join(map(str, known[0])) or 1} along {index}, as in {known[1]}"
+                    f"{' x '.join(map(str, known[0])) or 1} along {index}, as in {names.get(other, other)}"
                 )
     return {index: by_extent[fields][0] for index, fields in interface.extents if fields in by_extent}
 

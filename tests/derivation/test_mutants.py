@@ -339,6 +339,7 @@ FIRES = {
     "vanishing sum": norm().gradient,
     "known sum": known().gradient,
     "shared reduction": norm().gradient,
+    "division inside": operator(Eq(t[k], w[k] ** 2), Eq(y[i, k], x[i, k] / t[k])).gradient,
     "same branches": operator(
         Eq(
             y[k],
