@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sympy import Eq
-
 from symbn.derivation.program import Assignment, Program, indices_of, name_of, reads
 from symbn.equations.operator import Operator
 from symbn.equations.order import in_order
@@ -27,57 +25,65 @@ def assemble(
     not save is computed again.
     """
     forward = program.operator
-    inputs_before = frozenset(forward.inputs)
-    saved = {
-        own
-        for own in (program.renamed(one) for one in forward.statistics)
-        if own in program.defined and (not program.defined[own].given or own in inputs_before)
-    }
-    saved |= {one.name for one in program.assignments if one.given and one.name in inputs_before}
-    again: dict[str, Assignment] = {}
-    read: set[str] = set()
-    waiting = [one for equation in equations for one in reads(equation.value)]
-    while waiting:
-        one = waiting.pop()
-        if one in program.defined and one not in saved and one not in again:
-            again[one] = program.defined[one]
-            waiting += reads(program.defined[one].value)
-        read.add(one)
-    recomputed = [one for one in program.assignments if one.name in again]
-    ordered = in_order([*recomputed, *equations], lambda one: one.name, lambda one: reads(one.value))
-    cotangents = [own for own, _ in new_inputs]
-    used = [one for one in saved if one in read]
-    given = [one for one in _definitions(program, used) if one.name not in again]
-    arrays = [one for one in forward.inputs if one in forward.arrays and one not in saved]
-    rank = max((len(forward.arrays[one]) for one in arrays), default=0)
-    data = [one for one in arrays if len(forward.arrays[one]) == rank]
-    statistics = [one.name for one in program.assignments if one.name in used]
-    order = [*data, *statistics, *(one for one in arrays if one not in data), *forward.scalars]
-    inputs: list[Any] = [*(own for own in cotangents if own in read), *(one for one in order if one in read)]
-    inputs += _shapes(program, ordered, [*new_inputs, *((one, one) for one in order)], inputs)
-    wide = set(forward.statistics)
-    wide_new = {own for own, like in new_inputs if like in {program.renamed(one) for one in wide}}
-    wide_new |= {own for one, own in new_outputs if one in wide}
+    saved = _saved(program)
+    again = _recomputed(program, equations, saved)
+    ordered = in_order([*again, *equations], lambda one: one.name, lambda one: reads(one.value))
+    read = frozenset().union(*(reads(one.value) for one in ordered))
+    used = [one.name for one in program.assignments if one.name in saved & read]
+    candidates = [*new_inputs, *((name, name) for name in _order(program, saved, used))]
+    inputs: list[Any] = [own for own, _ in candidates if own in read]
+    inputs += _shapes(program, ordered, candidates, inputs)
+    names = [one if isinstance(one, str) else name_of(one) for one in inputs]
     # A number among the inputs has no dtype of its own.
-    likes = dict(new_inputs)
-    elements = {one: program.leaf(likes.get(one, one)) if isinstance(one, str) else one for one in inputs}
-    shaped = {one if isinstance(one, str) else name_of(one) for one, leaf in elements.items() if indices_of(leaf)}
-    shaped |= {own for _, own in new_outputs}
+    arrays = {own for own, like in candidates if own in names and indices_of(program.leaf(like))}
+    renamed_wide = {program.renamed(one) for one in forward.statistics}
+    wide = {*used, *forward.statistics, *(own for own, like in new_inputs if like in renamed_wide)}
+    wide |= {own for one, own in new_outputs if one in forward.statistics}
     # What is not given is zero: the cotangent of a statistic or an optional output, the tangent of an optional input.
-    absent = {program.renamed(one) for one in (*forward.optional, *forward.defaults)}
-    zero = {own: 0.0 for own, like in new_inputs if own in wide_new or like in absent}
+    absent = {program.renamed(one) for one in (*forward.statistics, *forward.optional, *forward.defaults)}
+    defaults = {**forward.defaults, **{own: 0.0 for own, like in new_inputs if like in absent}}
     return Operator(
         name,
         [one.equation for one in ordered],
         [own for _, own in new_outputs],
         inputs=inputs,
-        statistics=[one for one in (*used, *wide, *wide_new) if one in shaped],
-        defaults={one: value for one, value in {**forward.defaults, **zero}.items() if one in inputs},
-        optional={own: one for one, own in new_outputs if one in forward.defaults and one in shaped},
-        domains={one: value for one, value in forward.domains.items() if one in inputs},
-        given=[Eq(one.target, one.value, evaluate=False) for one in given],
+        statistics=sorted(wide & (arrays | {own for _, own in new_outputs})),
+        defaults={one: value for one, value in defaults.items() if one in names},
+        optional={own: one for one, own in new_outputs if one in forward.defaults and one in arrays},
+        domains={one: value for one, value in forward.domains.items() if one in names},
+        given=[one.equation for one in _definitions(program, used) if one not in again],
         description=description,
     )
+
+
+def _saved(program: Program) -> frozenset[str]:
+    """What the forward pass leaves: the statistics that it returns, or takes itself because another left them."""
+    forward = program.operator
+    inputs = frozenset(forward.inputs)
+    own = {program.renamed(one) for one in forward.statistics} & program.defined.keys()
+    own = {one for one in own if one in inputs or not program.defined[one].given}
+    return frozenset(own | {one.name for one in program.assignments if one.given and one.name in inputs})
+
+
+def _recomputed(program: Program, equations: Sequence[Assignment], saved: frozenset[str]) -> list[Assignment]:
+    """The forward equations that the new ones depend on, but for what is saved."""
+    wanted: set[str] = set()
+    waiting = [one for equation in equations for one in reads(equation.value)]
+    while waiting:
+        one = waiting.pop()
+        if one in program.defined and one not in saved and one not in wanted:
+            wanted.add(one)
+            waiting += reads(program.defined[one].value)
+    return [one for one in program.assignments if one.name in wanted]
+
+
+def _order(program: Program, saved: frozenset[str], used: Sequence[str]) -> list[str]:
+    """The forward pass's inputs as a gradient takes them: the data, then what is saved, parameters, numbers."""
+    forward = program.operator
+    arrays = [one for one in forward.inputs if one in forward.arrays and one not in saved]
+    rank = max((len(forward.arrays[one]) for one in arrays), default=0)
+    data = [one for one in arrays if len(forward.arrays[one]) == rank]
+    return [*data, *used, *(one for one in arrays if one not in data), *forward.scalars]
 
 
 def _definitions(program: Program, names: Sequence[str]) -> list[Assignment]:

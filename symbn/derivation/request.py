@@ -15,6 +15,7 @@ from symbn.errors import DerivationError, EquationError
 
 
 def outputs(operator: Operator, of: Iterable[Any] | None) -> list[str]:
+    """The outputs that are asked for; by default those that are no statistics."""
     if of is None:
         plain = [name for name in operator.outputs if name not in operator.statistics]
         return plain or list(operator.outputs)
@@ -28,6 +29,7 @@ def outputs(operator: Operator, of: Iterable[Any] | None) -> list[str]:
 
 
 def inputs(operator: Operator, wrt: Iterable[Any] | None) -> list[str]:
+    """The inputs that are asked for; by default the arrays that are no statistics and follow from no others."""
     saved = {name_of(eq.lhs.base if hasattr(eq.lhs, "base") else eq.lhs, "given") for eq in operator.given}
     if wrt is None:
         free = [name for name in operator.inputs if name in operator.arrays and name not in saved]
@@ -74,6 +76,7 @@ def names(names: list[str], taken: set[str]) -> dict[str, str]:
 
 
 def _dependent(program: Program, inputs: frozenset[str]) -> frozenset[str]:
+    """What varies with some inputs."""
     found = set(inputs)
     for equation in program.assignments:
         if reads(equation.value) & found:
@@ -82,6 +85,7 @@ def _dependent(program: Program, inputs: frozenset[str]) -> frozenset[str]:
 
 
 def _influencing(program: Program, outputs: frozenset[str]) -> frozenset[str]:
+    """What some outputs vary with."""
     found = set(outputs)
     for equation in reversed(program.assignments):
         if equation.name in found:

@@ -57,6 +57,7 @@ def _math(expr: Any) -> str:
 
 
 def substitution(expr: Any, context: Context) -> tuple[Any, str] | None:
+    """What was found for a gradient on the way stands in its place, but not inside a choice."""
     names: list[str] = []
 
     def put(part: Any) -> Any:
@@ -90,6 +91,7 @@ def _list(words: list[str]) -> str:
 
 
 def linearity(expr: Any, context: Context) -> tuple[Any, str] | None:
+    """A product with a sum of terms, and a sum of it, are sums of terms."""
     terms = _terms(expr, context)
     if len(terms) == len(Add.make_args(expr)):
         return None
@@ -114,6 +116,7 @@ def _terms(expr: Any, context: Context) -> list[Any]:
 
 
 def constant_factor(expr: Any, context: Context) -> tuple[Any, str] | None:
+    """A factor that does not vary with an index moves out of the sum over it; sums over different indices part."""
     moved: dict[Index, None] = {}
 
     def pull(part: Any) -> Any:
@@ -170,6 +173,7 @@ def _pull(one: Sum, program: Program, moved: dict[Index, None], *, dividing: boo
 
 
 def constant_sum(expr: Any, context: Context) -> tuple[Any, str] | None:
+    """A sum of ones counts them."""
     counted = {one: Mul(*(context.program.extent(index) for index in bound_by(one))) for one in maximal_sums(expr)}
     counted = {one: count for one, count in counted.items() if one.function == 1}
     if not counted:
@@ -179,6 +183,7 @@ def constant_sum(expr: Any, context: Context) -> tuple[Any, str] | None:
 
 
 def vanishing_sum(expr: Any, context: Context) -> tuple[Any, str] | None:
+    """A sum without a cotangent that the definitions make zero, such as that of deviations from a mean."""
     for one in _unmarked_sums(expr, context):
         if context.facts.evaluate(one) == 0:
             return expr.xreplace({one: sympy.Integer(0)}), _why_zero(one, context)
@@ -216,6 +221,7 @@ def _sources(one: Sum, context: Context) -> list[str]:
 
 
 def known_sum(expr: Any, context: Context) -> tuple[Any, str] | None:
+    """A sum without a cotangent that some definition knows: the sum of x is m times its mean."""
     for one in _unmarked_sums(expr, context):
         value = context.facts.evaluate(one)
         if value is not None and value != one:
@@ -238,6 +244,7 @@ def _unmarked_sums(expr: Any, context: Context) -> list[Sum]:
 
 
 def shared_reduction(expr: Any, context: Context) -> tuple[Any, str] | None:
+    """A sum that an output holds already is read from there."""
     for one in maximal_sums(expr):
         found = context.shared.find(one)
         if found is not None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import sympy
 from sympy import Eq, Idx, Indexed, IndexedBase, Sum, Symbol
@@ -17,9 +17,6 @@ from symbn.equations.names import identifier
 from symbn.equations.order import in_order
 from symbn.equations.validation import Name
 from symbn.errors import EquationError
-
-if TYPE_CHECKING:
-    from symbn.derivation.derivation import Derivation
 
 
 class Definition(NamedTuple):
@@ -205,7 +202,7 @@ class Operator:
         DerivationError
             If ``of`` or ``wrt`` names something else, or a step of the derivation fails its exact check.
         """
-        return self.derivation(of, wrt).collapsed
+        return self.derivation(of, wrt).collapsed  # type: ignore[no-any-return]
 
     def jvp(self, of: Iterable[Name] | Name | None = None, wrt: Iterable[Name] | Name | None = None) -> Operator:
         """The operator that computes directional derivatives: dy, dmu, ... from dx (forward mode).
@@ -215,11 +212,16 @@ class Operator:
         """
         return later("derivation.jvp").derive(self, of, wrt)  # type: ignore[no-any-return]
 
-    def derivation(
-        self, of: Iterable[Name] | Name | None = None, wrt: Iterable[Name] | Name | None = None
-    ) -> Derivation:
-        """How the gradient follows from the equations, each step proved."""
-        return later("derivation.gradient").derive(self, of, wrt)  # type: ignore[no-any-return]
+    def derivation(self, of: Iterable[Name] | Name | None = None, wrt: Iterable[Name] | Name | None = None) -> Any:
+        """How the gradient follows from the equations, each step proved.
+
+        Returns
+        -------
+        symbn.derivation.derivation.Derivation
+            ``steps`` (each with ``before``, ``after``, ``rule`` and ``reason``), ``staged`` and ``collapsed``
+            (operators), and ``latex()``, ``markdown()`` and ``html()``. Arguments and errors are those of ``gradient``.
+        """
+        return later("derivation.gradient").derive(self, of, wrt)
 
     def element(self, name: str) -> Any:
         """An element of an array, on the indices that it was first written with; of a number the Symbol."""
