@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import sympy
-from sympy import Derivative, Mul, Piecewise, Sum
+from sympy import Add, Derivative, Eq, Mul, Piecewise, Sum
 
 from symbn.derivation.partials import partial
 from symbn.derivation.program import Assignment, Index, Program, bound_by, indices_of, is_leaf, name_of, reads, total
@@ -85,9 +85,31 @@ def contribution(found: Occurrence, equation: Assignment, cotangent: Any, target
     return program.distinct(total(program.rename(value, names), over, program), indices_of(target))
 
 
-def chain(equation: Assignment, leaves: list[Any], cotangent: Any, target: Any, program: Program) -> Any:
+def slope(equation: Assignment, found: list[Occurrence], target: Any, program: Program) -> Eq | None:
+    """The derivative of an equation with respect to ``target``, written out; None where its reads differ in indices."""
+    if _shared(equation, [one.leaf for one in found]) is None:
+        return None
+    left, _ = _left(equation, found, target, program)
+    terms = []
+    for one in found:
+        names = dict(zip(equation.indices, indices_of(left), strict=True))
+        names |= dict(zip(indices_of(one.leaf), indices_of(target), strict=True))
+        over = [index for index in one.bound if index not in indices_of(one.leaf)]
+        terms.append(program.rename(total(one.times(sympy.Integer(1)), over, program), names))
+    value = program.tidy(Add(*terms), {*indices_of(left), *indices_of(target)})
+    return Eq(Derivative(left, target, evaluate=False), value, evaluate=False)
+
+
+def chain(equation: Assignment, found: list[Occurrence], cotangent: Any, target: Any, program: Program) -> Any:
     """The chain rule before a derivative is taken: the cotangent times a Derivative, over the indices left."""
-    shared = _shared(equation, leaves)
+    left, over = _left(equation, found, target, program)
+    names = dict(zip(equation.indices, indices_of(left), strict=True))
+    return total(Mul(program.rename(cotangent, names), Derivative(left, target, evaluate=False)), over, program)
+
+
+def _left(equation: Assignment, found: list[Occurrence], target: Any, program: Program) -> tuple[Any, list[Index]]:
+    """What an equation defines, on the indices that it shares with ``target``, and those that it has besides."""
+    shared = _shared(equation, [one.leaf for one in found])
     own = indices_of(target)
     names: dict[Index, Index] = {}
     over = []
@@ -98,8 +120,7 @@ def chain(equation: Assignment, leaves: list[Any], cotangent: Any, target: Any, 
             avoid = {*own, *names.values(), *(other for other in equation.indices if other != index)}
             names[index] = program.fresh_index(index, avoid) if index in avoid else index
             over.append(names[index])
-    left = program.rename(equation.target, names)
-    return total(Mul(program.rename(cotangent, names), Derivative(left, target, evaluate=False)), over, program)
+    return program.rename(equation.target, names), over
 
 
 def _shared(equation: Assignment, leaves: list[Any]) -> dict[Index, int] | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import sympy
-from sympy import Add, Derivative, Eq, Sum
+from sympy import Add, Derivative, Eq
 
 from symbn.derivation.derivation import Step
 from symbn.derivation.facts import Facts
-from symbn.derivation.program import Assignment, Program, indices_of, reads
+from symbn.derivation.program import Assignment, Program, indices_of, is_leaf, reads
 from symbn.derivation.proof import Proof
 from symbn.derivation.rules import EXPANDING, FACTORING, Context, Rule
 from symbn.equations import notation
@@ -77,15 +77,15 @@ def _chain_reason(line: Any) -> str:
     """What the chain rule says here: through which definitions something acts."""
     slopes = sorted(line.atoms(Derivative), key=sympy.default_sort_key)
     through = list(dict.fromkeys(f"${notation.tex(one.expr)}$" for one in slopes))
+    given = [f"${notation.tex(one)}$" for one in Add.make_args(line) if is_leaf(one)]
+    own = f" Its own {given[0]}, which is given, is added." if given else ""
     if not through:
-        return "Nothing that counts reads it."
+        return own.strip() or "The outputs do not vary with it."
     (moved, *_) = (f"${notation.tex(one.variables[0])}$" for one in slopes)
     if len(through) == 1:
-        over = ", summed over what it does not vary with" if isinstance(line, Sum) else ""
-        return (
-            f"{moved} acts through {through[0]} alone: its gradient is that of {through[0]} times the derivative{over}."
-        )
-    return f"{moved} acts through {', '.join(through[:-1])} and {through[-1]}; what it receives from each is added."
+        return f"{moved} acts on the loss through {through[0]} alone.{own}"
+    listed = f"{', '.join(through[:-1])} and {through[-1]}"
+    return f"{moved} acts on the loss through {listed}; their contributions add up.{own}"
 
 
 def _step(target: Any, before: Any, after: Any, rule: str, reason: str) -> Step:

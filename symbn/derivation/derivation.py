@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sympy import Eq
@@ -25,14 +26,18 @@ class Step:
 class Derivation:
     """How the gradient of an operator follows from its equations.
 
-    ``staged`` has one equation for each adjoint, ``collapsed`` is what the rules make of them; both are
-    operators that compute the same. ``steps`` lead from the one to the other.
+    ``forward`` are the operator's equations under the names that the derivation uses. ``staged`` has one equation
+    for each adjoint, ``collapsed`` is what the rules make of them; both are operators that compute the same.
+    ``steps`` lead from the one to the other. ``slopes`` has, for each gradient by name, the derivatives of single
+    equations that the chain rule took for it.
     """
 
     operator: Operator
     of: tuple[str, ...]
     wrt: tuple[str, ...]
+    forward: tuple[Eq, ...]
     steps: tuple[Step, ...]
+    slopes: Mapping[str, tuple[Eq, ...]]
     staged: Operator
     collapsed: Operator
 
@@ -52,7 +57,7 @@ class Derivation:
         return notation.align(step.after for step in self.steps)
 
     def _repr_html_(self) -> str:
-        return later("render.html").results(self)  # type: ignore[no-any-return]
+        return later("render.html").fragment(self)  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         return "\n".join(f"({n}) {notation.plain(step.after)}    [{step.rule}]" for n, step in enumerate(self.steps, 1))

@@ -48,7 +48,7 @@ class Facts:
     def learn(self, equation: Assignment) -> None:
         """Solve an equation for each Sum in it that has an inverse which is safe to write."""
         for one in maximal_sums(equation.value):
-            solved = _solve(equation, one, self.program.extents)
+            solved = _solve(equation, one, self.program)
             if solved is not None:
                 self._know(Fact(one.function, bound_by(one), solved, equation.name))
 
@@ -58,7 +58,7 @@ class Facts:
         self._expand(fact)
         for body in self._unfolded(fact.body):
             factor, rest = separate(body, fact.over)
-            inverse = safe_inverse(factor, self.program.extents)
+            inverse = safe_inverse(factor, self.program)
             if inverse is not None and rest != fact.body:
                 self._know(Fact(rest, fact.over, fact.value * inverse, fact.source))
 
@@ -75,7 +75,7 @@ class Facts:
                 known += value
         if len(unknown) == 1:
             factor, body = separate(unknown[0], fact.over)
-            inverse = safe_inverse(factor, self.program.extents)
+            inverse = safe_inverse(factor, self.program)
             if inverse is not None:
                 self.expanded.append(Fact(body, fact.over, sympy.expand((fact.value - known) * inverse), fact.source))
 
@@ -157,16 +157,19 @@ def separate(term: Any, over: tuple[Index, ...]) -> tuple[Any, Any]:
     return Mul(*(factor for factor in factors if factor not in inside)), Mul(*inside)
 
 
-def safe_inverse(factor: Any, extents: frozenset[Any]) -> Any | None:
+def safe_inverse(factor: Any, program: Program) -> Any | None:
     """1/factor where that divides by nothing which could be 0."""
     for base, exponent in factor.as_powers_dict().items():
-        if exponent.is_negative or base in extents or base.is_positive or (base.is_Number and base != 0):
+        if exponent.is_negative or base in program.extents or base.is_positive or (base.is_Number and base != 0):
             continue
-        return None
+        # A name for a reciprocal is no more zero than a reciprocal is.
+        equation = program.defined.get(name_of(base)) if is_leaf(base) else None
+        if equation is None or not equation.value.is_Pow or not equation.value.exp.is_negative:
+            return None
     return 1 / factor
 
 
-def _solve(equation: Assignment, one: Sum, extents: frozenset[Any]) -> Any | None:
+def _solve(equation: Assignment, one: Sum, program: Program) -> Any | None:
     mark = Dummy()
     parts = Add.make_args(equation.value.xreplace({one: mark}))
     holding = [part for part in parts if part.has(mark)]
@@ -177,7 +180,7 @@ def _solve(equation: Assignment, one: Sum, extents: frozenset[Any]) -> Any | Non
         return None
     factors.remove(mark)
     factor = Mul(*factors)
-    inverse = safe_inverse(factor, extents)
+    inverse = safe_inverse(factor, program)
     if factor.has(mark) or inverse is None or free(factor) & set(bound_by(one)):
         return None
     return (equation.target - Add(*(part for part in parts if not part.has(mark)))) * inverse

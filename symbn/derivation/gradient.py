@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from types import MappingProxyType
 from typing import Any
 
-from sympy import Add
+from sympy import Add, Eq, IndexedBase, Symbol
 
 from symbn.derivation import request
-from symbn.derivation.adjoints import chain, contribution, occurrences
+from symbn.derivation.adjoints import chain, contribution, occurrences, slope
 from symbn.derivation.assembly import assemble
 from symbn.derivation.collapse import collapse
 from symbn.derivation.derivation import Derivation
-from symbn.derivation.program import Assignment, Program, indices_of, name_of, reads
+from symbn.derivation.program import Assignment, Program, free, indices_of, name_of, reads
 from symbn.derivation.proof import Proof
 from symbn.equations.operator import Operator
 
@@ -31,6 +32,7 @@ def derive(operator: Operator, of: Iterable[Any] | None = None, wrt: Iterable[An
     adjoints: dict[str, Any] = {}
     staged: list[Assignment] = []
     chains: dict[str, Any] = {}
+    slopes: dict[str, list[Eq]] = {}
     for name, readers in _backward_order(program, active, inputs):
         if name in ends and not readers and name not in targets:
             adjoints[name] = program.array(ends[name], name)
@@ -44,8 +46,8 @@ def derive(operator: Operator, of: Iterable[Any] | None = None, wrt: Iterable[An
             found = occurrences(equation.value, frozenset({name}))
             parts += [contribution(one, equation, adjoints[equation.name], leaf, program) for one in found]
             if found:
-                leaves = [one.leaf for one in found]
-                lines.append(chain(equation, leaves, adjoints[equation.name], leaf, program))
+                lines.append(chain(equation, found, adjoints[equation.name], leaf, program))
+                slopes[own] = [*slopes.get(own, []), *_proved(slope(equation, found, leaf, program), proof)]
         value = program.tidy(Add(*parts), indices_of(target))
         chains[own] = Add(*lines)
         proof.equal(target, chains[own], value, "chain rule")
@@ -67,7 +69,19 @@ def derive(operator: Operator, of: Iterable[Any] | None = None, wrt: Iterable[An
         )
         for equations in (staged, collapsed)
     ]
-    return Derivation(operator, tuple(outputs), tuple(inputs), tuple(steps), *both)
+    forward = tuple(one.equation for one in program.assignments)
+    taken_slopes = MappingProxyType({name: tuple(one) for name, one in slopes.items()})
+    return Derivation(operator, tuple(outputs), tuple(inputs), forward, tuple(steps), taken_slopes, *both)
+
+
+def _proved(equation: Eq | None, proof: Proof) -> list[Eq]:
+    """The derivative of one equation, if it could be written down."""
+    if equation is None:
+        return []
+    indices = sorted(free(equation.rhs) | free(equation.lhs), key=str)
+    element = IndexedBase("slope")[tuple(indices)] if indices else Symbol("slope")
+    proof.equal(element, equation.lhs, equation.rhs, "derivative")
+    return [equation]
 
 
 def _backward_order(

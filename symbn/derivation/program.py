@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import permutations
 from typing import Any, TypeAlias
 
 import sympy
@@ -246,20 +247,41 @@ class Program:
             return total(self.rename(body, names), over, self)
         return expr.func(*(self.rename(arg, names) for arg in expr.args))
 
+    def renamings(self, indices: Iterable[Index], expr: Any) -> Iterator[dict[Index, Index]]:
+        """The ways in which some indices can stand for those of an expression that have the same extents."""
+        indices = list(indices)
+        for chosen in permutations(sorted(free(expr), key=str), len(indices)):
+            if all(self.extent(old) == self.extent(new) for old, new in zip(indices, chosen, strict=True)):
+                yield dict(zip(indices, chosen, strict=True))
+
+    def match(self, pattern: Any, indices: Iterable[Index], expr: Any, scope: Iterable[Index]) -> Any:
+        """The renaming of indices that turns a pattern into an expression; None where there is none."""
+        if reads(pattern) != reads(expr):
+            return None
+        wanted = self.tidy(expr, scope)
+        return next(
+            (
+                names
+                for names in self.renamings(indices, expr)
+                if self.tidy(self.rename(pattern, names), scope) == wanted
+            ),
+            None,
+        )
+
     def tidy(self, expr: Any, scope: Iterable[Index]) -> Any:
         """The expression with no Sum over an index that is in use outside, and with ``2*(x - mu)`` kept whole."""
         return self._whole(self.distinct(expr, scope))
 
     def distinct(self, expr: Any, scope: Iterable[Index]) -> Any:
-        """The expression with no Sum over an index that has a meaning outside it already."""
+        """The expression with each Sum over the first indices that mean nothing outside it: equal sums look equal."""
         scope = set(scope)
         if isinstance(expr, Sum):
-            body, over = expr.function, list(bound_by(expr))
-            for place, index in enumerate(over):
-                if index in scope:
-                    over[place] = self.fresh_index(index, {*free(body), *over, *scope})
-                    body = self.rename(body, {index: over[place]})
-            return total(self.distinct(body, {*scope, *over}), over, self)
+            taken, names = scope | free(expr), dict[Index, Index]()
+            for index in bound_by(expr):
+                names[index] = self.fresh_index(index, {*taken, *names.values()})
+            return total(
+                self.distinct(self.rename(expr.function, names), taken | {*names.values()}), names.values(), self
+            )
         if is_leaf(expr) or not expr.has(Sum):
             return expr
         return expr.func(*(self.distinct(arg, scope) for arg in expr.args))

@@ -15,7 +15,7 @@ import sympy
 from sympy import Add, Mul, Piecewise, Sum
 
 from symbn.derivation.facts import Facts, maximal_sums
-from symbn.derivation.program import Index, Program, bound_by, free, indices_of, is_leaf, name_of, reads, total
+from symbn.derivation.program import Index, Program, bound_by, free, indices_of, is_leaf, leaves, name_of, reads, total
 from symbn.equations import notation
 
 
@@ -35,6 +35,10 @@ class Context:
 
     def marked(self, expr: Any) -> bool:
         return bool(reads(expr) & self.marks)
+
+    def is_read(self, name: str) -> bool:
+        """Does another equation read what this one defines?"""
+        return any(name in reads(one.value) for one in self.program.assignments)
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def substitution(expr: Any, context: Context) -> tuple[Any, str] | None:
     new = put(expr)
     if not names:
         return None
-    return new, f"What was found for {_list(names)} is put in its place."
+    return new, f"What was found for {_list(names)} is put in."
 
 
 def _list(words: list[str]) -> str:
@@ -95,7 +99,7 @@ def linearity(expr: Any, context: Context) -> tuple[Any, str] | None:
     terms = _terms(expr, context)
     if len(terms) == len(Add.make_args(expr)):
         return None
-    return Add(*terms), "Products and sums are linear: each term stands by itself."
+    return Add(*terms), "A product with a sum of terms is multiplied out, and each term is summed by itself."
 
 
 def _terms(expr: Any, context: Context) -> list[Any]:
@@ -122,7 +126,7 @@ def constant_factor(expr: Any, context: Context) -> tuple[Any, str] | None:
     def pull(part: Any) -> Any:
         if isinstance(part, Sum):
             # An output's own sum keeps its divisions: of no terms it is 0, whatever they divide by.
-            own = context.output and part is expr
+            own = context.output and part in Mul.make_args(expr)
             return _pull(part.func(pull(part.function), *part.limits), context.program, moved, dividing=not own)
         if is_leaf(part) or not part.args or not part.has(Sum) or isinstance(part, Piecewise):
             return part
@@ -131,7 +135,7 @@ def constant_factor(expr: Any, context: Context) -> tuple[Any, str] | None:
     new = pull(expr)
     if new == expr:
         return None
-    return new, f"What does not vary with {_words(tuple(moved))} moves out of the sum."
+    return new, f"Factors that do not vary with {_words(tuple(moved))} move out of the sum."
 
 
 def _pull(one: Sum, program: Program, moved: dict[Index, None], *, dividing: bool = True) -> Any:
@@ -196,11 +200,12 @@ def _why_zero(one: Sum, context: Context) -> str:
     sums = [total(term, over, context.program) for term in terms]
     values = [context.facts.evaluate(term) for term in sums]
     means = [-term for term in terms if is_leaf(-term) and not free(term) & set(over)]
-    what = "This sum is zero, and with it the term that it multiplies"
+    what = f"This sum is zero, by the definition of {_list(_sources(one, context))}"
     if len(terms) == 2 and means:
-        what = f"The deviations from {_math(means[0])} sum to zero, and with them goes the term that they multiply"
+        what = f"The deviations from {_math(means[0])} sum to zero, by its definition"
+    what += ", so that the term with this factor is gone"
     if len(terms) < 2 or any(value is None for value in values):
-        return f"{what}, by the definitions of {_list(_sources(one, context))}: {_math(one)} is 0."
+        return f"{what}: {_math(one)} is 0."
     steps = [_signed([_pull(part, context.program, {}) for part in sums]), _signed(values)]
     return f"{what}: ${' = '.join([notation.tex(one), *steps, '0'])}$."
 
@@ -240,6 +245,65 @@ def _unmarked_sums(expr: Any, context: Context) -> list[Sum]:
     return list(dict.fromkeys(one for arg in args for one in _unmarked_sums(arg, context)))
 
 
+# ---- values that have a name ---------------------------------------------------------------------
+
+
+def named_value(expr: Any, context: Context) -> tuple[Any, str] | None:
+    """The right side of an equation, or a power of it, is written by its name: ``(s + eps)**(-3/2)`` as ``inv**3``."""
+    program = context.program
+    for equation in program.assignments:
+        if (
+            not context.is_read(equation.name)
+            or equation.value.is_Mul
+            or equation.value.is_Add
+            or is_leaf(equation.value)
+        ):
+            continue
+        base, power = equation.value.as_base_exp() if equation.value.is_Pow else (equation.value, sympy.Integer(1))
+        for part in _parts(expr, context):
+            own, exponent = part.as_base_exp() if equation.value.is_Pow else (part, sympy.Integer(1))
+            if type(own) is not type(base) or not (exponent / power).is_Integer:
+                continue
+            names = program.match(base, equation.indices, own, free(expr))
+            if names is not None:
+                name = program.rename(equation.target, names)
+                why = f"{_math(part)} is written by its name: it is {_math(name ** (exponent / power))}."
+                return expr.xreplace({part: name ** (exponent / power)}), why
+    return None
+
+
+def named_product(expr: Any, context: Context) -> tuple[Any, str] | None:
+    """Factors that make up the right side of an equation are written by its name: ``(x - mu)*r`` as ``x_hat``."""
+    program = context.program
+    for equation in program.assignments:
+        if not context.is_read(equation.name) or not equation.value.is_Mul or equation.value.has(Sum):
+            continue
+        wanted = equation.value.as_powers_dict()
+        for part in _parts(expr, context):
+            for names in program.renamings(equation.indices, part) if part.is_Mul else ():
+                there = part.as_powers_dict()
+                factors = {program.rename(base, names): exponent for base, exponent in wanted.items()}
+                if all(_holds(there.get(base, 0), exponent) for base, exponent in factors.items()):
+                    name = program.rename(equation.target, names)
+                    left = Mul(*(base ** (e - factors.get(base, 0)) for base, e in there.items()))
+                    why = f"{_math(program.rename(equation.value, names))} is {_math(name)}."
+                    return expr.xreplace({part: left * name}), why
+    return None
+
+
+def _holds(there: Any, wanted: Any) -> bool:
+    """Is a power in a product as large as the one that is wanted, and of its sign?"""
+    return bool(there * wanted > 0 and abs(there) >= abs(wanted))
+
+
+def _parts(expr: Any, context: Context) -> list[Any]:
+    """The parts of an expression, the largest first, but not those that hold a cotangent in a choice."""
+    if is_leaf(expr) or not expr.args or isinstance(expr, Piecewise):
+        return []
+    args = [expr.function] if isinstance(expr, Sum) else expr.args
+    return list(dict.fromkeys([expr, *(part for arg in args for part in _parts(arg, context))]))
+
+
 # ---- order ---------------------------------------------------------------------------------------
 
 
@@ -248,7 +312,8 @@ def shared_reduction(expr: Any, context: Context) -> tuple[Any, str] | None:
     for one in maximal_sums(expr):
         found = context.shared.find(one)
         if found is not None:
-            why = f"{_math(one)} is needed for another output already: it is {_math(found[0])}."
+            (holder, *_) = (leaf for leaf in leaves(found[0]) if name_of(leaf) == found[1])
+            why = f"{_math(one)} has been summed for {_math(holder)} already: it equals {_math(found[0])}."
             return expr.xreplace({one: found[0]}), why
     return None
 
@@ -296,7 +361,7 @@ def division_inside(expr: Any, context: Context) -> tuple[Any, str] | None:
     rest = Mul(*(factor for factor in Mul.make_args(expr) if factor not in (*sums, *divisors)))
     inside = total(Mul(sums[0].function, *divisors), bound_by(sums[0]), context.program)
     moved = _list([_math(factor) for factor in divisors])
-    why = f"{moved} goes back inside, so that a sum of no terms is 0 whatever it is."
+    why = f"{moved} moves inside: then a sum over no samples is 0, whatever stands there."
     return rest * inside, why
 
 
@@ -344,9 +409,14 @@ EXPANDING = (
     Rule("constant sum", constant_sum),
     Rule("vanishing sum", vanishing_sum),
     Rule("known sum", known_sum),
+    Rule("named value", named_value),
     Rule("shared reduction", shared_reduction),
     Rule("same branches", same_branches),
 )
 #: Then, on what the user asked for, these put in front what all terms share, and a division within a sum.
-FACTORING = (Rule("common factor", common_factor), Rule("division inside", division_inside))
+FACTORING = (
+    Rule("named product", named_product),
+    Rule("common factor", common_factor),
+    Rule("division inside", division_inside),
+)
 RULES = (*EXPANDING, *FACTORING)

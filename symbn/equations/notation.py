@@ -29,7 +29,8 @@ def symbol(name: str) -> tuple[str, str]:
     (``x_hat`` is \hat{x}), Greek letters are spelled, and everything else is set upright and escaped.
     """
     text = identifier(name).rstrip("_")
-    if text.startswith("d") and text[1:] not in ("", text) and _is_known(text[1:]):
+    behind = any(text.endswith("_" + accent) for accent in _ACCENTS)
+    if text.startswith("d") and not behind and _is_known(text[1:]):
         tex, power = symbol(text[1:])
         return rf"\mathrm{{d}}{tex}", power
     numbered = re.fullmatch(r"(.*[^\d_])_(\d+)", text)
@@ -58,6 +59,8 @@ def symbol(name: str) -> tuple[str, str]:
 
 def _is_known(text: str) -> bool:
     """Does a name have a form of its own in mathematics: a letter, a Greek one, or either with a d or an accent?"""
+    if not text:
+        return False
     stem = re.sub(r"_\d+$", "", text)
     for accent in _ACCENTS:
         stem = stem.removeprefix(accent + "_").removesuffix("_" + accent)
@@ -79,6 +82,8 @@ def _place_in_product(factor: Any) -> tuple[int, int]:
 
 def _apart(product: str) -> str:
     """A product in which the d of a gradient does not run into the factor before it."""
+    product = re.sub(r"(\\mathrm\{[^{}]{2,}\}(?:_\{[^{}]*\})?) (?=[\\A-Za-z])", r"\1 \\, ", product)
+    product = re.sub(r"(?<![-+=({,]) (\\mathrm\{[^{}]{2,}\})", r" \\, \1", product)
     spaced = re.sub(r"(?<![-+=({,]) \\mathrm\{d\}", r" \\, \\mathrm{d}", product)
     return re.sub(r"(\\sum_\{[^{}]*\}\^\{[^{}]*\}) \\,", r"\1", spaced)
 

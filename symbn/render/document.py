@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from sympy import Eq
 
 from symbn.derivation.derivation import Derivation, Step
-from symbn.derivation.program import name_of
+from symbn.derivation.program import indices_of, name_of
 from symbn.equations import notation
 from symbn.errors import ArgumentError
 from symbn.render.counts import operations
@@ -72,55 +73,47 @@ def document(derivation: Derivation, form: str = "both") -> Document:
     """The document of a derivation in one of its forms; ArgumentError if there is no such form."""
     if form not in FORMS:
         raise ArgumentError(f"form: {form!r} is not one of {', '.join(FORMS)}")
-    operator, collapsed = derivation.operator, derivation.collapsed
-    code = listing(collapsed)
-    sections = []
-    number = 0
+    operator, staged, collapsed = derivation.operator, derivation.staged, derivation.collapsed
+    sections, number = [], 0
     if form != "collapsed":
-        section, number = _staged(derivation, number)
+        section, number = _staged(derivation)
         sections.append(section)
     if form != "staged":
-        section, number = _collapsed(derivation, number, alone=form == "collapsed")
-        sections.append(section)
+        sections += _collapsed(derivation, number, alone=form == "collapsed")
+    result = staged if form == "staged" else collapsed
+    code = None if form == "staged" else listing(collapsed)
     title, _, rest = operator.description.partition("\n")
+    source = rest.partition("Source:")[2].strip()
     given = ", ".join(f"${notation.tex(collapsed.element(name))}$" for name in _cotangents(derivation))
     wanted = ", ".join(f"${notation.tex(collapsed.element(name))}$" for name in collapsed.outputs)
+    counted = [("forward", operator), ("backward, one gradient for each equation", staged)]
+    if form != "staged":
+        counted.append(("backward, simplified", collapsed))
     return Document(
         title=f"The gradient of {operator.name}",
         text=(
             *([literal(title.rstrip(".") + ".")] if title else []),
             f"For a loss $L$, $\\mathrm{{d}}v$ stands for $\\partial L / \\partial v$. Given {given}, this page finds "
-            f"{wanted}. Each line was checked in exact arithmetic before it was written: both of its sides were "
-            "evaluated on rational numbers, at several small sizes.",
-            *(
-                [f"Source of the equations: {literal(source)}"]
-                if (source := rest.partition("Source:")[2].strip())
-                else []
-            ),
+            f"{wanted}. Each line was checked before it was written: both of its sides were evaluated in rational "
+            "arithmetic, at several small sizes.",
+            *([f"Source of the equations: {literal(source)}"] if source else []),
         ),
-        forward=Section(
-            "The equations",
-            (),
-            (Block(tuple(_line(f"F{number}", eq) for number, eq in enumerate(operator.system, 1))),),
-        ),
+        forward=Section("The equations", (), (_numbered("F", derivation.forward),)),
         symbols=tuple(_symbols(derivation)),
         sections=tuple(sections),
         result=Section(
             "The result",
-            ("These equations are compiled. What they read of the forward pass is saved by it or computed again.",),
-            (Block(tuple(_line(f"B{number}", eq) for number, eq in enumerate(collapsed.equations, 1))),),
+            ("What these equations read of the forward pass was saved by it, or is computed again.",),
+            (_numbered("B", result.equations),),
         ),
-        counts=tuple(
-            (name, notation.tex(operations(one)))
-            for name, one in (
-                ("forward", operator),
-                ("backward, equation by equation", derivation.staged),
-                ("backward, simplified", collapsed),
-            )
-        ),
-        file=code.file,
-        statements=tuple(_statements(code.statements)),
+        counts=tuple((name, notation.tex(operations(one))) for name, one in counted),
+        file=code.file if code else "",
+        statements=tuple(_statements(code.statements)) if code else (),
     )
+
+
+def _numbered(letter: str, equations: Iterable[Eq]) -> Block:
+    return Block(tuple(_line(f"{letter}{number}", eq) for number, eq in enumerate(equations, 1)))
 
 
 def literal(words: str) -> str:
@@ -132,35 +125,47 @@ def _line(label: str, eq: Eq, reason: str = "", *, vanishing: bool = False) -> L
     return Line(label, eq.lhs, eq.rhs, reason, vanishing)
 
 
-def _staged(derivation: Derivation, number: int) -> tuple[Section, int]:
+def _staged(derivation: Derivation) -> tuple[Section, int]:
+    """The chain rule for each gradient: the line with its derivatives, these, and the line with them put in."""
     blocks = []
+    number = 0
     for step in derivation.steps:
-        if step.rule == "chain rule":
-            lines = [_line(str(number + 1), step.before, step.reason)]
-            if step.after.rhs != step.before.rhs:
-                lines.append(_line(str(number + 2), step.after, "With the derivatives taken:"))
-            number += len(lines)
-            blocks.append(Block(tuple(lines), notation.tex(step.after.lhs)))
+        if step.rule != "chain rule":
+            continue
+        slopes = derivation.slopes.get(name_of(step.after.lhs), ())
+        entries = [(step.before, step.reason), *((eq, "") for eq in slopes), (step.after, "Put in:")]
+        if slopes:
+            entries[1] = slopes[0], "The derivatives:" if len(slopes) > 1 else "The derivative:"
+        elif step.after.rhs == step.before.rhs:
+            del entries[-1]
+        lines = [_line(str(number + place), eq, reason) for place, (eq, reason) in enumerate(entries, 1)]
+        number += len(lines)
+        blocks.append(Block(tuple(lines), notation.tex(step.after.lhs)))
     text = (
-        "The chain rule, from the last equation to the first. What an equation defines has a gradient; each thing that "
-        "the equation reads receives that gradient times a derivative, summed over the indices that it does not have "
-        "itself. A bar marks the gradient of something on the way.",
+        "This is the chain rule, from the last equation to the first. A gradient that is known flows back through an "
+        "equation to everything that the equation reads: it is multiplied by a derivative, and summed over the indices "
+        "that the receiver does not have. A bar marks the gradient of an intermediate.",
+        "$\\partial v / \\partial u$ is the derivative of the one equation that defines $v$; what else that equation "
+        "reads is held fixed. Where it sums over an index of $u$, only the term with this $u$'s own index contains it.",
     )
     return Section("One gradient for each equation", text, tuple(blocks)), number
 
 
-def _collapsed(derivation: Derivation, number: int, *, alone: bool) -> tuple[Section, int]:
+def _collapsed(derivation: Derivation, number: int, *, alone: bool) -> list[Section]:
+    """The steps that make each gradient simpler; no section where there are none."""
     blocks = []
     for _, group in groupby(derivation.steps, key=lambda step: name_of(step.after.lhs)):
         first, *rest = list(group)
         if not rest and not alone:
-            continue  # there is nothing to simplify
+            continue
         lines = [_line(str(number + 1), first.after, first.reason if alone else "From the chain rule:")]
         lines += [_simplified(number + place, step) for place, step in enumerate(rest, 2)]
         number += len(lines)
         blocks.append(Block(tuple(lines), notation.tex(first.after.lhs)))
-    text = ("Those gradients that can be simplified. The same few rules do it for every operator.",)
-    return Section("Simplified", text, tuple(blocks)), number
+    text = ["The same few rules simplify the gradients of every operator. Each line says which one was used."]
+    if alone:
+        text.append("Each gradient begins with what the chain rule gives. A bar marks the gradient of an intermediate.")
+    return [Section("Simplification", tuple(text), tuple(blocks))] if blocks else []
 
 
 def _simplified(number: int, step: Step) -> Line:
@@ -173,7 +178,7 @@ def _cotangents(derivation: Derivation) -> list[str]:
 
 
 def _symbols(derivation: Derivation) -> list[tuple[str, str, str]]:
-    operator, collapsed, staged = derivation.operator, derivation.collapsed, derivation.staged
+    operator = derivation.operator
     rows = []
     sizes: dict[str, list[str]] = {}
     for index, extent in operator.indices.items():
@@ -182,23 +187,26 @@ def _symbols(derivation: Derivation) -> list[tuple[str, str, str]]:
         names = ", ".join(f"${notation.symbol(index)[0]}$" for index in indices)
         if extent not in operator.fixed_extents:
             rows.append((notation.symbol(extent)[0], "", f"the number of values of {names}"))
-    gradients = dict(zip((f"d{name}" for name in derivation.wrt), derivation.wrt, strict=True))
-    forward = {one.name for one in operator.definitions}
-    for source in (operator, staged, collapsed):
+    gradients = dict(zip(derivation.collapsed.outputs, derivation.wrt, strict=True))
+    meanings: dict[Any, str] = {operator.element(name): "input" for name in operator.inputs}
+    for own, eq in zip(operator.system, derivation.forward, strict=True):
+        meanings[eq.lhs] = "output" if name_of(own.lhs) in operator.outputs else "intermediate"
+    known = {name_of(leaf) for leaf in meanings}
+    for source in (derivation.staged, derivation.collapsed):
         for name in (*source.inputs, *(one.name for one in source.definitions)):
-            tex = notation.tex(source.element(name))
-            if any(tex == known for known, _, _ in rows):
-                continue
-            shape = r" \times ".join(notation.symbol(extent)[0] for extent in source.arrays.get(name, ()))
-            if source is operator:
-                what = "output" if name in operator.outputs else "on the way" if name in forward else "input"
-            elif name in gradients:
-                what = f"gradient with respect to ${notation.tex(operator.element(gradients[name]))}$"
-            elif name in source.inputs:
-                what = "gradient that is given"
-            else:
-                what = "gradient on the way"
-            rows.append((tex, shape, what))
+            if name not in known:
+                known.add(name)
+                meanings[source.element(name)] = (
+                    f"gradient with respect to ${notation.tex(operator.element(gradients[name]))}$"
+                    if name in gradients
+                    else "gradient that is given"
+                    if name in source.inputs
+                    else "gradient of an intermediate"
+                )
+    extents = {**operator.indices, **derivation.collapsed.indices}
+    for leaf, what in meanings.items():
+        shape = r" \times ".join(notation.symbol(extents[str(index.name)])[0] for index in indices_of(leaf))
+        rows.append((notation.tex(leaf), shape, what))
     return rows
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
+import xml.etree.ElementTree as ElementTree
 from functools import cache
 from html import escape
 
 from latex2mathml.converter import convert
-from sympy import Eq
 
 from symbn.derivation.derivation import Derivation
 from symbn.emit import templates
 from symbn.equations import notation
 from symbn.equations.operator import Operator
-from symbn.render.document import DOLLAR, Line, document
+from symbn.render.document import DOLLAR, Document, Line, document
 from symbn.render.latex import code
 from symbn.render.pieces import pieces
 
+_MATHML = "http://www.w3.org/1998/Math/MathML"
+ElementTree.register_namespace("", _MATHML)
 #: the widest piece of a formula, in em; a phone shows about 22
 LIMIT = 14.0
 
@@ -24,26 +26,29 @@ LIMIT = 14.0
 def page(derivation: Derivation, form: str = "both") -> str:
     """A whole HTML document."""
     doc = document(derivation, form)
-    style = templates.render("derivation.css.j2")
-    return templates.render(
-        "derivation.html.j2", doc=doc, text=text, formula=formula, math=math, code=code(doc), escape=escape, style=style
-    )
+    return templates.render("derivation.html.j2", title=escape(doc.title), style=_style(), body=_body(doc))
+
+
+def fragment(derivation: Derivation) -> str:
+    """The same page inside another, for a notebook."""
+    body = _body(document(derivation))
+    return f'<div class="symbn">\n<style>\n{_style()}</style>\n{body}</div>\n'
 
 
 def equations(operator: Operator) -> str:
     """An operator's equations as a fragment, for a notebook."""
     rows = [formula(Line(str(number), eq.lhs, eq.rhs)) for number, eq in enumerate(operator.equations, 1)]
-    return templates.render("equations.html.j2", rows=rows)
+    return templates.render("equations.html.j2", rows=rows, style=_style())
 
 
-def results(derivation: Derivation) -> str:
-    """A derivation's lines as a fragment, for a notebook."""
-    rows = [formula(_line(number, step.after)) for number, step in enumerate(derivation.steps, 1)]
-    return templates.render("equations.html.j2", rows=rows)
+def _style() -> str:
+    return templates.render("derivation.css.j2")
 
 
-def _line(number: int, eq: Eq) -> Line:
-    return Line(str(number), eq.lhs, eq.rhs)
+def _body(doc: Document) -> str:
+    return templates.render(
+        "derivation_body.html.j2", doc=doc, text=text, formula=formula, math=math, code=code(doc), escape=escape
+    )
 
 
 def text(words: str) -> str:
@@ -54,15 +59,26 @@ def text(words: str) -> str:
             result += escape(part).replace(DOLLAR, "$")
             continue
         first, *more = part.split(" = ")
-        result += " ".join([math(first), *(math("= " + one) for one in more)])
+        result += " ".join([math(first, inline=True), *(math("= " + one, inline=True) for one in more)])
     return result
 
 
 @cache
-def math(tex: str) -> str:
-    """One piece of mathematics, which no line breaks."""
-    result: str = convert(tex, display="block").replace('display="block"', 'displaystyle="true"', 1)
-    return result
+def math(tex: str, *, inline: bool = False) -> str:
+    """One piece of mathematics, which no line breaks; ``inline`` ones are as low as a line of text."""
+    converted = convert(tex, display="inline" if inline else "block")
+    # The d of a gradient is upright; the converter marks it by writing it as a number.
+    root = ElementTree.fromstring(converted.replace("<mi>&#x00064;</mi>", '<mi mathvariant="normal">d</mi>'))
+    root.attrib.pop("display")
+    if not inline:
+        root.set("displaystyle", "true")
+    for part in root.iter():
+        # A bar over several letters is a line: without a mathematical font no sign is stretched so far.
+        if part.tag == f"{{{_MATHML}}}mover" and part[1].text == "\u2015":
+            part.tag = f"{{{_MATHML}}}mrow"
+            part.set("style", "border-top: 0.07em solid; padding-top: 0.1em")
+            part.remove(part[1])
+    return ElementTree.tostring(root, encoding="unicode")
 
 
 def formula(line: Line) -> str:

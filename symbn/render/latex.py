@@ -34,7 +34,12 @@ def page(derivation: Derivation, form: str = "both") -> str:
 def text(words: str) -> str:
     """Words with mathematics between ``$``, the words escaped."""
     parts = words.split("$")
-    return "".join(f"${part}$" if number % 2 else escape(part) for number, part in enumerate(parts))
+    return "".join(f"${_tall(part)}$" if number % 2 else escape(part) for number, part in enumerate(parts))
+
+
+def _tall(tex: str) -> str:
+    r"""Mathematics in a line of text, its fractions large enough to read."""
+    return tex.replace(r"\frac", r"\dfrac")
 
 
 def escape(words: str) -> str:

@@ -119,7 +119,8 @@ def _product(expr: Mul, limit: float) -> list[str]:
         parts = pieces(factor, limit)
         last = place == len(wide) - 1
         bare = isinstance(factor, Piecewise) or (isinstance(factor, Sum) and last)
-        result += parts if bare else _enclosed(parts)
+        parts = parts if bare else _enclosed(parts)
+        result += [rf"\cdot {parts[0]}" if result else parts[0], *parts[1:]]
     return result
 
 
@@ -130,11 +131,11 @@ def _choice(expr: Piecewise, limit: float) -> list[str]:
         parts = pieces(value, limit)
         result += parts
         if condition in (True, true):
-            result.append(r"\text{otherwise},\;")
+            result.append(r"\;\text{otherwise},\;")
             continue
         sign = {And: r"\wedge ", Or: r"\vee "}.get(type(condition), "")
         for place, one in enumerate(condition.args if sign else [condition]):
-            result.append((sign if place else r"\text{where } ") + notation.tex(one))
+            result.append((sign if place else r"\;\text{where } ") + notation.tex(one))
         result[-1] += r",\;"
     result[0] = r"\{ " + result[0]
     result[-1] = result[-1].removesuffix(r",\;") + r" \}"
