@@ -43,6 +43,9 @@ class Operators:
             raise AttributeError(f"there is no operator {name!r}; shipped are {', '.join(names())}")
         return load(name)[0]
 
+    def __repr__(self) -> str:
+        return f"<the shipped operators: {', '.join(names())}>"
+
     def __dir__(self) -> list[str]:
         return list(names())
 

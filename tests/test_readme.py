@@ -12,7 +12,9 @@ def test_the_examples_run(capsys):
     space = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), space)
-    assert space["r"].y.shape == space["x4"].shape
+    assert space["r4"].y.shape == space["x4"].shape
+    assert space["g"].dx.shape == space["D"].shape
+    assert "<math" in space["page"]
     assert space["running_mean"].dtype == "float32"
     assert "l1_batch_norm_float32" in capsys.readouterr().out
 

@@ -56,8 +56,11 @@ def _derivation(operator: Operator) -> None:
     )
     console.print("each proved in exact rational arithmetic. At one of them a term vanishes:")
     step = next(one for one in derivation.steps if one.rule == "vanishing sum")
-    for side in (step.before, step.after):
-        console.print(f"  {notation.plain(side)}", markup=False, soft_wrap=True)
+    (gone, *_) = step.before.rhs.atoms(Sum) - step.after.rhs.atoms(Sum)
+    console.print(f"  {notation.plain(step.before)}", markup=False, soft_wrap=True)
+    console.print(
+        f"  {notation.plain(step.after)}, because {notation.plain_text(gone)} = 0", markup=False, soft_wrap=True
+    )
     console.print(f"The whole page: symbn derive {operator.name} --format html -o page.html\n", markup=False)
 
 

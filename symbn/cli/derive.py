@@ -19,6 +19,8 @@ def page(operator: str, form: str, kind: str | None, target: Path | None) -> tup
         raise ArgumentError(f"form: {form!r} is not one of {', '.join(FORMS)}")
     if kind is None:
         kind = target.suffix.lower().lstrip(".") if target is not None else "md"
+    if not kind:
+        raise ArgumentError(f"output: {target} has no ending that says the format; give --format too")
     if kind not in _FORMATS:
         raise ArgumentError(f"format: {kind!r} is not one of {', '.join(_FORMATS)}")
     derivation = loaded.derivation()

@@ -45,7 +45,7 @@ def generate(
         bool, typer.Option("--check", help="Write nothing; show what is stale, and exit with 1 if anything is.")
     ] = False,
 ) -> None:
-    """Write the C, the LaTeX and the Python function of operators from their equations."""
+    """Write the C, the LaTeX, the Python function and the gradient's pages of operators from their equations."""
     from symbn import catalogue
     from symbn.generate import files
 

@@ -83,7 +83,8 @@ def _order(program: Program, saved: frozenset[str], used: Sequence[str]) -> list
     arrays = [one for one in forward.inputs if one in forward.arrays and one not in saved]
     rank = max((len(forward.arrays[one]) for one in arrays), default=0)
     data = [one for one in arrays if len(forward.arrays[one]) == rank]
-    return [*data, *used, *(one for one in arrays if one not in data), *forward.scalars]
+    numbers = [one for one in forward.scalars if one not in saved]
+    return [*data, *used, *(one for one in arrays if one not in data), *numbers]
 
 
 def _definitions(program: Program, names: Sequence[str]) -> list[Assignment]:

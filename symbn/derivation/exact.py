@@ -23,7 +23,9 @@ from symbn.equations import functions
 from symbn.errors import DerivationError
 
 PRECISION = 256
-#: where a function's value took part, two numbers are the same that differ by less than this, relatively
+#: a value beyond 2 to this power takes no part: exact arithmetic with it would take for ever
+_EXPONENT = 1000
+#: where a function's value took part, two numbers are the same that differ by less than this times its magnitude
 TOLERANCE = Fraction(1, 2**96)
 
 Place = tuple[int, ...]
@@ -36,35 +38,62 @@ class OutsideDomainError(ArithmeticError):
 
 @dataclass(frozen=True)
 class Number:
-    """An exact number and its derivative; ``exact`` is false once a function's value took part."""
+    """A rational number and its derivative.
+
+    ``noise`` and ``drift`` are the magnitudes, in value and in derivative, of what came from a function that is
+    not rational, which is rounded; 0 where all is exact.
+    """
 
     value: Fraction
     slope: Fraction = Fraction(0)
-    exact: bool = True
+    noise: float = 0.0
+    drift: float = 0.0
 
     def __add__(self, other: Number) -> Number:
-        return Number(self.value + other.value, self.slope + other.slope, self.exact and other.exact)
+        noise, drift = self.noise + other.noise, self.drift + other.drift
+        return Number(self.value + other.value, self.slope + other.slope, noise, drift)
 
     def __mul__(self, other: Number) -> Number:
         slope = self.slope * other.value + self.value * other.slope
-        return Number(self.value * other.value, slope, self.exact and other.exact)
+        noise = drift = 0.0
+        for one, two in ((self, other), (other, self)):
+            if one.noise or one.drift:
+                noise += one.noise * _size(two.value)
+                drift += one.drift * _size(two.value) + one.noise * _size(two.slope)
+        return Number(self.value * other.value, slope, noise, drift)
+
+    def through(self, value: Fraction, slope: Fraction, *, rounded: bool) -> Number:
+        """A function of this number, from its value and its own derivative."""
+        noise = drift = 0.0
+        if self.noise or self.drift or rounded:
+            steep = _size(slope)
+            noise = steep * self.noise + (_size(value) if rounded else 0.0)
+            drift = steep * (self.drift + (_size(self.slope) if rounded or self.noise else 0.0))
+        return Number(value, slope * self.slope, noise, drift)
 
     def reciprocal(self) -> Number:
         if self.value == 0:
             raise OutsideDomainError("a division by zero")
-        return Number(1 / self.value, -self.slope / self.value**2, self.exact)
+        return self.through(1 / self.value, -1 / self.value**2, rounded=False)
 
     def whole_power(self, exponent: int) -> Number:
         if exponent < 0:
             return self.whole_power(-exponent).reciprocal()
         if exponent == 0:
-            return Number(Fraction(1), Fraction(0), self.exact)
-        return Number(self.value**exponent, exponent * self.value ** (exponent - 1) * self.slope, self.exact)
+            return Number(Fraction(1))
+        return self.through(self.value**exponent, exponent * self.value ** (exponent - 1), rounded=False)
 
 
-def close(one: Fraction, other: Fraction, *, exact: bool, scale: Fraction = Fraction(1)) -> bool:
-    """Are two numbers the same: exactly so where they are exact."""
-    return one == other if exact else abs(one - other) <= TOLERANCE * max(scale, abs(one), abs(other))
+def _size(number: Fraction) -> float:
+    try:
+        return abs(float(number))
+    except OverflowError:
+        raise OutsideDomainError("a number that is too large") from None
+
+
+def close(one: Fraction, other: Fraction, noise: float) -> bool:
+    """Are two numbers the same: exactly, or but for the rounding of functions of that magnitude."""
+    return one == other or (noise > 0 and abs(one - other) <= TOLERANCE * Fraction(noise))
 
 
 _RELATIONS: dict[str, Callable[[Any, Any], bool]] = {
@@ -80,11 +109,13 @@ class Evaluator:
         self.extents = extents
         #: name -> place -> Number; a scalar's place is ()
         self.values = values
+        #: are slopes asked for? Then a root at 0 has no value either
+        self.differentiating = False
         #: (choice, number of the branch) for each branch that was taken
         self.taken: set[tuple[Any, int]] = set()
         #: sums at the places where they have been evaluated, while the values stay as they are
         self._sums: dict[Any, Number] = {}
-        self._known: dict[tuple[str, Fraction], tuple[Fraction, Fraction]] = {}
+        self._known: dict[tuple[tuple[Any, ...], Fraction], tuple[Fraction, Fraction]] = {}
 
     def size(self, index: Any) -> int:
         extent = self.program.extent(index)
@@ -114,7 +145,8 @@ class Evaluator:
             return Number(Fraction(int(expr.p), int(expr.q)))
         if expr.is_Number or expr.is_NumberSymbol:
             exact = sympy.Rational(expr) if expr.is_Float else sympy.Rational(sympy.N(expr, 90))
-            return Number(Fraction(int(exact.p), int(exact.q)), exact=bool(expr.is_Float))
+            constant = Fraction(int(exact.p), int(exact.q))
+            return Number(constant, noise=0.0 if expr.is_Float else _size(constant))
         if isinstance(expr, Sum):
             over = bound_by(expr)
             if any((low, high) != (1, self.program.extent(index)) for index, low, high in expr.limits):
@@ -169,12 +201,15 @@ class Evaluator:
         (moved, _), equation = expr.variable_count[0], self.program.defined[name_of(expr.expr)]
         name, place = name_of(moved), tuple(at[index] for index in indices_of(moved))
         before = self.values[name][place]
-        self.values[name][place] = Number(before.value, Fraction(1), before.exact)
+        self.values[name][place] = Number(before.value, Fraction(1), before.noise)
         self._sums, kept = {}, self._sums
+        asked, self.differentiating = self.differentiating, True
         there = dict(zip(equation.indices, (at[index] for index in indices_of(expr.expr)), strict=True))
-        found = self(equation.value, there)
-        self.values[name][place], self._sums = before, kept
-        return Number(found.slope, exact=found.exact)
+        try:
+            found = self(equation.value, there)
+        finally:
+            self.values[name][place], self._sums, self.differentiating = before, kept, asked
+        return Number(found.slope, noise=found.drift)
 
     def _power(self, expr: Any, at: Mapping[Any, int]) -> Number:
         base = self(expr.base, at)
@@ -184,15 +219,16 @@ class Evaluator:
         if base.value < 0 or (base.value == 0 and exponent.value <= 0):
             raise OutsideDomainError(f"the power {exponent.value} of {base.value}")
         if base.value == 0:
-            return Number(Fraction(0), exact=False)
+            if self.differentiating and exponent.value <= 1:
+                raise OutsideDomainError(f"the slope of the power {exponent.value} at 0")
+            return Number(Fraction(0), noise=base.noise)
         if expr.exp.is_Rational:
             # A root, and whole powers of it: root**2 is the number itself but for the root's last bit.
-            root, slope = self._value("root", base.value, lambda v: mpmath.root(v, int(expr.exp.q)))
-            return Number(root, slope * base.slope, exact=False).whole_power(int(expr.exp.p))
-        log, slope = self._value("log", base.value, mpmath.log)
-        inner = exponent * Number(log, slope * base.slope)
-        result, slope = self._value("exp", inner.value, mpmath.exp)
-        return Number(result, slope * inner.slope, exact=False)
+            root = self._value(("root", int(expr.exp.q)), base.value, lambda v: mpmath.root(v, int(expr.exp.q)))
+            return base.through(*root, rounded=True).whole_power(int(expr.exp.p))
+        log = base.through(*self._value(("log",), base.value, mpmath.log), rounded=True)
+        inner = exponent * log
+        return inner.through(*self._value(("exp",), inner.value, mpmath.exp), rounded=True)
 
     def _function(self, expr: Any, args: list[Number]) -> Number:
         name = functions.ELEMENTWISE[type(expr)]
@@ -202,35 +238,54 @@ class Evaluator:
             # At a tie with a number there is no slope, else that of all tied arguments in equal shares.
             flat = any(arg.is_Number and value.value == best for arg, value in zip(expr.args, args, strict=True))
             slope = Fraction(0) if flat else sum((arg.slope for arg in tied), Fraction(0)) / len(tied)
-            return Number(best, slope, all(arg.exact for arg in args))
+            return Number(best, slope, max(arg.noise for arg in args), max(arg.drift for arg in args))
         (value, *_) = args
         if name == "fabs":
-            sign = (value.value > 0) - (value.value < 0)
-            return Number(abs(value.value), sign * value.slope, value.exact)
+            sign = Fraction((value.value > 0) - (value.value < 0))
+            return value.through(abs(value.value), sign, rounded=False)
         if name == "sign":
-            return Number(Fraction((value.value > 0) - (value.value < 0)), exact=value.exact)
+            return Number(Fraction((value.value > 0) - (value.value < 0)))
         if name in ("floor", "ceil"):
-            whole = value.value // 1 if name == "floor" else -(-value.value // 1)
-            return Number(Fraction(whole), exact=value.exact)
+            return Number(Fraction(value.value // 1 if name == "floor" else -(-value.value // 1)))
         if len(args) == 2:
-            both = {"atan2": mpmath.atan2, "hypot": mpmath.hypot}[name]
-            first, second = args[0].value, args[1].value
-            result, slope = self._value(f"{name}0 {second}", first, lambda v: both(v, _mp(second)))
-            _, other = self._value(f"{name}1 {first}", second, lambda v: both(_mp(first), v))
-            return Number(result, slope * args[0].slope + other * args[1].slope, exact=False)
-        result, slope = self._value(name, value.value, _MPMATH.get(name) or getattr(mpmath, name))
-        return Number(result, slope * value.slope, exact=False)
+            return self._of_two(name, *args)
+        function = _MPMATH.get(name) or getattr(mpmath, name)
+        return value.through(*self._value((name,), value.value, function), rounded=True)
 
-    def _value(self, name: str, at: Fraction, function: Callable[[Any], Any]) -> tuple[Fraction, Fraction]:
-        """A function's value and slope, as rational numbers close to them."""
+    def _of_two(self, name: str, one: Number, two: Number) -> Number:
+        """atan2 or hypot: its slope along each argument, away from the cut of the former."""
+        if one.value == two.value == 0:
+            raise OutsideDomainError(f"{name} of 0 and 0")
+        first, second = one.value, two.value
+        if name == "hypot":
+            along = [lambda v: mpmath.hypot(v, _mp(second)), lambda v: mpmath.hypot(_mp(first), v)]
+        elif second != 0:
+            along = [lambda v: mpmath.atan(v / _mp(second)), lambda v: mpmath.atan(_mp(first) / v)]
+        else:
+            along = [lambda v: -mpmath.atan(_mp(second) / v), lambda v: -mpmath.atan(v / _mp(first))]
+        both = {"atan2": mpmath.atan2, "hypot": mpmath.hypot}[name]
+        value, _ = self._value((name, second), first, lambda v: both(v, _mp(second)), slope=along[0])
+        _, slope_one = self._value((name, "first", second), first, along[0])
+        _, slope_two = self._value((name, "second", first), second, along[1])
+        moved = one.through(Fraction(0), slope_one, rounded=True) + two.through(Fraction(0), slope_two, rounded=True)
+        return Number(value, moved.slope, moved.noise + _size(value), moved.drift)
+
+    def _value(
+        self,
+        name: tuple[Any, ...],
+        at: Fraction,
+        function: Callable[[Any], Any],
+        slope: Callable[[Any], Any] | None = None,
+    ) -> tuple[Fraction, Fraction]:
+        """A function's value, and the slope of it or of another function, as rational numbers next to them."""
         known = self._known.get((name, at))
         if known is None:
             with mpmath.workprec(PRECISION):
                 try:
-                    value, slope = function(_mp(at)), mpmath.diff(function, _mp(at))
-                except (ValueError, ZeroDivisionError) as error:
-                    raise OutsideDomainError(f"{name} of {at}") from error
-                known = self._known[name, at] = _fraction(value, name), _fraction(slope, name)
+                    found = function(_mp(at)), mpmath.diff(slope or function, _mp(at))
+                except (ValueError, ZeroDivisionError, OverflowError) as error:
+                    raise OutsideDomainError(f"{name[0]} of {at}") from error
+                known = self._known[name, at] = _fraction(found[0], name[0]), _fraction(found[1], name[0])
         return known
 
 
@@ -253,5 +308,7 @@ def _fraction(value: Any, name: str) -> Fraction:
     if isinstance(value, mpmath.mpc) or not mpmath.isfinite(value):
         raise OutsideDomainError(f"{name} is not real there")
     sign, mantissa, exponent, _ = value._mpf_
+    if abs(int(exponent)) > _EXPONENT:
+        raise OutsideDomainError(f"{name} is too large or too small a number there")
     number = Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
     return -number if sign else number

@@ -8,7 +8,7 @@ from itertools import permutations
 from typing import Any
 
 import sympy
-from sympy import Add, Dummy, Mul, Sum
+from sympy import Add, Mul, Sum
 
 from symbn.derivation.program import (
     Assignment,
@@ -158,8 +158,10 @@ def separate(term: Any, over: tuple[Index, ...]) -> tuple[Any, Any]:
 
 
 def safe_inverse(factor: Any, program: Program) -> Any | None:
-    """1/factor where that divides by nothing which could be 0."""
+    """1/factor where that divides by nothing which could be 0, and makes nothing larger than it was."""
     for base, exponent in factor.as_powers_dict().items():
+        if not exponent.is_Rational:
+            return None
         if exponent.is_negative or base in program.extents or base.is_positive or (base.is_Number and base != 0):
             continue
         # A name for a reciprocal is no more zero than a reciprocal is.
@@ -170,20 +172,16 @@ def safe_inverse(factor: Any, program: Program) -> Any | None:
 
 
 def _solve(equation: Assignment, one: Sum, program: Program) -> Any | None:
-    mark = Dummy()
-    parts = Add.make_args(equation.value.xreplace({one: mark}))
-    holding = [part for part in parts if part.has(mark)]
-    if len(holding) != 1:
+    """What an equation that is a multiple of a Sum says about it. A difference is not solved: it would cancel."""
+    factors = list(Mul.make_args(equation.value))
+    if factors.count(one) != 1:
         return None
-    factors = list(Mul.make_args(holding[0]))
-    if mark not in factors:
-        return None
-    factors.remove(mark)
+    factors.remove(one)
     factor = Mul(*factors)
     inverse = safe_inverse(factor, program)
-    if factor.has(mark) or inverse is None or free(factor) & set(bound_by(one)):
+    if inverse is None or factor.has(one) or not set(equation.indices) <= free(one):
         return None
-    return (equation.target - Add(*(part for part in parts if not part.has(mark)))) * inverse
+    return equation.target * inverse
 
 
 def _multiplied(expr: Any) -> Any:

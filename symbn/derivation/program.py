@@ -9,7 +9,7 @@ from itertools import permutations
 from typing import Any, TypeAlias
 
 import sympy
-from sympy import Add, Eq, Expr, Idx, Indexed, IndexedBase, Mul, Sum, Symbol
+from sympy import Add, Eq, Expr, Float, Idx, Indexed, IndexedBase, Mul, Sum, Symbol
 
 from symbn.equations.names import identifier
 from symbn.equations.operator import Operator
@@ -128,7 +128,7 @@ class Program:
 
     def _collect(self, part: Any) -> None:
         if isinstance(part, Indexed):
-            self._objects.setdefault(name_of(part), part.base)
+            self._note(name_of(part), part.base.label)
             for index in part.indices:
                 if isinstance(index, Idx) and index.upper is not None:
                     if index.lower == 1:
@@ -138,12 +138,18 @@ class Program:
             for index, lower, upper in part.limits:
                 self._extents.setdefault(str(index.name), sympy.expand(upper - lower + 1))
         elif isinstance(part, Symbol) and not isinstance(part, Idx):
-            self._objects.setdefault(str(part.name), part)
+            self._note(str(part.name), part)
+
+    def _note(self, name: str, symbol: Symbol) -> None:
+        """One symbol for a name; where there are several, one that assumes nothing, so that all of them are meant."""
+        known = self._objects.setdefault(name, symbol)
+        if known != symbol:
+            self._objects[name] = Symbol(name)
 
     def canonical(self, expr: Any) -> Any:
         """The expression over this program's objects, with every sum from 1."""
         if isinstance(expr, Indexed):
-            base = IndexedBase(self._objects[name_of(expr)].label)
+            base = IndexedBase(self._objects[name_of(expr)])
             name = self._renamed.get(name_of(expr), "")
             return (IndexedBase(name) if name else base)[tuple(self.index(str(one.name)) for one in expr.indices)]
         if isinstance(expr, Sum):
@@ -151,6 +157,8 @@ class Program:
         if isinstance(expr, Symbol):
             name = str(expr.name)
             return Symbol(self._renamed[name]) if name in self._renamed else self._objects[name]
+        if isinstance(expr, Float):
+            return _exact(expr)
         return expr.func(*map(self.canonical, expr.args)) if expr.args else expr
 
     def array(self, name: str, written: str) -> Any:
@@ -171,7 +179,7 @@ class Program:
         if name in self.operator.arrays:
             indices = tuple(self.index(index) for index in self.operator.written[name])
             known = self._objects.get(name)
-            return IndexedBase(known.label if known is not None else name)[indices]
+            return IndexedBase(name if known is None else known)[indices]
         return self._objects[name]
 
     def inputs_of(self, expr: Any) -> list[str]:
@@ -306,6 +314,13 @@ class Program:
         if rest not in self._differences and (-rest in self._differences or _negative(rest)):
             content, rest = -content, -rest
         return content, rest
+
+
+def _exact(number: Float) -> Any:
+    """The decimal number that was written, where it is short; else the binary one that is meant by its digits."""
+    text = repr(float(number))
+    short = len(text.partition("e")[0].replace(".", "").strip("-0")) <= 15
+    return sympy.Rational(text) if short and float(number) == number else sympy.Rational(number)
 
 
 def _negative(expr: Add) -> bool:

@@ -103,7 +103,10 @@ class Proof:
             return _fraction(self.random.choice(sorted(domain)))
         if leaf.is_positive or leaf.is_nonnegative:
             low, high = max(low, 1), max(high, 1)
-        value = Fraction(self.random.randint(low, high), self.random.choice(denominators))
+        elif leaf.is_negative or leaf.is_nonpositive:
+            low, high = min(-high, -1), min(-low, -1)
+        denominator = 1 if leaf.is_integer else self.random.choice(denominators)
+        value = Fraction(self.random.randint(low, high) or leaf.is_nonzero or 0, denominator)
         if isinstance(domain, sympy.Interval) and value not in domain:
             step = Fraction(self.random.randint(1, 9), 10)
             if domain.start.is_finite and domain.end.is_finite:
@@ -127,10 +130,9 @@ class Proof:
                     f"{notation.plain_text(target)}: the rule '{rule}' makes {notation.plain_text(after)}, "
                     f"which holds {error} where there was none"
                 ) from None
-            scale = max((abs(one.value) for one in left.values()), default=Fraction(1))
             for place, one in left.items():
                 other = right[place]
-                if not close(one.value, other.value, exact=one.exact and other.exact, scale=scale):
+                if not close(one.value, other.value, one.noise + other.noise):
                     raise DerivationError(
                         f"{notation.plain_text(target)}: the rule '{rule}' does not hold here: "
                         f"{notation.plain_text(before)} is {float(one.value):.6g} at {place}, "
@@ -160,34 +162,35 @@ class Proof:
         cotangents, must be what the gradient says.
         """
         for sample in self.samples:
-            moved, direction = self._move(sample, [name])
-            before = Fraction(0)
-            exact = True
+            try:
+                moved, direction = self._move(sample, [name])
+            except OutsideDomainError:
+                continue
+            change, said = Number(Fraction(0)), Number(Fraction(0))
             for output, cotangent in outputs.items():
                 for place, one in moved.values[output].items():
-                    factor = sample.values[cotangent][place]
-                    before += one.slope * factor.value
-                    exact = exact and one.exact and factor.exact
-            after = Fraction(0)
+                    change += Number(one.slope, noise=one.drift) * sample.values[cotangent][place]
             for place, one in sample.values[name_of(gradient)].items():
-                after += one.value * direction[name][place]
-                exact = exact and one.exact
-            self._agree(before, after, exact, gradient)
+                said += one * Number(direction[name][place])
+            self._agree(change, said, gradient)
 
     def tangents(self, names: dict[str, str], tangents: dict[str, Any]) -> None:
         """Are these the tangents? ``names`` has the tangent of each input, ``tangents`` that of each definition."""
         for sample in self.samples:
-            moved, _ = self._move(sample, list(names), {name: sample.values[names[name]] for name in names})
+            try:
+                moved, _ = self._move(sample, list(names), {name: sample.values[names[name]] for name in names})
+            except OutsideDomainError:
+                continue
             for name, tangent in tangents.items():
                 for place, one in moved.values[name].items():
                     other = sample.values[name_of(tangent)][place]
-                    self._agree(one.slope, other.value, one.exact and other.exact, tangent)
+                    self._agree(Number(one.slope, noise=one.drift), other, tangent)
 
-    def _agree(self, before: Fraction, after: Fraction, exact: bool, target: Any) -> None:
-        if not close(before, after, exact=exact):
+    def _agree(self, change: Number, said: Number, target: Any) -> None:
+        if not close(change.value, said.value, change.noise + said.noise):
             raise DerivationError(
-                f"{notation.plain_text(target)}: the adjoint rules give {float(after):.6g} along a direction in which "
-                f"the equations themselves change by {float(before):.6g}"
+                f"{notation.plain_text(target)}: the adjoint rules give {float(said.value):.6g} along a direction in "
+                f"which the equations themselves change by {float(change.value):.6g}"
             )
 
     def _move(
@@ -196,6 +199,7 @@ class Proof:
         """All values again, with a slope given to some of them."""
         values: Values = {name: dict(places) for name, places in sample.values.items()}
         moved = Evaluator(self.program, sample.extents, values)
+        moved.differentiating = True
         direction: dict[str, dict[Any, Fraction]] = {}
 
         def push(name: str) -> None:
@@ -204,7 +208,7 @@ class Proof:
                 for place in values[name]
             }
             for place, slope in direction[name].items():
-                values[name][place] = Number(values[name][place].value, slope, values[name][place].exact)
+                values[name][place] = Number(values[name][place].value, slope, values[name][place].noise)
 
         for name in names:
             if name not in self.program.defined:

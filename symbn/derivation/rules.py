@@ -312,8 +312,9 @@ def shared_reduction(expr: Any, context: Context) -> tuple[Any, str] | None:
     for one in maximal_sums(expr):
         found = context.shared.find(one)
         if found is not None:
-            (holder, *_) = (leaf for leaf in leaves(found[0]) if name_of(leaf) == found[1])
-            why = f"{_math(one)} has been summed for {_math(holder)} already: it equals {_math(found[0])}."
+            holders = [_math(leaf) for leaf in leaves(found[0]) if name_of(leaf) == found[1]]
+            already = _list(holders or [found[1]])
+            why = f"{_math(one)} has been summed for {already} already: it equals {_math(found[0])}."
             return expr.xreplace({one: found[0]}), why
     return None
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from sympy import Add, Eq, Indexed, Mul, Pow, Sum, Symbol
+from sympy import Add, Eq, Indexed, Mul, Pow, Rational, Sum, Symbol
 from sympy.printing.latex import LatexPrinter, tex_greek_dictionary
 from sympy.printing.pretty.pretty import PrettyPrinter
 from sympy.printing.pretty.pretty_symbology import pretty_symbol, pretty_use_unicode
@@ -88,6 +88,12 @@ def _apart(product: str) -> str:
     return re.sub(r"(\\sum_\{[^{}]*\}\^\{[^{}]*\}) \\,", r"\1", spaced)
 
 
+def _decimal(number: Any) -> str:
+    """A number that was written with many decimals, as it was written; nothing for a fraction that a person reads."""
+    binary = number.q > 2**20 and number.q & (number.q - 1) == 0
+    return repr(float(number)) if binary else ""
+
+
 def _is_ratio(factor: Any) -> bool:
     return bool(factor.is_Rational and not factor.is_Integer)
 
@@ -138,6 +144,9 @@ class _Latex(LatexPrinter):  # type: ignore[misc]
             return _apart(" ".join([self._print(Mul(*rest)), *behind]))
         return _apart(str(super()._print_Mul(Mul(*factors, evaluate=False))))
 
+    def _print_Rational(self, expr: Any) -> str:
+        return _decimal(expr) or str(super()._print_Rational(expr))
+
     def _print_Derivative(self, expr: Any) -> str:
         (moved, _) = expr.variable_count[0]
         return rf"\frac{{\partial {self._print(expr.expr)}}}{{\partial {self._print(moved)}}}"
@@ -145,7 +154,8 @@ class _Latex(LatexPrinter):  # type: ignore[misc]
     def _print_Pow(self, expr: Any) -> str:
         """A power of a name that has a square of its own stands in parentheses."""
         base = expr.base.base.label if isinstance(expr.base, Indexed) else expr.base
-        if isinstance(base, Symbol) and symbol(str(base.name))[1] and expr.exp.is_Integer and expr.exp > 0:
+        plain = expr.exp == Rational(1, 2) or expr.exp.could_extract_minus_sign()
+        if isinstance(base, Symbol) and symbol(str(base.name))[1] and not plain:
             return rf"\left({self._print(expr.base)}\right)^{{{self._print(expr.exp)}}}"
         return str(super()._print_Pow(expr))
 
@@ -155,6 +165,9 @@ class _Plain(StrPrinter):  # type: ignore[misc]
 
     def _as_ordered_terms(self, expr: Any, order: str | None = None) -> list[Any]:
         return reading_order(super()._as_ordered_terms(expr, order))
+
+    def _print_Rational(self, expr: Any) -> str:
+        return _decimal(expr) or str(super()._print_Rational(expr))
 
     def _print_Sum(self, expr: Sum) -> str:
         limits = ", ".join(f"{index}={lower}..{upper}" for index, lower, upper in expr.limits)

@@ -184,8 +184,8 @@ class Operator:
         Parameters
         ----------
         of
-            Outputs whose cotangents are given. Default: those that no other equation reads (y, but not the
-            statistics). Each becomes an input called d and the output's name.
+            Outputs whose cotangents are given. Default: those that are no statistics. Each becomes an input
+            called d and the output's name.
         wrt
             Inputs to differentiate by; each has an output called d and the input's name, of its shape. Default:
             the arrays other than statistics; a scalar, or a statistic that is an input, when it is named.
@@ -236,7 +236,7 @@ class Operator:
         read = {str(leaf.base.label) for eq in self.equations for leaf in eq.rhs.atoms(Indexed)} | {*self.scalars}
         options: dict[str, Any] = {
             "inputs": tuple(name if name in read else self.element(name) for name in self.inputs),
-            "statistics": tuple(self.statistics),
+            "statistics": tuple(sorted(self.statistics)),
             "defaults": dict(self.defaults),
             "domains": dict(self.domains),
             "optional": dict(self.optional),

@@ -173,7 +173,7 @@ def _simplified(number: int, step: Step) -> Line:
 
 
 def _cotangents(derivation: Derivation) -> list[str]:
-    known = {*derivation.operator.inputs, *derivation.operator.outputs}
+    known = {*derivation.operator.inputs, *(name_of(eq.lhs) for eq in derivation.forward)}
     return [name for name in derivation.collapsed.inputs if name not in known]
 
 
@@ -188,23 +188,19 @@ def _symbols(derivation: Derivation) -> list[tuple[str, str, str]]:
         if extent not in operator.fixed_extents:
             rows.append((notation.symbol(extent)[0], "", f"the number of values of {names}"))
     gradients = dict(zip(derivation.collapsed.outputs, derivation.wrt, strict=True))
-    meanings: dict[Any, str] = {operator.element(name): "input" for name in operator.inputs}
+    meanings: dict[str, tuple[Any, str]] = {name: (operator.element(name), "input") for name in operator.inputs}
     for own, eq in zip(operator.system, derivation.forward, strict=True):
-        meanings[eq.lhs] = "output" if name_of(own.lhs) in operator.outputs else "intermediate"
-    known = {name_of(leaf) for leaf in meanings}
+        what = "output" if name_of(own.lhs) in operator.outputs else "intermediate"
+        meanings.setdefault(name_of(eq.lhs), (eq.lhs, what))
     for source in (derivation.staged, derivation.collapsed):
         for name in (*source.inputs, *(one.name for one in source.definitions)):
-            if name not in known:
-                known.add(name)
-                meanings[source.element(name)] = (
-                    f"gradient with respect to ${notation.tex(operator.element(gradients[name]))}$"
-                    if name in gradients
-                    else "gradient that is given"
-                    if name in source.inputs
-                    else "gradient of an intermediate"
-                )
+            if name in gradients:
+                what = f"gradient with respect to ${notation.tex(operator.element(gradients[name]))}$"
+            else:
+                what = "gradient that is given" if name in source.inputs else "gradient of an intermediate"
+            meanings.setdefault(name, (source.element(name), what))
     extents = {**operator.indices, **derivation.collapsed.indices}
-    for leaf, what in meanings.items():
+    for leaf, what in meanings.values():
         shape = r" \times ".join(notation.symbol(extents[str(index.name)])[0] for index in indices_of(leaf))
         rows.append((notation.tex(leaf), shape, what))
     return rows

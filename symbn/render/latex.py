@@ -21,6 +21,10 @@ _SPECIAL = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     **{char: "\\" + char for char in "&%$#_{}"},
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "''",
     DOLLAR: r"\$",
 }
 
@@ -58,8 +62,12 @@ def _letter(char: str) -> str:
 def formula(line: Line) -> str:
     """An equation with its label, over several lines where it is wide."""
     left, *more = equation(line, LIMIT)
-    rows = [left, *(rf"&\quad {row}" for row in more)]
-    return "\\begin{split}\n" + " \\\\\n".join(rows) + f"\n\\end{{split}}\n\\tag{{{line.label}}}"
+    rows = " \\\\\n".join([left, *(rf"&\quad {row}" for row in more)])
+    if max(map(width, (left, *more))) > LIMIT + 2:
+        # Something in it is wide and cannot be taken apart: it is set smaller.
+        whole = f"$\\displaystyle\n\\begin{{aligned}}\n{rows}\n\\end{{aligned}}$"
+        return f"\\resizebox{{0.9\\linewidth}}{{!}}{{{whole}}}\n\\tag{{{line.label}}}"
+    return f"\\begin{{split}}\n{rows}\n\\end{{split}}\n\\tag{{{line.label}}}"
 
 
 def equation(line: Line, limit: float) -> list[str]:

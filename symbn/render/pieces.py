@@ -42,7 +42,7 @@ def _width(tokens: Iterator[str]) -> float:
         elif token == r"\sum":
             size = 1.5
         elif token in _EMPTY or token in ("&", r"\,", r"\:", r"\;"):
-            size = 0.0 if token != r"\quad" else 1.0
+            size = 0.0
         elif token in "+-=<>" or token in (r"\leq", r"\geq", r"\neq", r"\wedge", r"\vee"):
             size = 1.4
         elif (
@@ -135,7 +135,8 @@ def _choice(expr: Piecewise, limit: float) -> list[str]:
             continue
         sign = {And: r"\wedge ", Or: r"\vee "}.get(type(condition), "")
         for place, one in enumerate(condition.args if sign else [condition]):
-            result.append((sign if place else r"\;\text{where } ") + notation.tex(one))
+            tex = rf"\left({notation.tex(one)}\right)" if isinstance(one, And | Or) else notation.tex(one)
+            result.append((sign if place else r"\;\text{where } ") + tex)
         result[-1] += r",\;"
     result[0] = r"\{ " + result[0]
     result[-1] = result[-1].removesuffix(r",\;") + r" \}"

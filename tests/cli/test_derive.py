@@ -30,7 +30,7 @@ def test_forms(command):
     texts = {form: command("derive", "batch_norm", "--form", form)[1] for form in ("staged", "collapsed", "both")}
     for form, one, other in (("staged", True, False), ("collapsed", False, True), ("both", True, True)):
         assert ("## One gradient for each equation" in texts[form]) == one
-        assert ("## Simplified" in texts[form]) == other
+        assert ("## Simplification" in texts[form]) == other
 
 
 def test_the_committed_pages_are_what_is_printed(command):

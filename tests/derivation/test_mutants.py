@@ -197,7 +197,8 @@ def unsummed(value, program, target):
 
 def summed(value, program, target):
     """One more sum than there should be."""
-    index = program.fresh_index(target.indices[0], target.indices)
+    bound = {limit[0] for one in value.atoms(Sum) for limit in one.limits}
+    index = program.fresh_index(target.indices[0], {*target.indices, *bound})
     return Sum(value, (index, 1, program.extent(index)))
 
 
@@ -339,6 +340,8 @@ FIRES = {
     "vanishing sum": norm().gradient,
     "known sum": known().gradient,
     "shared reduction": norm().gradient,
+    "named value": operator(Eq(t[k], sqrt(1 + w[k] ** 2)), Eq(y[i, k], x[i, k] / t[k])).gradient,
+    "named product": operator(Eq(t[k], w[k] * x[k]), Eq(y[k], t[k] * w[k] * x[k])).gradient,
     "division inside": operator(Eq(t[k], w[k] ** 2), Eq(y[i, k], x[i, k] / t[k])).gradient,
     "same branches": operator(
         Eq(
