@@ -80,6 +80,17 @@ def test_imports_for_types_alone_are_not_counted():
     assert list(imports_in(ast.parse("if TYPE_CHECKING:\n    from symbn.run import check\n"), "example")) == []
 
 
+def test_only_values_reach_later_stages_and_only_by_methods():
+    """An operator's and a derivation's methods may call a later stage by its name; nothing else does."""
+    calls = {}
+    for path in FILES:
+        for named in re.findall(r"\blater\(\"([\w.]+)\"\)\.", path.read_text(encoding="utf-8")):
+            calls.setdefault(path.relative_to(PACKAGE).as_posix(), set()).add(named)
+            assert PACKAGE.joinpath(*named.split(".")).with_suffix(".py").is_file(), named
+            assert RANK[named.split(".")[0]] > RANK[stage_of(path)], named
+    assert set(calls) == {"equations/operator.py", "derivation/derivation.py"}
+
+
 def test_the_reference_is_independent():
     """What results are compared with shares no code with what computes them."""
     seen, waiting = set(), [PACKAGE / "run" / "reference.py"]

@@ -43,7 +43,11 @@ def axes_of(
             written = f"{label}[{', '.join(argument.indices)}]" if argument.indices else label
             raise ArgumentError(
                 f"{label}: has {array.ndim} dimensions (shape {array.shape}), expected {len(axes)}, "
-                + ("as its axes were given" if argument.name in bound else f"one for each index of {written}")
+                + (
+                    "as its axes were given"
+                    if argument.name in bound
+                    else f"one for each index of {written}; axes= says which index an axis belongs to"
+                )
             )
         result[argument.name] = axes
     return result
