@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sympy import Eq
 
@@ -37,9 +37,9 @@ class Derivation:
     wrt: tuple[str, ...]
     forward: tuple[Eq, ...]
     steps: tuple[Step, ...]
-    slopes: Mapping[str, tuple[Eq, ...]]
     staged: Operator
     collapsed: Operator
+    slopes: Mapping[str, tuple[Eq, ...]] = field(compare=False)
 
     def latex(self, form: str = "both") -> str:
         """The derivation as a LaTeX document; ``form`` is "staged", "collapsed" or "both"."""

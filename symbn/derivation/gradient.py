@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from types import MappingProxyType
 from typing import Any
 
 from sympy import Add, Eq, IndexedBase, Symbol
@@ -21,7 +20,7 @@ from symbn.equations.operator import Operator
 def derive(operator: Operator, of: Iterable[Any] | None = None, wrt: Iterable[Any] | None = None) -> Derivation:
     """Derive the gradients of outputs with respect to inputs; see ``Operator.gradient``."""
     outputs, inputs = request.outputs(operator, of), request.inputs(operator, wrt)
-    taken = {*operator.inputs, *operator.indices, *operator.indices.values()}
+    taken = {*operator.inputs, *operator.statistics, *operator.indices, *operator.indices.values()}
     cotangents = request.names(outputs, taken)
     targets = request.names(inputs, taken)
     program = Program(operator, (*cotangents.values(), *targets.values()))
@@ -58,20 +57,21 @@ def derive(operator: Operator, of: Iterable[Any] | None = None, wrt: Iterable[An
     marks = frozenset({*ends.values(), *(name_of(target) for target in adjoints.values())})
     steps, collapsed = collapse(program, proof, marks, staged, chains, frozenset(targets.values()))
     cots = [(cotangent, program.renamed(name)) for name, cotangent in cotangents.items()]
-    both = [
-        assemble(
-            program,
-            f"{operator.name}_backward",
-            equations,
-            cots,
-            list(targets.items()),
-            request.about("gradient", operator),
-        )
+    about = request.about("gradient", operator)
+    as_operator, collapsed_operator = (
+        assemble(program, f"{operator.name}_backward", equations, cots, list(targets.items()), about)
         for equations in (staged, collapsed)
-    ]
-    forward = tuple(one.equation for one in program.assignments)
-    taken_slopes = MappingProxyType({name: tuple(one) for name, one in slopes.items()})
-    return Derivation(operator, tuple(outputs), tuple(inputs), forward, tuple(steps), taken_slopes, *both)
+    )
+    return Derivation(
+        operator,
+        of=tuple(outputs),
+        wrt=tuple(inputs),
+        forward=tuple(one.equation for one in program.assignments),
+        steps=tuple(steps),
+        staged=as_operator,
+        collapsed=collapsed_operator,
+        slopes={name: tuple(one) for name, one in slopes.items()},
+    )
 
 
 def _proved(equation: Eq | None, proof: Proof) -> list[Eq]:
