@@ -20,7 +20,7 @@ from symbn.equations.operator import Operator
 def derive(operator: Operator, of: Iterable[Any] | None = None, wrt: Iterable[Any] | None = None) -> Derivation:
     """Derive the gradients of outputs with respect to inputs; see ``Operator.gradient``."""
     outputs, inputs = request.outputs(operator, of), request.inputs(operator, wrt)
-    taken = {*operator.inputs, *operator.statistics, *operator.indices, *operator.indices.values()}
+    taken = request.taken(operator)
     cotangents = request.names(outputs, taken)
     targets = request.names(inputs, taken)
     program = Program(operator, (*cotangents.values(), *targets.values()))

@@ -21,7 +21,7 @@ def derive(operator: Operator, of: Iterable[Any] | None = None, wrt: Iterable[An
     """Derive the tangents of outputs from those of inputs; see ``Operator.jvp``."""
     outputs = request.outputs(operator, operator.outputs if of is None else of)
     inputs = request.inputs(operator, wrt)
-    taken = {*operator.inputs, *operator.statistics, *operator.indices, *operator.indices.values()}
+    taken = request.taken(operator)
     directions, results = request.names(inputs, taken), request.names(outputs, taken)
     program = Program(operator, (*directions.values(), *results.values()))
     proof = Proof(program, [(direction, name) for name, direction in directions.items()])

@@ -62,6 +62,11 @@ def _listed(given: Any, argument: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def taken(operator: Operator) -> set[str]:
+    """The names that a gradient's own inputs and outputs may not have: those of its other inputs, and of loops."""
+    return {*operator.inputs, *operator.statistics, *operator.indices, *operator.indices.values()}
+
+
 def names(names: list[str], taken: set[str]) -> dict[str, str]:
     """The name of the gradient for each of some names: d and the name; with a number where an input has that."""
     result = {}

@@ -29,7 +29,7 @@ TWICE = (
 
 def names_in(operator, outputs=None, inputs=None):
     """What a derivation calls the gradients of some outputs and inputs."""
-    taken = {*operator.inputs, *operator.indices, *operator.indices.values()}
+    taken = request.taken(operator)
     outputs = request.outputs(operator, outputs)
     of = request.names(outputs, taken)
     return of, request.names(request.inputs(operator, inputs), taken)
@@ -67,7 +67,7 @@ def check_tangent(operator, tangent, evaluate, draw, along, seed=1, wrt=None):
     """<tangents, weights> is the derivative of <outputs, weights> along the direction."""
     inputs = draw(operator, SIZES, seed)
     values = evaluate(operator, inputs, SIZES)
-    taken = {*operator.inputs, *operator.indices, *operator.indices.values()}
+    taken = request.taken(operator)
     directions_of = request.names(request.inputs(operator, wrt), taken)
     results = request.names(list(operator.outputs), taken)
     weights = random_like(draw, operator, values, operator.outputs, seed)
@@ -163,7 +163,7 @@ def test_the_reference_of_a_gradient(operator, derive, evaluate, draw):
         derived = derive(operator, mode)
         values = draw(operator, SIZES, 5)
         known = evaluate(operator, values, SIZES)
-        taken = {*operator.inputs, *operator.indices, *operator.indices.values()}
+        taken = request.taken(operator)
         outputs = request.outputs(operator, operator.outputs if mode == "jvp" else None)
         inputs = request.inputs(operator, None)
         names = request.names(outputs if mode == "gradient" else inputs, taken)

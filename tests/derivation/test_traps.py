@@ -383,3 +383,10 @@ def test_mixed_second_derivatives_are_symmetric(evaluate, name):
     left, right = inner(one, times(other)), inner(other, times(one))
     assert left == right
     assert left != 0
+
+
+def test_a_statistic_that_is_called_as_a_cotangent_would_be():
+    """It keeps its name, under which the forward pass returns it."""
+    dy = IndexedBase("dy")
+    operator = one(Eq(dy[k], Sum(x[i, k], (i, 1, m))), Eq(y[i, k], x[i, k] * dy[k]), outputs=["y", "dy"])
+    assert operator.gradient().inputs == ("dy_2", "x", "dy")
