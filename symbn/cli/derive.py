@@ -7,7 +7,6 @@ from pathlib import Path
 from symbn import catalogue, files
 from symbn.errors import ArgumentError
 from symbn.render import pdf
-from symbn.render.document import FORMS
 
 _FORMATS = ("tex", "md", "html", "pdf")
 
@@ -15,8 +14,6 @@ _FORMATS = ("tex", "md", "html", "pdf")
 def page(operator: str, form: str, kind: str | None, target: Path | None) -> tuple[str, Path | None]:
     """The page as text, and the file that it was written to, if it was."""
     loaded, _ = catalogue.load(operator)
-    if form not in FORMS:
-        raise ArgumentError(f"form: {form!r} is not one of {', '.join(FORMS)}")
     if kind is None:
         kind = target.suffix.lower().lstrip(".") if target is not None else "md"
     if not kind:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from symbn.derivation.program import Assignment, Program, indices_of, name_of, reads
+from symbn.derivation.program import Assignment, Program, indices_of, name_of, needed, reads
 from symbn.equations.operator import Operator
 from symbn.equations.order import in_order
 
@@ -67,13 +67,8 @@ def _saved(program: Program) -> frozenset[str]:
 
 def _recomputed(program: Program, equations: Sequence[Assignment], saved: frozenset[str]) -> list[Assignment]:
     """The forward equations that the new ones depend on, but for what is saved."""
-    wanted: set[str] = set()
-    waiting = [one for equation in equations for one in reads(equation.value)]
-    while waiting:
-        one = waiting.pop()
-        if one in program.defined and one not in saved and one not in wanted:
-            wanted.add(one)
-            waiting += reads(program.defined[one].value)
+    values = {one.name: one.value for one in program.assignments if one.name not in saved}
+    wanted = needed((one for equation in equations for one in reads(equation.value)), values)
     return [one for one in program.assignments if one.name in wanted]
 
 
@@ -89,12 +84,7 @@ def _order(program: Program, saved: frozenset[str], used: Sequence[str]) -> list
 
 def _definitions(program: Program, names: Sequence[str]) -> list[Assignment]:
     """The equations that say what some saved arrays hold, with those that these read."""
-    wanted, waiting = set(), list(names)
-    while waiting:
-        one = waiting.pop()
-        if one in program.defined and one not in wanted:
-            wanted.add(one)
-            waiting += reads(program.defined[one].value)
+    wanted = needed(names, {one.name: one.value for one in program.assignments})
     return [one for one in program.assignments if one.name in wanted]
 
 

@@ -9,7 +9,7 @@ from sympy import Add, Derivative, Eq
 
 from symbn.derivation.derivation import Step
 from symbn.derivation.facts import Facts
-from symbn.derivation.program import Assignment, Program, indices_of, is_leaf, reads
+from symbn.derivation.program import Assignment, Program, indices_of, is_leaf, needed
 from symbn.derivation.proof import Proof
 from symbn.derivation.rules import EXPANDING, FACTORING, Context, Rule
 from symbn.equations import notation
@@ -50,7 +50,7 @@ def collapse(
                 return value
         raise DerivationError(f"{target}: the rules come to no end; this is a fault of symbn")
 
-    values: dict[str, tuple[Any, Any]] = {}
+    values: dict[str, Any] = {}
     for equation in staged:
         target, name = equation.target, equation.name
         reason = _chain_reason(chains[name])
@@ -62,15 +62,9 @@ def collapse(
             context.shared.learn(Assignment(target, value, False))
         elif len(Add.make_args(value)) <= _TERMS:
             context.found[name] = target, value
-        values[name] = target, value
-    wanted, waiting = set(), [*outputs]
-    while waiting:
-        name = waiting.pop()
-        if name in values and name not in wanted:
-            wanted.add(name)
-            waiting += reads(values[name][1])
-    result = [Assignment(target, value, False) for name, (target, value) in values.items() if name in wanted]
-    return steps, result
+        values[name] = value
+    wanted = needed(outputs, values)
+    return steps, [Assignment(one.target, values[one.name], False) for one in staged if one.name in wanted]
 
 
 def _chain_reason(line: Any) -> str:

@@ -19,7 +19,7 @@ import sympy
 from sympy import Derivative, Indexed, Piecewise, Sum
 
 from symbn.derivation.program import Assignment, Program, bound_by, free, indices_of, is_leaf, name_of
-from symbn.equations import functions
+from symbn.equations import constants, functions
 from symbn.errors import DerivationError
 
 PRECISION = 256
@@ -141,12 +141,9 @@ class Evaluator:
             if expr in self.extents:
                 return Number(Fraction(self.extents[expr]))
             return self._read(expr, ())
-        if expr.is_Rational:
-            return Number(Fraction(int(expr.p), int(expr.q)))
         if expr.is_Number or expr.is_NumberSymbol:
-            exact = sympy.Rational(expr) if expr.is_Float else sympy.Rational(sympy.N(expr, 90))
-            constant = Fraction(int(exact.p), int(exact.q))
-            return Number(constant, noise=0.0 if expr.is_Float else _size(constant))
+            constant = constants.fraction(expr)
+            return Number(constant, noise=_size(constant) if expr.is_NumberSymbol else 0.0)
         if isinstance(expr, Sum):
             over = bound_by(expr)
             if any((low, high) != (1, self.program.extent(index)) for index, low, high in expr.limits):

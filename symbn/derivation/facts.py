@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import permutations
 from typing import Any
 
 import sympy
@@ -125,21 +124,13 @@ class Facts:
 
     def _match(self, fact: Fact, one: Sum) -> dict[Index, Index] | None:
         """The renaming of indices that makes a fact speak of this Sum."""
-        over = bound_by(one)
-        if len(over) != len(fact.over) or reads(fact.body) != reads(one.function):
+        over, outside = bound_by(one), free(fact.body) - set(fact.over)
+        if (len(over), len(outside)) != (len(fact.over), len(free(one))) or reads(fact.body) != reads(one.function):
             return None
-        outside, here = tuple(free(fact.body) - set(fact.over)), tuple(free(one))
-        if len(outside) != len(here):
-            return None
-        for kept in permutations(sorted(here, key=str)):
-            for bound in permutations(over):
-                names = {
-                    **dict(zip(sorted(outside, key=str), kept, strict=True)),
-                    **dict(zip(fact.over, bound, strict=True)),
-                }
-                alike = all(self.program.extent(old) == self.program.extent(new) for old, new in names.items())
-                if alike and self.program.rename(fact.body, names) == one.function:
-                    return {old: new for old, new in names.items() if old not in fact.over}
+        for kept in self.program.renamings(sorted(outside, key=str), free(one)):
+            for bound in self.program.renamings(fact.over, over):
+                if self.program.rename(fact.body, {**kept, **bound}) == one.function:
+                    return kept
         return None
 
 

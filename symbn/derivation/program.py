@@ -87,6 +87,18 @@ def reads(expr: Any) -> frozenset[str]:
     return frozenset(map(name_of, leaves(expr)))
 
 
+def needed(names: Iterable[str], definitions: Mapping[str, Any]) -> frozenset[str]:
+    """Those of some definitions (name -> value) that names depend on, step by step, these among them."""
+    found: set[str] = set()
+    waiting = [*names]
+    while waiting:
+        name = waiting.pop()
+        if name in definitions and name not in found:
+            found.add(name)
+            waiting += reads(definitions[name])
+    return frozenset(found)
+
+
 class Program:
     """Equations in order, inputs, and a supply of names that nothing else has.
 
@@ -255,10 +267,10 @@ class Program:
             return total(self.rename(body, names), over, self)
         return expr.func(*(self.rename(arg, names) for arg in expr.args))
 
-    def renamings(self, indices: Iterable[Index], expr: Any) -> Iterator[dict[Index, Index]]:
-        """The ways in which some indices can stand for those of an expression that have the same extents."""
+    def renamings(self, indices: Iterable[Index], others: Iterable[Index]) -> Iterator[dict[Index, Index]]:
+        """The ways in which some indices can stand for others that have the same extents."""
         indices = list(indices)
-        for chosen in permutations(sorted(free(expr), key=str), len(indices)):
+        for chosen in permutations(sorted(others, key=str), len(indices)):
             if all(self.extent(old) == self.extent(new) for old, new in zip(indices, chosen, strict=True)):
                 yield dict(zip(indices, chosen, strict=True))
 
@@ -270,7 +282,7 @@ class Program:
         return next(
             (
                 names
-                for names in self.renamings(indices, expr)
+                for names in self.renamings(indices, free(expr))
                 if self.tidy(self.rename(pattern, names), scope) == wanted
             ),
             None,

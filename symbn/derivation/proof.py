@@ -11,7 +11,7 @@ import sympy
 
 from symbn.derivation.exact import Evaluator, Number, OutsideDomainError, Values, close
 from symbn.derivation.program import Assignment, Program, name_of
-from symbn.equations import notation
+from symbn.equations import constants, notation
 from symbn.errors import DerivationError
 
 #: extents in order of the program's indices, one row for each sample
@@ -100,7 +100,7 @@ class Proof:
         low, high = kind
         domain = self.program.operator.domains.get(name_of(leaf))
         if isinstance(domain, sympy.FiniteSet):
-            return _fraction(self.random.choice(sorted(domain)))
+            return constants.fraction(self.random.choice(sorted(domain)))
         if leaf.is_positive or leaf.is_nonnegative:
             low, high = max(low, 1), max(high, 1)
         elif leaf.is_negative or leaf.is_nonpositive:
@@ -109,9 +109,10 @@ class Proof:
         value = Fraction(self.random.randint(low, high) or leaf.is_nonzero or 0, denominator)
         if isinstance(domain, sympy.Interval) and value not in domain:
             step = Fraction(self.random.randint(1, 9), 10)
-            if domain.start.is_finite and domain.end.is_finite:
-                return _fraction(domain.start) + step * (_fraction(domain.end) - _fraction(domain.start))
-            return _fraction(domain.start) + step if domain.start.is_finite else _fraction(domain.end) - step
+            ends = [constants.fraction(end) for end in (domain.start, domain.end) if end.is_finite]
+            if len(ends) == 2:
+                return ends[0] + step * (ends[1] - ends[0])
+            return ends[0] + (step if domain.start.is_finite else -step)
         return value
 
     # ---- what is proved ---------------------------------------------------------------------------
@@ -219,8 +220,3 @@ class Proof:
             else:
                 moved.assign(equation)
         return moved, direction
-
-
-def _fraction(number: Any) -> Fraction:
-    exact = sympy.Rational(number) if number.is_Rational or number.is_Float else sympy.Rational(sympy.N(number, 40))
-    return Fraction(int(exact.p), int(exact.q))

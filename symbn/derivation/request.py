@@ -8,9 +8,9 @@ from typing import Any
 import sympy
 from sympy import Indexed
 
-from symbn.derivation.program import Program, reads
+from symbn.derivation.program import Program, name_of, reads
+from symbn.equations import validation
 from symbn.equations.operator import Operator
-from symbn.equations.validation import name_of
 from symbn.errors import DerivationError, EquationError
 
 
@@ -30,7 +30,7 @@ def outputs(operator: Operator, of: Iterable[Any] | None) -> list[str]:
 
 def inputs(operator: Operator, wrt: Iterable[Any] | None) -> list[str]:
     """The inputs that are asked for; by default the arrays that are no statistics and follow from no others."""
-    saved = {name_of(eq.lhs.base if hasattr(eq.lhs, "base") else eq.lhs, "given") for eq in operator.given}
+    saved = {name_of(eq.lhs) for eq in operator.given}
     if wrt is None:
         free = [name for name in operator.inputs if name in operator.arrays and name not in saved]
         names = [name for name in free if name not in operator.statistics] or free
@@ -52,7 +52,7 @@ def _listed(given: Any, argument: str) -> list[str]:
     if isinstance(given, str | sympy.Symbol | sympy.IndexedBase | Indexed):
         given = [given]
     try:
-        names = [name_of(one.base if isinstance(one, Indexed) else one, argument) for one in given]
+        names = [validation.name_of(one.base if isinstance(one, Indexed) else one, argument) for one in given]
     except EquationError as error:
         raise DerivationError(str(error)) from None
     except TypeError:

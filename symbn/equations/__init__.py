@@ -9,7 +9,9 @@ from functools import cache
 from symbn.equations.binding import AxisBinding
 from symbn.equations.operator import Operator
 
-_MACHINERY = frozenset({"binding", "functions", "later", "names", "notation", "operator", "order", "validation"})
+_MACHINERY = frozenset(
+    {"binding", "constants", "functions", "later", "names", "notation", "operator", "order", "validation"}
+)
 
 
 @cache

@@ -13,7 +13,7 @@ import sympy
 from sympy import Add, Indexed, Mul, Pow, Sum, Symbol
 from sympy import Expr as Symbolic
 
-from symbn.equations import functions
+from symbn.equations import constants, functions
 from symbn.equations.names import identifier
 from symbn.equations.operator import Operator
 from symbn.kernel.ir import Const, Expr, Load, Op, Var
@@ -131,7 +131,7 @@ class _Extractor:
 
     def convert(self, expr: Any) -> Expr:
         if expr.is_Number or expr.is_NumberSymbol:
-            return Const(_fraction(expr))
+            return Const(constants.fraction(expr))
         if isinstance(expr, Indexed):
             return self.indexed(expr)
         if isinstance(expr, Symbol):
@@ -304,16 +304,6 @@ class _Extractor:
         subs = tuple(Var(index) for index in reduction.kept)
         leading = Load(reduction.hi, subs)
         return Op("add", (leading, Load(reduction.lo, subs))) if reduction.mean else leading
-
-
-def _fraction(expr: Any) -> Fraction:
-    if expr.is_Rational:
-        return Fraction(int(expr.p), int(expr.q))
-    if expr.is_Float:
-        exact = sympy.Rational(expr)
-        return Fraction(int(exact.p), int(exact.q))
-    digits = sympy.Rational(sympy.N(expr, 50))
-    return Fraction(int(digits.p), int(digits.q))
 
 
 def _power(value: Expr, exponent: int) -> Expr:

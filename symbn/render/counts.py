@@ -7,7 +7,7 @@ from typing import Any
 import sympy
 from sympy import Add, Expr, Mul, Sum
 
-from symbn.derivation.program import Program, bound_by, free, is_leaf, total
+from symbn.derivation.program import Program, bound_by, free, is_leaf
 from symbn.equations.operator import Operator
 
 
@@ -38,26 +38,9 @@ def operations(operator: Operator) -> Expr:
 
     for equation in program.assignments:
         if not equation.given:
-            count(_alike(equation.value, program))
+            # With the same indices in sums that are the same, so that they are seen to be.
+            count(program.distinct(equation.value, ()))
     return sympy.expand(result)
-
-
-def _alike(expr: Any, program: Program) -> Any:
-    """The expression with the same indices in sums that are the same, so that they are seen to be."""
-    if is_leaf(expr) or not expr.args:
-        return expr
-    if isinstance(expr, Sum):
-        taken, names = set(free(expr)), {}
-        for index in bound_by(expr):
-            alike = (
-                one
-                for one in map(program.index, program.operator.indices)
-                if program.extent(one) == program.extent(index)
-            )
-            names[index] = next(one for one in alike if one not in taken)
-            taken.add(names[index])
-        return total(_alike(program.rename(expr.function, names), program), names.values(), program)
-    return expr.func(*(_alike(arg, program) for arg in expr.args))
 
 
 def _size(program: Program, indices: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -62,9 +62,12 @@ class Document:
     symbols: tuple[tuple[str, str, str], ...]
     sections: tuple[Section, ...]
     result: Section
+    about_counts: str
     #: (form, operations in LaTeX)
     counts: tuple[tuple[str, str], ...]
+    #: the generated file, and what a reader should know of it
     file: str
+    about_file: str
     #: (label of the equation, its lines in the file, its code)
     statements: tuple[tuple[str, str, str], ...]
 
@@ -106,8 +109,15 @@ def document(derivation: Derivation, form: str = "both") -> Document:
             ("What these equations read of the forward pass was saved by it, or is computed again.",),
             (_numbered("B", result.equations),),
         ),
+        about_counts=(
+            "Additions, multiplications, divisions and roots. What varies with fewer indices is computed once for each "
+            "of them, and what occurs twice is computed once."
+        ),
         counts=tuple((name, notation.tex(operations(one))) for name, one in counted),
         file=code.file if code else "",
+        about_file=(
+            "The file holds a loop nest for each order of the arrays in memory, and each nest computes every equation."
+        ),
         statements=tuple(_statements(code.statements)) if code else (),
     )
 
@@ -119,6 +129,12 @@ def _numbered(letter: str, equations: Iterable[Eq]) -> Block:
 def literal(words: str) -> str:
     """Words in which nothing is mathematics."""
     return words.replace("$", DOLLAR)
+
+
+def spelled(words: str, plain: Callable[[str], str], mathematics: Callable[[str], str]) -> str:
+    """Words with mathematics between ``$``, each part as a format writes it."""
+    parts = words.split("$")
+    return "".join((mathematics if number % 2 else plain)(part) for number, part in enumerate(parts))
 
 
 def _line(label: str, eq: Eq, reason: str = "", *, vanishing: bool = False) -> Line:

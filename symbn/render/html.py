@@ -13,7 +13,7 @@ from symbn.derivation.derivation import Derivation
 from symbn.emit import templates
 from symbn.equations import notation
 from symbn.equations.operator import Operator
-from symbn.render.document import DOLLAR, Document, Line, document
+from symbn.render.document import DOLLAR, Document, Line, document, spelled
 from symbn.render.latex import code
 from symbn.render.pieces import pieces
 
@@ -31,14 +31,14 @@ def page(derivation: Derivation, form: str = "both") -> str:
 
 def fragment(derivation: Derivation) -> str:
     """The same page inside another, for a notebook."""
-    body = _body(document(derivation))
-    return f'<div class="symbn">\n<style>\n{_style()}</style>\n{body}</div>\n'
+    return templates.render("fragment.html.j2", style=_style(), body=_body(document(derivation)))
 
 
 def equations(operator: Operator) -> str:
     """An operator's equations as a fragment, for a notebook."""
     rows = [formula(Line(str(number), eq.lhs, eq.rhs)) for number, eq in enumerate(operator.equations, 1)]
-    return templates.render("equations.html.j2", rows=rows, style=_style())
+    body = "".join(f'<div class="formula">{row}</div>\n' for row in rows)
+    return templates.render("fragment.html.j2", style=_style(), body=body)
 
 
 def _style() -> str:
@@ -53,14 +53,12 @@ def _body(doc: Document) -> str:
 
 def text(words: str) -> str:
     """Words with mathematics between ``$``; a chain of equalities may break at each of them."""
-    result = ""
-    for number, part in enumerate(words.split("$")):
-        if number % 2 == 0:
-            result += escape(part).replace(DOLLAR, "$")
-            continue
-        first, *more = part.split(" = ")
-        result += " ".join([math(first, inline=True), *(math("= " + one, inline=True) for one in more)])
-    return result
+    return spelled(words, lambda part: escape(part).replace(DOLLAR, "$"), _chain)
+
+
+def _chain(tex: str) -> str:
+    first, *more = tex.split(" = ")
+    return " ".join([math(first, inline=True), *(math("= " + one, inline=True) for one in more)])
 
 
 @cache

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 import unicodedata
 
 from symbn.derivation.derivation import Derivation
 from symbn.emit import templates
 from symbn.equations import notation
-from symbn.render.document import DOLLAR, Document, Line, document
+from symbn.render.document import DOLLAR, Document, Line, document, spelled
 from symbn.render.pieces import lines, pieces, width
 
 #: what fits on a line of text beside the number of the equation, in em
@@ -37,13 +36,12 @@ def page(derivation: Derivation, form: str = "both") -> str:
 
 def text(words: str) -> str:
     """Words with mathematics between ``$``, the words escaped."""
-    parts = words.split("$")
-    return "".join(f"${_tall(part)}$" if number % 2 else escape(part) for number, part in enumerate(parts))
+    return spelled(words, escape, math)
 
 
-def _tall(tex: str) -> str:
-    r"""Mathematics in a line of text, its fractions large enough to read."""
-    return tex.replace(r"\frac", r"\dfrac")
+def math(tex: str) -> str:
+    """Mathematics in a line of text, its fractions large enough to read."""
+    return "$" + tex.replace(r"\frac", r"\dfrac") + "$"
 
 
 def escape(words: str) -> str:
@@ -61,19 +59,25 @@ def _letter(char: str) -> str:
 
 def formula(line: Line) -> str:
     """An equation with its label, over several lines where it is wide."""
-    left, *more = equation(line, LIMIT)
-    rows = " \\\\\n".join([left, *(rf"&\quad {row}" for row in more)])
-    if max(map(width, (left, *more))) > LIMIT + 2:
+    parts = equation(line)
+    rows = joined(parts)
+    if max(map(width, parts)) > LIMIT + 2:
         # Something in it is wide and cannot be taken apart: it is set smaller.
         whole = f"$\\displaystyle\n\\begin{{aligned}}\n{rows}\n\\end{{aligned}}$"
         return f"\\resizebox{{0.9\\linewidth}}{{!}}{{{whole}}}\n\\tag{{{line.label}}}"
     return f"\\begin{{split}}\n{rows}\n\\end{{split}}\n\\tag{{{line.label}}}"
 
 
-def equation(line: Line, limit: float) -> list[str]:
+def joined(rows: list[str]) -> str:
+    """The rows of an equation as LaTeX aligns them."""
+    first, *more = rows
+    return " \\\\\n".join([first, *(rf"&\quad {row}" for row in more)])
+
+
+def equation(line: Line) -> list[str]:
     """The rows of an equation, aligned at the sign of equality of the first."""
     left = notation.tex(line.left)
-    rest = limit - width(left) - 1.4
+    rest = LIMIT - width(left) - 1.4
     first, *more = lines(pieces(line.right, rest), rest)
     return [f"{left} &= {first}", *more]
 
@@ -85,4 +89,4 @@ def code(doc: Document) -> list[str]:
         head = f"{label:<4}{number:>5}  "
         rows = textwrap.wrap(statement, _COLUMNS - len(head), subsequent_indent="    ", break_long_words=False)
         result += [(head if place == 0 else " " * len(head)) + row for place, row in enumerate(rows)]
-    return [re.sub(r"\\", "/", row) for row in result]
+    return result

@@ -6,8 +6,8 @@ import re
 
 from symbn.derivation.derivation import Derivation
 from symbn.emit import templates
-from symbn.render.document import DOLLAR, Line, document
-from symbn.render.latex import LIMIT, code, equation
+from symbn.render.document import DOLLAR, Line, document, spelled
+from symbn.render.latex import code, equation, joined
 
 _SPECIAL = re.compile(r"([\\`*_\[\]#|])")
 
@@ -20,8 +20,7 @@ def page(derivation: Derivation, form: str = "both") -> str:
 
 def text(words: str) -> str:
     """Words with mathematics between ``$``, the words escaped."""
-    parts = words.split("$")
-    return "".join(math(part) if number % 2 else escape(part) for number, part in enumerate(parts))
+    return spelled(words, escape, math)
 
 
 def escape(words: str) -> str:
@@ -37,11 +36,10 @@ def math(tex: str) -> str:
 
 def formula(line: Line) -> str:
     """An equation with its label, over several lines where it is wide."""
-    first, *more = equation(line, LIMIT)
-    if not more:
-        return _plain(f"{first.replace(' &= ', ' = ')} \\tag{{{line.label}}}")
-    rows = " \\\\\n".join([first, *(rf"&\quad {row}" for row in more)])
-    return _plain(f"\\begin{{aligned}}\n{rows}\n\\end{{aligned}} \\tag{{{line.label}}}")
+    rows = equation(line)
+    if len(rows) == 1:
+        return _plain(f"{rows[0].replace(' &= ', ' = ')} \\tag{{{line.label}}}")
+    return _plain(f"\\begin{{aligned}}\n{joined(rows)}\n\\end{{aligned}} \\tag{{{line.label}}}")
 
 
 def _plain(tex: str) -> str:

@@ -24,7 +24,7 @@ def named_value(expr: Any, context: Context) -> tuple[Any, str] | None:
         ):
             continue
         base, power = equation.value.as_base_exp() if equation.value.is_Pow else (equation.value, sympy.Integer(1))
-        for part in _parts(expr, context):
+        for part in _parts(expr):
             own, exponent = part.as_base_exp() if equation.value.is_Pow else (part, sympy.Integer(1))
             if type(own) is not type(base) or not (exponent / power).is_Integer:
                 continue
@@ -43,8 +43,8 @@ def named_product(expr: Any, context: Context) -> tuple[Any, str] | None:
         if not context.is_read(equation.name) or not equation.value.is_Mul or equation.value.has(Sum):
             continue
         wanted = equation.value.as_powers_dict()
-        for part in _parts(expr, context):
-            for names in program.renamings(equation.indices, part) if part.is_Mul else ():
+        for part in _parts(expr):
+            for names in program.renamings(equation.indices, free(part)) if part.is_Mul else ():
                 there = part.as_powers_dict()
                 factors = {program.rename(base, names): exponent for base, exponent in wanted.items()}
                 if all(_holds(there.get(base, 0), exponent) for base, exponent in factors.items()):
@@ -60,9 +60,9 @@ def _holds(there: Any, wanted: Any) -> bool:
     return bool(there * wanted > 0 and abs(there) >= abs(wanted))
 
 
-def _parts(expr: Any, context: Context) -> list[Any]:
-    """The parts of an expression, the largest first, but not those that hold a cotangent in a choice."""
+def _parts(expr: Any) -> list[Any]:
+    """The parts of an expression, the largest first, but not those of a choice."""
     if is_leaf(expr) or not expr.args or isinstance(expr, Piecewise):
         return []
     args = [expr.function] if isinstance(expr, Sum) else expr.args
-    return list(dict.fromkeys([expr, *(part for arg in args for part in _parts(arg, context))]))
+    return list(dict.fromkeys([expr, *(part for arg in args for part in _parts(arg))]))
