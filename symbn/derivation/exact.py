@@ -142,7 +142,7 @@ class Evaluator:
                 return Number(Fraction(self.extents[expr]))
             return self._read(expr, ())
         if expr.is_Number or expr.is_NumberSymbol:
-            constant = constants.fraction(expr)
+            constant = constants.fraction(expr, digits=90)
             return Number(constant, noise=_size(constant) if expr.is_NumberSymbol else 0.0)
         if isinstance(expr, Sum):
             over = bound_by(expr)
