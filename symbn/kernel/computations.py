@@ -10,8 +10,9 @@ from fractions import Fraction
 from typing import Any
 
 import sympy
-from sympy import Add, Indexed, Mul, Pow, Sum, Symbol
+from sympy import Add, Idx, Indexed, Mul, Pow, Sum, Symbol
 from sympy import Expr as Symbolic
+from sympy.concrete.expr_with_limits import ExprWithLimits
 
 from symbn.equations import constants, functions
 from symbn.equations.names import identifier
@@ -94,6 +95,8 @@ class _Extractor:
         self.reductions: list[Reduction] = []
         #: defined name -> (its indices, its value); what reads it gets the value in its place
         self.values: dict[str, tuple[tuple[str, ...], Expr]] = {}
+        #: those that are products without a reduction: (their indices, the product) as the equations have it
+        self.products: dict[str, tuple[tuple[str, ...], Mul]] = {}
         self.number = 0
         self.target = ""
 
@@ -104,6 +107,8 @@ class _Extractor:
             self.target = identifier(name)
             value = self.convert(right)
             self.values[name] = (kept, value)
+            if right.is_Mul and not right.has(ExprWithLimits):
+                self.products[name] = (kept, right)
             if name in self.operator.outputs:
                 maps.append(Map(identifier(name), kept, self.values[name][1], self.number))
         order = {identifier(name): place for place, name in enumerate(self.operator.outputs)}
@@ -216,8 +221,8 @@ class _Extractor:
         """A product; factors that vary with fewer indices are multiplied first, so that they can be hoisted."""
         numerators: list[Expr] = []
         denominators: list[Expr] = []
-        sums = [arg for arg in expr.args if isinstance(arg, Sum)]
-        left = list(expr.args)
+        left = self.factors(expr)
+        sums = [factor for factor in left if isinstance(factor, Sum)]
         for total in sums:
             counts = [limit[2] - limit[1] + 1 for limit in total.limits]
             if all(left.count(1 / count) >= counts.count(count) for count in counts):
@@ -251,6 +256,19 @@ class _Extractor:
                 result = Op("div", (Const(Fraction(1)) if result is None else result, self.chain("mul", under)))
         assert result is not None
         return Op("neg", (result,)) if negative else result
+
+    def factors(self, expr: Mul) -> list[Any]:
+        """The factors of a product, those that are names for products written out: who names a part changes no bit."""
+        product = Mul(*map(self.written_out, expr.args))
+        return list(expr.args) if product == expr else self.factors(product) if product.is_Mul else [product]
+
+    def written_out(self, factor: Any) -> Any:
+        name = str(factor.base.label) if isinstance(factor, Indexed) else str(factor)
+        if name not in self.products:
+            return factor
+        written, product = self.products[name]
+        here = dict(zip(written, getattr(factor, "indices", ()), strict=True))
+        return product.xreplace({index: here[str(index)] for index in product.atoms(Symbol, Idx) if str(index) in here})
 
     def pow(self, base: Symbolic, exponent: Symbolic) -> Expr:
         if exponent.could_extract_minus_sign():
