@@ -70,15 +70,31 @@ static inline ptrdiff_t next_run(int levels, const ptrdiff_t *extents, const ptr
     return offset;
 }
 
+/* How many elements lie side by side in memory from a place on; levels that follow each other closely are one. */
+static inline ptrdiff_t side_by_side(
+    int levels, const ptrdiff_t *extents, const ptrdiff_t *strides, const ptrdiff_t *place)
+{
+    ptrdiff_t run = 1, at = 0;
+    for (int level = levels - 1; level >= 0; level--) {
+        if (extents[level] == 1)
+            continue;
+        if (strides[level] != run)
+            break;
+        at += place[level] * run;
+        run *= extents[level];
+    }
+    return run - at;
+}
+
 /* count elements from a flat position: in place where they are contiguous, else gathered in the buffer. */
 static const double *read_window_double(
     const double *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
     ptrdiff_t start, ptrdiff_t count, double *buffer)
 {
-    ptrdiff_t place[4];
+    ptrdiff_t place[2];
     const double *from = base + locate(levels, extents, strides, start, place);
     const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1];
-    if (step == 1 && place[levels - 1] + count <= run)
+    if (side_by_side(levels, extents, strides, place) >= count)
         return from;
     for (ptrdiff_t done = 0; done < count;) {
         const ptrdiff_t rest = run - place[levels - 1];
@@ -100,10 +116,10 @@ static const float *read_window_float(
     const float *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
     ptrdiff_t start, ptrdiff_t count, float *buffer)
 {
-    ptrdiff_t place[4];
+    ptrdiff_t place[2];
     const float *from = base + locate(levels, extents, strides, start, place);
     const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1];
-    if (step == 1 && place[levels - 1] + count <= run)
+    if (side_by_side(levels, extents, strides, place) >= count)
         return from;
     for (ptrdiff_t done = 0; done < count;) {
         const ptrdiff_t rest = run - place[levels - 1];
@@ -125,9 +141,9 @@ static float *open_window_float(
     float *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
     ptrdiff_t start, ptrdiff_t count, float *buffer)
 {
-    ptrdiff_t place[4];
+    ptrdiff_t place[2];
     float *to = base + locate(levels, extents, strides, start, place);
-    return strides[levels - 1] == 1 && place[levels - 1] + count <= extents[levels - 1] ? to : buffer;
+    return side_by_side(levels, extents, strides, place) >= count ? to : buffer;
 }
 
 /* Scatters what was written to the buffer. */
@@ -135,7 +151,7 @@ static void close_window_float(
     float *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
     ptrdiff_t start, ptrdiff_t count, const float *buffer, const float *written)
 {
-    ptrdiff_t place[4];
+    ptrdiff_t place[2];
     float *to = base + locate(levels, extents, strides, start, place);
     const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1];
     if (written != buffer)
@@ -166,6 +182,8 @@ static void group1_reduced(
     const double *sigma2,
     float *dgamma,
     float *dbeta,
+    double *all_dgamma_sum,
+    double *all_dx_sum2,
     double epsilon
 )
 {
@@ -183,64 +201,130 @@ static void group1_reduced(
         const ptrdiff_t g = place / (K0 * K1);
         const ptrdiff_t c0 = place / K1 % K0;
         const ptrdiff_t c1 = place % K1;
-        double dgamma_sum_total = 0.0;
-        double dgamma_sum_rest = 0.0;
+        for (ptrdiff_t n0 = 0; n0 < N0; n0++) {
+            for (ptrdiff_t n1 = 0; n1 < N1; n1++) {
+                /* (1) */
+                const double mu_here = mu[n0 * layout->mu__n0 + n1 * layout->mu__n1 + g * layout->mu__g];
+                double dgamma_sum_total = 0.0;
+                double dgamma_sum_rest = 0.0;
+                double dx_sum2_total = 0.0;
+                double dx_sum2_rest = 0.0;
+                for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
+                    const ptrdiff_t start = block * 512;
+                    const ptrdiff_t count = smaller(512, S0 * S1 - start);
+                    float x_row_buffer[512];
+                    const ptrdiff_t x_row_extents[2] = {S0, S1};
+                    const ptrdiff_t x_row_strides[2] = {layout->x__s0, layout->x__s1};
+                    const float *x_row = read_window_float(x + n0 * layout->x__n0 + n1 * layout->x__n1 + g * layout->x__g + c0 * layout->x__c0 + c1 * layout->x__c1, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
+                    float dy_row_buffer[512];
+                    const ptrdiff_t dy_row_extents[2] = {S0, S1};
+                    const ptrdiff_t dy_row_strides[2] = {layout->dy__s0, layout->dy__s1};
+                    const float *dy_row = read_window_float(dy + n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 * layout->dy__c1, 2, dy_row_extents, dy_row_strides, start, count, dy_row_buffer);
+                    double dgamma_sum_lanes[16] = {0.0};
+                    double dx_sum2_lanes[16] = {0.0};
+                    const ptrdiff_t whole = count - count % 16;
+                    for (ptrdiff_t q = 0; q < whole; q += 16) {
+                        SIMD
+                        for (ptrdiff_t lane = 0; lane < 16; lane++) {
+                            /* (1), (3) */
+                            dgamma_sum_lanes[lane] += ((double)x_row[q + lane] - mu_here) * (double)dy_row[q + lane];
+                            dx_sum2_lanes[lane] += (double)dy_row[q + lane];
+                        }
+                    }
+                    for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
+                        /* (1), (3) */
+                        dgamma_sum_lanes[lane] += ((double)x_row[whole + lane] - mu_here) * (double)dy_row[whole + lane];
+                        dx_sum2_lanes[lane] += (double)dy_row[whole + lane];
+                    }
+                    for (ptrdiff_t lane = 0; lane < 8; lane++) {
+                        dgamma_sum_lanes[lane] += dgamma_sum_lanes[lane + 8];
+                        dx_sum2_lanes[lane] += dx_sum2_lanes[lane + 8];
+                    }
+                    for (ptrdiff_t lane = 0; lane < 4; lane++) {
+                        dgamma_sum_lanes[lane] += dgamma_sum_lanes[lane + 4];
+                        dx_sum2_lanes[lane] += dx_sum2_lanes[lane + 4];
+                    }
+                    for (ptrdiff_t lane = 0; lane < 2; lane++) {
+                        dgamma_sum_lanes[lane] += dgamma_sum_lanes[lane + 2];
+                        dx_sum2_lanes[lane] += dx_sum2_lanes[lane + 2];
+                    }
+                    dgamma_sum_lanes[0] += dgamma_sum_lanes[1];
+                    dx_sum2_lanes[0] += dx_sum2_lanes[1];
+                    const double dgamma_sum_term = dgamma_sum_lanes[0];
+                    const double dgamma_sum_next = dgamma_sum_total + dgamma_sum_term;
+                    const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_total;
+                    dgamma_sum_rest += dgamma_sum_total - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
+                    dgamma_sum_total = dgamma_sum_next;
+                    const double dx_sum2_term = dx_sum2_lanes[0];
+                    const double dx_sum2_next = dx_sum2_total + dx_sum2_term;
+                    const double dx_sum2_back = dx_sum2_next - dx_sum2_total;
+                    dx_sum2_rest += dx_sum2_total - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
+                    dx_sum2_total = dx_sum2_next;
+                }
+                /* (1) */
+                const double dgamma_sum = dgamma_sum_total + (isfinite(dgamma_sum_total) ? dgamma_sum_rest : 0.0);
+                all_dgamma_sum[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = dgamma_sum;
+                /* (3) */
+                const double dx_sum2 = dx_sum2_total + (isfinite(dx_sum2_total) ? dx_sum2_rest : 0.0);
+                all_dx_sum2[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = dx_sum2;
+            }
+        }
+        /* (1) */
+        const double eq1_part = (double)(S0 * S1) > 0.0;
+        double dgamma_sum2_total = 0.0;
+        double dgamma_sum2_rest = 0.0;
         double dbeta_sum_total = 0.0;
         double dbeta_sum_rest = 0.0;
-        for (ptrdiff_t block = 0; block < (N0 * N1 * S0 * S1 + 511) / 512; block++) {
+        for (ptrdiff_t block = 0; block < (N0 * N1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
-            const ptrdiff_t count = smaller(512, N0 * N1 * S0 * S1 - start);
+            const ptrdiff_t count = smaller(512, N0 * N1 - start);
             double sigma2_row_buffer[512];
-            const ptrdiff_t sigma2_row_extents[4] = {N0, N1, S0, S1};
-            const ptrdiff_t sigma2_row_strides[4] = {layout->sigma2__n0, layout->sigma2__n1, 0, 0};
-            const double *sigma2_row = read_window_double(sigma2 + g * layout->sigma2__g, 4, sigma2_row_extents, sigma2_row_strides, start, count, sigma2_row_buffer);
-            float x_row_buffer[512];
-            const ptrdiff_t x_row_extents[4] = {N0, N1, S0, S1};
-            const ptrdiff_t x_row_strides[4] = {layout->x__n0, layout->x__n1, layout->x__s0, layout->x__s1};
-            const float *x_row = read_window_float(x + g * layout->x__g + c0 * layout->x__c0 + c1 * layout->x__c1, 4, x_row_extents, x_row_strides, start, count, x_row_buffer);
-            double mu_row_buffer[512];
-            const ptrdiff_t mu_row_extents[4] = {N0, N1, S0, S1};
-            const ptrdiff_t mu_row_strides[4] = {layout->mu__n0, layout->mu__n1, 0, 0};
-            const double *mu_row = read_window_double(mu + g * layout->mu__g, 4, mu_row_extents, mu_row_strides, start, count, mu_row_buffer);
-            float dy_row_buffer[512];
-            const ptrdiff_t dy_row_extents[4] = {N0, N1, S0, S1};
-            const ptrdiff_t dy_row_strides[4] = {layout->dy__n0, layout->dy__n1, layout->dy__s0, layout->dy__s1};
-            const float *dy_row = read_window_float(dy + g * layout->dy__g + c0 * layout->dy__c0 + c1 * layout->dy__c1, 4, dy_row_extents, dy_row_strides, start, count, dy_row_buffer);
-            double dgamma_sum_lanes[16] = {0.0};
+            const ptrdiff_t sigma2_row_extents[2] = {N0, N1};
+            const ptrdiff_t sigma2_row_strides[2] = {layout->sigma2__n0, layout->sigma2__n1};
+            const double *sigma2_row = read_window_double(sigma2 + g * layout->sigma2__g, 2, sigma2_row_extents, sigma2_row_strides, start, count, sigma2_row_buffer);
+            double all_dgamma_sum_row_buffer[512];
+            const ptrdiff_t all_dgamma_sum_row_extents[2] = {N0, N1};
+            const ptrdiff_t all_dgamma_sum_row_strides[2] = {N1 * G * K0 * K1, G * K0 * K1};
+            const double *all_dgamma_sum_row = read_window_double(all_dgamma_sum + g * K0 * K1 + c0 * K1 + c1, 2, all_dgamma_sum_row_extents, all_dgamma_sum_row_strides, start, count, all_dgamma_sum_row_buffer);
+            double all_dx_sum2_row_buffer[512];
+            const ptrdiff_t all_dx_sum2_row_extents[2] = {N0, N1};
+            const ptrdiff_t all_dx_sum2_row_strides[2] = {N1 * G * K0 * K1, G * K0 * K1};
+            const double *all_dx_sum2_row = read_window_double(all_dx_sum2 + g * K0 * K1 + c0 * K1 + c1, 2, all_dx_sum2_row_extents, all_dx_sum2_row_strides, start, count, all_dx_sum2_row_buffer);
+            double dgamma_sum2_lanes[16] = {0.0};
             double dbeta_sum_lanes[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (1), (2) */
-                    dgamma_sum_lanes[lane] += 1.0 / sqrt(sigma2_row[q + lane] + epsilon) * ((double)x_row[q + lane] - mu_row[q + lane]) * (double)dy_row[q + lane];
-                    dbeta_sum_lanes[lane] += (double)dy_row[q + lane];
+                    dgamma_sum2_lanes[lane] += (eq1_part ? 1.0 / sqrt(sigma2_row[q + lane] + epsilon) * all_dgamma_sum_row[q + lane] : 0.0);
+                    dbeta_sum_lanes[lane] += all_dx_sum2_row[q + lane];
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (1), (2) */
-                dgamma_sum_lanes[lane] += 1.0 / sqrt(sigma2_row[whole + lane] + epsilon) * ((double)x_row[whole + lane] - mu_row[whole + lane]) * (double)dy_row[whole + lane];
-                dbeta_sum_lanes[lane] += (double)dy_row[whole + lane];
+                dgamma_sum2_lanes[lane] += (eq1_part ? 1.0 / sqrt(sigma2_row[whole + lane] + epsilon) * all_dgamma_sum_row[whole + lane] : 0.0);
+                dbeta_sum_lanes[lane] += all_dx_sum2_row[whole + lane];
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                dgamma_sum_lanes[lane] += dgamma_sum_lanes[lane + 8];
+                dgamma_sum2_lanes[lane] += dgamma_sum2_lanes[lane + 8];
                 dbeta_sum_lanes[lane] += dbeta_sum_lanes[lane + 8];
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                dgamma_sum_lanes[lane] += dgamma_sum_lanes[lane + 4];
+                dgamma_sum2_lanes[lane] += dgamma_sum2_lanes[lane + 4];
                 dbeta_sum_lanes[lane] += dbeta_sum_lanes[lane + 4];
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                dgamma_sum_lanes[lane] += dgamma_sum_lanes[lane + 2];
+                dgamma_sum2_lanes[lane] += dgamma_sum2_lanes[lane + 2];
                 dbeta_sum_lanes[lane] += dbeta_sum_lanes[lane + 2];
             }
-            dgamma_sum_lanes[0] += dgamma_sum_lanes[1];
+            dgamma_sum2_lanes[0] += dgamma_sum2_lanes[1];
             dbeta_sum_lanes[0] += dbeta_sum_lanes[1];
-            const double dgamma_sum_term = dgamma_sum_lanes[0];
-            const double dgamma_sum_next = dgamma_sum_total + dgamma_sum_term;
-            const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_total;
-            dgamma_sum_rest += dgamma_sum_total - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-            dgamma_sum_total = dgamma_sum_next;
+            const double dgamma_sum2_term = dgamma_sum2_lanes[0];
+            const double dgamma_sum2_next = dgamma_sum2_total + dgamma_sum2_term;
+            const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_total;
+            dgamma_sum2_rest += dgamma_sum2_total - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
+            dgamma_sum2_total = dgamma_sum2_next;
             const double dbeta_sum_term = dbeta_sum_lanes[0];
             const double dbeta_sum_next = dbeta_sum_total + dbeta_sum_term;
             const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_total;
@@ -248,11 +332,11 @@ static void group1_reduced(
             dbeta_sum_total = dbeta_sum_next;
         }
         /* (1) */
-        const double dgamma_sum = dgamma_sum_total + (isfinite(dgamma_sum_total) ? dgamma_sum_rest : 0.0);
+        const double dgamma_sum2 = dgamma_sum2_total + (isfinite(dgamma_sum2_total) ? dgamma_sum2_rest : 0.0);
         /* (2) */
         const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
         /* (1) */
-        dgamma[g * layout->dgamma__g + c0 * layout->dgamma__c0 + c1 * layout->dgamma__c1] = (float)(dgamma_sum);
+        dgamma[g * layout->dgamma__g + c0 * layout->dgamma__c0 + c1 * layout->dgamma__c1] = (float)(dgamma_sum2);
         /* (2) */
         dbeta[g * layout->dbeta__g + c0 * layout->dbeta__c0 + c1 * layout->dbeta__c1] = (float)(dbeta_sum);
     }
@@ -263,11 +347,145 @@ static void group1_kept(
     const float *dy,
     const float *x,
     const double *mu,
+    double *all_dgamma_sum,
+    double *all_dx_sum2,
+    double *all_mu_here,
+    double *dgamma_sum_blocks,
+    double *dx_sum2_blocks
+)
+{
+    const ptrdiff_t N0 = layout->N0;
+    const ptrdiff_t N1 = layout->N1;
+    const ptrdiff_t G = layout->G;
+    const ptrdiff_t K0 = layout->K0;
+    const ptrdiff_t K1 = layout->K1;
+    const ptrdiff_t S0 = layout->S0;
+    const ptrdiff_t S1 = layout->S1;
+    (void)layout;
+
+    SHARED_FOR
+    for (ptrdiff_t place = 0; place < N0 * N1 * G * K0 * K1; place++) {
+        const ptrdiff_t n0 = place / (N1 * G * K0 * K1);
+        const ptrdiff_t n1 = place / (G * K0 * K1) % N1;
+        const ptrdiff_t g = place / (K0 * K1) % G;
+        const ptrdiff_t c0 = place / K1 % K0;
+        const ptrdiff_t c1 = place % K1;
+        /* (1) */
+        const double mu_here = mu[n0 * layout->mu__n0 + n1 * layout->mu__n1 + g * layout->mu__g];
+        all_mu_here[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = mu_here;
+    }
+    SHARED_FOR
+    for (ptrdiff_t task = 0; task < N0 * N1 * G * K0 * ((S0 * S1 + 511) / 512) * ((K1 + 127) / 128); task++) {
+        const ptrdiff_t tiles = (K1 + 127) / 128;
+        const ptrdiff_t tile = task % tiles;
+        const ptrdiff_t block = task / tiles % ((S0 * S1 + 511) / 512);
+        const ptrdiff_t n0 = task / tiles / ((S0 * S1 + 511) / 512) / (N1 * G * K0);
+        const ptrdiff_t n1 = task / tiles / ((S0 * S1 + 511) / 512) / (G * K0) % N1;
+        const ptrdiff_t g = task / tiles / ((S0 * S1 + 511) / 512) / K0 % G;
+        const ptrdiff_t c0 = task / tiles / ((S0 * S1 + 511) / 512) % K0;
+        const ptrdiff_t start = block * 512;
+        const ptrdiff_t count = smaller(512, S0 * S1 - start);
+        const ptrdiff_t first = tile * 128;
+        const ptrdiff_t width = smaller(128, K1 - first);
+        double dgamma_sum_lanes[16][128];
+        double dx_sum2_lanes[16][128];
+        for (ptrdiff_t lane = 0; lane < 16; lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                dgamma_sum_lanes[lane][j] = 0.0;
+                dx_sum2_lanes[lane][j] = 0.0;
+            }
+        }
+        ptrdiff_t s0 = start / S1;
+        ptrdiff_t s1 = start % S1;
+        for (ptrdiff_t q = 0; q < count; q++) {
+            const ptrdiff_t lane = q % 16;
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const ptrdiff_t c1 = first + j;
+                /* (1), (3) */
+                dgamma_sum_lanes[lane][j] += ((double)x[n0 * layout->x__n0 + n1 * layout->x__n1 + g * layout->x__g + c0 * layout->x__c0 + c1 + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_here[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1]) * (double)dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1];
+                dx_sum2_lanes[lane][j] += (double)dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1];
+            }
+            if (++s1 == S1) {
+                s1 = 0;
+                ++s0;
+            }
+        }
+        for (ptrdiff_t lane = 0; lane < 8; lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 8][j];
+                dx_sum2_lanes[lane][j] += dx_sum2_lanes[lane + 8][j];
+            }
+        }
+        for (ptrdiff_t lane = 0; lane < 4; lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 4][j];
+                dx_sum2_lanes[lane][j] += dx_sum2_lanes[lane + 4][j];
+            }
+        }
+        for (ptrdiff_t lane = 0; lane < 2; lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 2][j];
+                dx_sum2_lanes[lane][j] += dx_sum2_lanes[lane + 2][j];
+            }
+        }
+        SIMD
+        for (ptrdiff_t j = 0; j < width; j++) {
+            dgamma_sum_lanes[0][j] += dgamma_sum_lanes[1][j];
+            dx_sum2_lanes[0][j] += dx_sum2_lanes[1][j];
+        }
+        SIMD
+        for (ptrdiff_t j = 0; j < width; j++) {
+            const ptrdiff_t c1 = first + j;
+            dgamma_sum_blocks[block * N0 * N1 * G * K0 * K1 + n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = dgamma_sum_lanes[0][j];
+            dx_sum2_blocks[block * N0 * N1 * G * K0 * K1 + n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = dx_sum2_lanes[0][j];
+        }
+    }
+    SHARED_FOR
+    for (ptrdiff_t place = 0; place < N0 * N1 * G * K0 * K1; place++) {
+        const ptrdiff_t n0 = place / (N1 * G * K0 * K1);
+        const ptrdiff_t n1 = place / (G * K0 * K1) % N1;
+        const ptrdiff_t g = place / (K0 * K1) % G;
+        const ptrdiff_t c0 = place / K1 % K0;
+        const ptrdiff_t c1 = place % K1;
+        double dgamma_sum_total = 0.0;
+        double dgamma_sum_rest = 0.0;
+        for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
+            const double dgamma_sum_term = dgamma_sum_blocks[block * N0 * N1 * G * K0 * K1 + n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
+            const double dgamma_sum_next = dgamma_sum_total + dgamma_sum_term;
+            const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_total;
+            dgamma_sum_rest += dgamma_sum_total - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
+            dgamma_sum_total = dgamma_sum_next;
+        }
+        /* (1) */
+        const double dgamma_sum = dgamma_sum_total + (isfinite(dgamma_sum_total) ? dgamma_sum_rest : 0.0);
+        all_dgamma_sum[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = dgamma_sum;
+        double dx_sum2_total = 0.0;
+        double dx_sum2_rest = 0.0;
+        for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
+            const double dx_sum2_term = dx_sum2_blocks[block * N0 * N1 * G * K0 * K1 + n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
+            const double dx_sum2_next = dx_sum2_total + dx_sum2_term;
+            const double dx_sum2_back = dx_sum2_next - dx_sum2_total;
+            dx_sum2_rest += dx_sum2_total - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
+            dx_sum2_total = dx_sum2_next;
+        }
+        /* (3) */
+        const double dx_sum2 = dx_sum2_total + (isfinite(dx_sum2_total) ? dx_sum2_rest : 0.0);
+        all_dx_sum2[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = dx_sum2;
+    }
+}
+
+static void group1_part(
+    const group_norm_backward_float32_layout *layout,
     const double *sigma2,
     float *dgamma,
     float *dbeta,
-    double *dgamma_sum_blocks,
-    double *dbeta_sum_blocks,
+    double *all_dgamma_sum,
+    double *all_dx_sum2,
     double epsilon
 )
 {
@@ -281,111 +499,78 @@ static void group1_kept(
     (void)layout;
 
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < G * K0 * ((N0 * N1 * S0 * S1 + 511) / 512) * ((K1 + 127) / 128); task++) {
-        const ptrdiff_t tiles = (K1 + 127) / 128;
-        const ptrdiff_t tile = task % tiles;
-        const ptrdiff_t block = task / tiles % ((N0 * N1 * S0 * S1 + 511) / 512);
-        const ptrdiff_t g = task / tiles / ((N0 * N1 * S0 * S1 + 511) / 512) / K0;
-        const ptrdiff_t c0 = task / tiles / ((N0 * N1 * S0 * S1 + 511) / 512) % K0;
-        const ptrdiff_t start = block * 512;
-        const ptrdiff_t count = smaller(512, N0 * N1 * S0 * S1 - start);
-        const ptrdiff_t first = tile * 128;
-        const ptrdiff_t width = smaller(128, K1 - first);
-        double dgamma_sum_lanes[16][128];
-        double dbeta_sum_lanes[16][128];
-        for (ptrdiff_t lane = 0; lane < 16; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] = 0.0;
-                dbeta_sum_lanes[lane][j] = 0.0;
-            }
-        }
-        ptrdiff_t n0 = start / N1 / S0 / S1;
-        ptrdiff_t n1 = start / S0 / S1 % N1;
-        ptrdiff_t s0 = start / S1 % S0;
-        ptrdiff_t s1 = start % S1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            const ptrdiff_t lane = q % 16;
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const ptrdiff_t c1 = first + j;
-                /* (1), (2) */
-                dgamma_sum_lanes[lane][j] += 1.0 / sqrt(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + g * layout->sigma2__g] + epsilon) * ((double)x[n0 * layout->x__n0 + n1 * layout->x__n1 + g * layout->x__g + c0 * layout->x__c0 + c1 + s0 * layout->x__s0 + s1 * layout->x__s1] - mu[n0 * layout->mu__n0 + n1 * layout->mu__n1 + g * layout->mu__g]) * (double)dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1];
-                dbeta_sum_lanes[lane][j] += (double)dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1];
-            }
-            if (++s1 == S1) {
-                s1 = 0;
-                if (++s0 == S0) {
-                    s0 = 0;
-                    if (++n1 == N1) {
-                        n1 = 0;
-                        ++n0;
-                    }
-                }
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < 8; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 8][j];
-                dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 8][j];
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < 4; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 4][j];
-                dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 4][j];
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < 2; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 2][j];
-                dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 2][j];
-            }
-        }
-        SIMD
-        for (ptrdiff_t j = 0; j < width; j++) {
-            dgamma_sum_lanes[0][j] += dgamma_sum_lanes[1][j];
-            dbeta_sum_lanes[0][j] += dbeta_sum_lanes[1][j];
-        }
-        SIMD
-        for (ptrdiff_t j = 0; j < width; j++) {
-            const ptrdiff_t c1 = first + j;
-            dgamma_sum_blocks[block * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = dgamma_sum_lanes[0][j];
-            dbeta_sum_blocks[block * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = dbeta_sum_lanes[0][j];
-        }
-    }
-    SHARED_FOR
     for (ptrdiff_t place = 0; place < G * K0 * K1; place++) {
         const ptrdiff_t g = place / (K0 * K1);
         const ptrdiff_t c0 = place / K1 % K0;
         const ptrdiff_t c1 = place % K1;
-        double dgamma_sum_total = 0.0;
-        double dgamma_sum_rest = 0.0;
-        for (ptrdiff_t block = 0; block < (N0 * N1 * S0 * S1 + 511) / 512; block++) {
-            const double dgamma_sum_term = dgamma_sum_blocks[block * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
-            const double dgamma_sum_next = dgamma_sum_total + dgamma_sum_term;
-            const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_total;
-            dgamma_sum_rest += dgamma_sum_total - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-            dgamma_sum_total = dgamma_sum_next;
-        }
         /* (1) */
-        const double dgamma_sum = dgamma_sum_total + (isfinite(dgamma_sum_total) ? dgamma_sum_rest : 0.0);
+        const double eq1_part = (double)(S0 * S1) > 0.0;
+        double dgamma_sum2_total = 0.0;
+        double dgamma_sum2_rest = 0.0;
         double dbeta_sum_total = 0.0;
         double dbeta_sum_rest = 0.0;
-        for (ptrdiff_t block = 0; block < (N0 * N1 * S0 * S1 + 511) / 512; block++) {
-            const double dbeta_sum_term = dbeta_sum_blocks[block * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
+        for (ptrdiff_t block = 0; block < (N0 * N1 + 511) / 512; block++) {
+            const ptrdiff_t start = block * 512;
+            const ptrdiff_t count = smaller(512, N0 * N1 - start);
+            double sigma2_row_buffer[512];
+            const ptrdiff_t sigma2_row_extents[2] = {N0, N1};
+            const ptrdiff_t sigma2_row_strides[2] = {layout->sigma2__n0, layout->sigma2__n1};
+            const double *sigma2_row = read_window_double(sigma2 + g * layout->sigma2__g, 2, sigma2_row_extents, sigma2_row_strides, start, count, sigma2_row_buffer);
+            double all_dgamma_sum_row_buffer[512];
+            const ptrdiff_t all_dgamma_sum_row_extents[2] = {N0, N1};
+            const ptrdiff_t all_dgamma_sum_row_strides[2] = {N1 * G * K0 * K1, G * K0 * K1};
+            const double *all_dgamma_sum_row = read_window_double(all_dgamma_sum + g * K0 * K1 + c0 * K1 + c1, 2, all_dgamma_sum_row_extents, all_dgamma_sum_row_strides, start, count, all_dgamma_sum_row_buffer);
+            double all_dx_sum2_row_buffer[512];
+            const ptrdiff_t all_dx_sum2_row_extents[2] = {N0, N1};
+            const ptrdiff_t all_dx_sum2_row_strides[2] = {N1 * G * K0 * K1, G * K0 * K1};
+            const double *all_dx_sum2_row = read_window_double(all_dx_sum2 + g * K0 * K1 + c0 * K1 + c1, 2, all_dx_sum2_row_extents, all_dx_sum2_row_strides, start, count, all_dx_sum2_row_buffer);
+            double dgamma_sum2_lanes[16] = {0.0};
+            double dbeta_sum_lanes[16] = {0.0};
+            const ptrdiff_t whole = count - count % 16;
+            for (ptrdiff_t q = 0; q < whole; q += 16) {
+                SIMD
+                for (ptrdiff_t lane = 0; lane < 16; lane++) {
+                    /* (1), (2) */
+                    dgamma_sum2_lanes[lane] += (eq1_part ? 1.0 / sqrt(sigma2_row[q + lane] + epsilon) * all_dgamma_sum_row[q + lane] : 0.0);
+                    dbeta_sum_lanes[lane] += all_dx_sum2_row[q + lane];
+                }
+            }
+            for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
+                /* (1), (2) */
+                dgamma_sum2_lanes[lane] += (eq1_part ? 1.0 / sqrt(sigma2_row[whole + lane] + epsilon) * all_dgamma_sum_row[whole + lane] : 0.0);
+                dbeta_sum_lanes[lane] += all_dx_sum2_row[whole + lane];
+            }
+            for (ptrdiff_t lane = 0; lane < 8; lane++) {
+                dgamma_sum2_lanes[lane] += dgamma_sum2_lanes[lane + 8];
+                dbeta_sum_lanes[lane] += dbeta_sum_lanes[lane + 8];
+            }
+            for (ptrdiff_t lane = 0; lane < 4; lane++) {
+                dgamma_sum2_lanes[lane] += dgamma_sum2_lanes[lane + 4];
+                dbeta_sum_lanes[lane] += dbeta_sum_lanes[lane + 4];
+            }
+            for (ptrdiff_t lane = 0; lane < 2; lane++) {
+                dgamma_sum2_lanes[lane] += dgamma_sum2_lanes[lane + 2];
+                dbeta_sum_lanes[lane] += dbeta_sum_lanes[lane + 2];
+            }
+            dgamma_sum2_lanes[0] += dgamma_sum2_lanes[1];
+            dbeta_sum_lanes[0] += dbeta_sum_lanes[1];
+            const double dgamma_sum2_term = dgamma_sum2_lanes[0];
+            const double dgamma_sum2_next = dgamma_sum2_total + dgamma_sum2_term;
+            const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_total;
+            dgamma_sum2_rest += dgamma_sum2_total - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
+            dgamma_sum2_total = dgamma_sum2_next;
+            const double dbeta_sum_term = dbeta_sum_lanes[0];
             const double dbeta_sum_next = dbeta_sum_total + dbeta_sum_term;
             const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_total;
             dbeta_sum_rest += dbeta_sum_total - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
             dbeta_sum_total = dbeta_sum_next;
         }
+        /* (1) */
+        const double dgamma_sum2 = dgamma_sum2_total + (isfinite(dgamma_sum2_total) ? dgamma_sum2_rest : 0.0);
         /* (2) */
         const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
         /* (1) */
-        dgamma[g * layout->dgamma__g + c0 * layout->dgamma__c0 + c1 * layout->dgamma__c1] = (float)(dgamma_sum);
+        dgamma[g * layout->dgamma__g + c0 * layout->dgamma__c0 + c1 * layout->dgamma__c1] = (float)(dgamma_sum2);
         /* (2) */
         dbeta[g * layout->dbeta__g + c0 * layout->dbeta__c0 + c1 * layout->dbeta__c1] = (float)(dbeta_sum);
     }
@@ -399,6 +584,10 @@ static void group2_reduced(
     const double *sigma2,
     const float *gamma,
     float *dx,
+    double *all_dgamma_sum,
+    double *all_dx_sum2,
+    double *all_dx_sum,
+    double *all_dx_sum3,
     double epsilon
 )
 {
@@ -417,99 +606,197 @@ static void group2_reduced(
         const ptrdiff_t n1 = place / G % N1;
         const ptrdiff_t g = place % G;
         /* (3) */
-        const double mu_here = mu[n0 * layout->mu__n0 + n1 * layout->mu__n1 + g * layout->mu__g];
-        const double eq3_part = 1.0 / ((double)(K0 * K1) * (double)(S0 * S1)) / sqrt(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + g * layout->sigma2__g] + epsilon);
-        const double eq3_part2 = (double)(K0 * K1) * (double)(S0 * S1);
+        const double eq3_part = (double)(S0 * S1) > 0.0;
         double dx_sum_total = 0.0;
         double dx_sum_rest = 0.0;
-        double dx_sum2_total = 0.0;
-        double dx_sum2_rest = 0.0;
-        for (ptrdiff_t block = 0; block < (K0 * K1 * S0 * S1 + 511) / 512; block++) {
+        double dx_sum3_total = 0.0;
+        double dx_sum3_rest = 0.0;
+        for (ptrdiff_t block = 0; block < (K0 * K1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
-            const ptrdiff_t count = smaller(512, K0 * K1 * S0 * S1 - start);
+            const ptrdiff_t count = smaller(512, K0 * K1 - start);
             float gamma_row_buffer[512];
-            const ptrdiff_t gamma_row_extents[4] = {K0, K1, S0, S1};
-            const ptrdiff_t gamma_row_strides[4] = {layout->gamma__c0, layout->gamma__c1, 0, 0};
-            const float *gamma_row = read_window_float(gamma + g * layout->gamma__g, 4, gamma_row_extents, gamma_row_strides, start, count, gamma_row_buffer);
-            float x_row_buffer[512];
-            const ptrdiff_t x_row_extents[4] = {K0, K1, S0, S1};
-            const ptrdiff_t x_row_strides[4] = {layout->x__c0, layout->x__c1, layout->x__s0, layout->x__s1};
-            const float *x_row = read_window_float(x + n0 * layout->x__n0 + n1 * layout->x__n1 + g * layout->x__g, 4, x_row_extents, x_row_strides, start, count, x_row_buffer);
-            float dy_row_buffer[512];
-            const ptrdiff_t dy_row_extents[4] = {K0, K1, S0, S1};
-            const ptrdiff_t dy_row_strides[4] = {layout->dy__c0, layout->dy__c1, layout->dy__s0, layout->dy__s1};
-            const float *dy_row = read_window_float(dy + n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g, 4, dy_row_extents, dy_row_strides, start, count, dy_row_buffer);
+            const ptrdiff_t gamma_row_extents[2] = {K0, K1};
+            const ptrdiff_t gamma_row_strides[2] = {layout->gamma__c0, layout->gamma__c1};
+            const float *gamma_row = read_window_float(gamma + g * layout->gamma__g, 2, gamma_row_extents, gamma_row_strides, start, count, gamma_row_buffer);
+            double all_dgamma_sum_row_buffer[512];
+            const ptrdiff_t all_dgamma_sum_row_extents[2] = {K0, K1};
+            const ptrdiff_t all_dgamma_sum_row_strides[2] = {K1, 1};
+            const double *all_dgamma_sum_row = read_window_double(all_dgamma_sum + n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1, 2, all_dgamma_sum_row_extents, all_dgamma_sum_row_strides, start, count, all_dgamma_sum_row_buffer);
+            double all_dx_sum2_row_buffer[512];
+            const ptrdiff_t all_dx_sum2_row_extents[2] = {K0, K1};
+            const ptrdiff_t all_dx_sum2_row_strides[2] = {K1, 1};
+            const double *all_dx_sum2_row = read_window_double(all_dx_sum2 + n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1, 2, all_dx_sum2_row_extents, all_dx_sum2_row_strides, start, count, all_dx_sum2_row_buffer);
             double dx_sum_lanes[16] = {0.0};
-            double dx_sum2_lanes[16] = {0.0};
+            double dx_sum3_lanes[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (3) */
-                    dx_sum_lanes[lane] += (double)gamma_row[q + lane] * ((double)x_row[q + lane] - mu_here) * (double)dy_row[q + lane];
-                    dx_sum2_lanes[lane] += (double)gamma_row[q + lane] * (double)dy_row[q + lane];
+                    dx_sum_lanes[lane] += (eq3_part ? (double)gamma_row[q + lane] * all_dgamma_sum_row[q + lane] : 0.0);
+                    dx_sum3_lanes[lane] += (eq3_part ? (double)gamma_row[q + lane] * all_dx_sum2_row[q + lane] : 0.0);
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (3) */
-                dx_sum_lanes[lane] += (double)gamma_row[whole + lane] * ((double)x_row[whole + lane] - mu_here) * (double)dy_row[whole + lane];
-                dx_sum2_lanes[lane] += (double)gamma_row[whole + lane] * (double)dy_row[whole + lane];
+                dx_sum_lanes[lane] += (eq3_part ? (double)gamma_row[whole + lane] * all_dgamma_sum_row[whole + lane] : 0.0);
+                dx_sum3_lanes[lane] += (eq3_part ? (double)gamma_row[whole + lane] * all_dx_sum2_row[whole + lane] : 0.0);
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
                 dx_sum_lanes[lane] += dx_sum_lanes[lane + 8];
-                dx_sum2_lanes[lane] += dx_sum2_lanes[lane + 8];
+                dx_sum3_lanes[lane] += dx_sum3_lanes[lane + 8];
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
                 dx_sum_lanes[lane] += dx_sum_lanes[lane + 4];
-                dx_sum2_lanes[lane] += dx_sum2_lanes[lane + 4];
+                dx_sum3_lanes[lane] += dx_sum3_lanes[lane + 4];
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
                 dx_sum_lanes[lane] += dx_sum_lanes[lane + 2];
-                dx_sum2_lanes[lane] += dx_sum2_lanes[lane + 2];
+                dx_sum3_lanes[lane] += dx_sum3_lanes[lane + 2];
             }
             dx_sum_lanes[0] += dx_sum_lanes[1];
-            dx_sum2_lanes[0] += dx_sum2_lanes[1];
+            dx_sum3_lanes[0] += dx_sum3_lanes[1];
             const double dx_sum_term = dx_sum_lanes[0];
             const double dx_sum_next = dx_sum_total + dx_sum_term;
             const double dx_sum_back = dx_sum_next - dx_sum_total;
             dx_sum_rest += dx_sum_total - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
             dx_sum_total = dx_sum_next;
-            const double dx_sum2_term = dx_sum2_lanes[0];
-            const double dx_sum2_next = dx_sum2_total + dx_sum2_term;
-            const double dx_sum2_back = dx_sum2_next - dx_sum2_total;
-            dx_sum2_rest += dx_sum2_total - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-            dx_sum2_total = dx_sum2_next;
+            const double dx_sum3_term = dx_sum3_lanes[0];
+            const double dx_sum3_next = dx_sum3_total + dx_sum3_term;
+            const double dx_sum3_back = dx_sum3_next - dx_sum3_total;
+            dx_sum3_rest += dx_sum3_total - (dx_sum3_next - dx_sum3_back) + (dx_sum3_term - dx_sum3_back);
+            dx_sum3_total = dx_sum3_next;
         }
         /* (3) */
         const double dx_sum = dx_sum_total + (isfinite(dx_sum_total) ? dx_sum_rest : 0.0);
-        const double dx_sum2 = dx_sum2_total + (isfinite(dx_sum2_total) ? dx_sum2_rest : 0.0);
-        const double eq3_part3 = dx_sum / (sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + g * layout->sigma2__g] + epsilon);
-        for (ptrdiff_t block = 0; block < (K0 * K1 * S0 * S1 + 511) / 512; block++) {
-            const ptrdiff_t start = block * 512;
-            const ptrdiff_t count = smaller(512, K0 * K1 * S0 * S1 - start);
-            float gamma_row2_buffer[512];
-            const ptrdiff_t gamma_row2_extents[4] = {K0, K1, S0, S1};
-            const ptrdiff_t gamma_row2_strides[4] = {layout->gamma__c0, layout->gamma__c1, 0, 0};
-            const float *gamma_row2 = read_window_float(gamma + g * layout->gamma__g, 4, gamma_row2_extents, gamma_row2_strides, start, count, gamma_row2_buffer);
-            float dy_row2_buffer[512];
-            const ptrdiff_t dy_row2_extents[4] = {K0, K1, S0, S1};
-            const ptrdiff_t dy_row2_strides[4] = {layout->dy__c0, layout->dy__c1, layout->dy__s0, layout->dy__s1};
-            const float *dy_row2 = read_window_float(dy + n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g, 4, dy_row2_extents, dy_row2_strides, start, count, dy_row2_buffer);
-            float x_row2_buffer[512];
-            const ptrdiff_t x_row2_extents[4] = {K0, K1, S0, S1};
-            const ptrdiff_t x_row2_strides[4] = {layout->x__c0, layout->x__c1, layout->x__s0, layout->x__s1};
-            const float *x_row2 = read_window_float(x + n0 * layout->x__n0 + n1 * layout->x__n1 + g * layout->x__g, 4, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
-            float dx_row_buffer[512];
-            const ptrdiff_t dx_row_extents[4] = {K0, K1, S0, S1};
-            const ptrdiff_t dx_row_strides[4] = {layout->dx__c0, layout->dx__c1, layout->dx__s0, layout->dx__s1};
-            float *dx_row = open_window_float(dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + g * layout->dx__g, 4, dx_row_extents, dx_row_strides, start, count, dx_row_buffer);
-            SIMD
-            for (ptrdiff_t q = 0; q < count; q++) {
+        all_dx_sum[n0 * N1 * G + n1 * G + g] = dx_sum;
+        const double dx_sum3 = dx_sum3_total + (isfinite(dx_sum3_total) ? dx_sum3_rest : 0.0);
+        all_dx_sum3[n0 * N1 * G + n1 * G + g] = dx_sum3;
+        for (ptrdiff_t c0 = 0; c0 < K0; c0++) {
+            for (ptrdiff_t c1 = 0; c1 < K1; c1++) {
                 /* (3) */
-                dx_row[q] = (float)(eq3_part * (eq3_part2 * (double)gamma_row2[q] * (double)dy_row2[q] - eq3_part3 * ((double)x_row2[q] - mu_here) - dx_sum2));
+                const double eq3_part2 = 1.0 / ((double)(K0 * K1) * (double)(S0 * S1)) / sqrt(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + g * layout->sigma2__g] + epsilon);
+                const double eq3_part3 = (double)(K0 * K1) * (double)(S0 * S1) * (double)gamma[g * layout->gamma__g + c0 * layout->gamma__c0 + c1 * layout->gamma__c1];
+                const double eq3_part4 = all_dx_sum[n0 * N1 * G + n1 * G + g] / (sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + g * layout->sigma2__g] + epsilon);
+                const double mu_here2 = mu[n0 * layout->mu__n0 + n1 * layout->mu__n1 + g * layout->mu__g];
+                const double all_dx_sum3_here = all_dx_sum3[n0 * N1 * G + n1 * G + g];
+                for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
+                    const ptrdiff_t start = block * 512;
+                    const ptrdiff_t count = smaller(512, S0 * S1 - start);
+                    float dy_row_buffer[512];
+                    const ptrdiff_t dy_row_extents[2] = {S0, S1};
+                    const ptrdiff_t dy_row_strides[2] = {layout->dy__s0, layout->dy__s1};
+                    const float *dy_row = read_window_float(dy + n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 * layout->dy__c1, 2, dy_row_extents, dy_row_strides, start, count, dy_row_buffer);
+                    float x_row_buffer[512];
+                    const ptrdiff_t x_row_extents[2] = {S0, S1};
+                    const ptrdiff_t x_row_strides[2] = {layout->x__s0, layout->x__s1};
+                    const float *x_row = read_window_float(x + n0 * layout->x__n0 + n1 * layout->x__n1 + g * layout->x__g + c0 * layout->x__c0 + c1 * layout->x__c1, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
+                    float dx_row_buffer[512];
+                    const ptrdiff_t dx_row_extents[2] = {S0, S1};
+                    const ptrdiff_t dx_row_strides[2] = {layout->dx__s0, layout->dx__s1};
+                    float *dx_row = open_window_float(dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + g * layout->dx__g + c0 * layout->dx__c0 + c1 * layout->dx__c1, 2, dx_row_extents, dx_row_strides, start, count, dx_row_buffer);
+                    SIMD
+                    for (ptrdiff_t q = 0; q < count; q++) {
+                        /* (3) */
+                        dx_row[q] = (float)(eq3_part2 * (eq3_part3 * (double)dy_row[q] - eq3_part4 * ((double)x_row[q] - mu_here2) - all_dx_sum3_here));
+                    }
+                    close_window_float(dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + g * layout->dx__g + c0 * layout->dx__c0 + c1 * layout->dx__c1, 2, dx_row_extents, dx_row_strides, start, count, dx_row_buffer, dx_row);
+                }
             }
-            close_window_float(dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + g * layout->dx__g, 4, dx_row_extents, dx_row_strides, start, count, dx_row_buffer, dx_row);
         }
+    }
+}
+
+static void group2_part(
+    const group_norm_backward_float32_layout *layout,
+    const float *gamma,
+    double *all_dgamma_sum,
+    double *all_dx_sum2,
+    double *all_dx_sum,
+    double *all_dx_sum3
+)
+{
+    const ptrdiff_t N0 = layout->N0;
+    const ptrdiff_t N1 = layout->N1;
+    const ptrdiff_t G = layout->G;
+    const ptrdiff_t K0 = layout->K0;
+    const ptrdiff_t K1 = layout->K1;
+    const ptrdiff_t S0 = layout->S0;
+    const ptrdiff_t S1 = layout->S1;
+    (void)layout;
+
+    SHARED_FOR
+    for (ptrdiff_t place = 0; place < N0 * N1 * G; place++) {
+        const ptrdiff_t n0 = place / (N1 * G);
+        const ptrdiff_t n1 = place / G % N1;
+        const ptrdiff_t g = place % G;
+        /* (3) */
+        const double eq3_part = (double)(S0 * S1) > 0.0;
+        double dx_sum_total = 0.0;
+        double dx_sum_rest = 0.0;
+        double dx_sum3_total = 0.0;
+        double dx_sum3_rest = 0.0;
+        for (ptrdiff_t block = 0; block < (K0 * K1 + 511) / 512; block++) {
+            const ptrdiff_t start = block * 512;
+            const ptrdiff_t count = smaller(512, K0 * K1 - start);
+            float gamma_row_buffer[512];
+            const ptrdiff_t gamma_row_extents[2] = {K0, K1};
+            const ptrdiff_t gamma_row_strides[2] = {layout->gamma__c0, layout->gamma__c1};
+            const float *gamma_row = read_window_float(gamma + g * layout->gamma__g, 2, gamma_row_extents, gamma_row_strides, start, count, gamma_row_buffer);
+            double all_dgamma_sum_row_buffer[512];
+            const ptrdiff_t all_dgamma_sum_row_extents[2] = {K0, K1};
+            const ptrdiff_t all_dgamma_sum_row_strides[2] = {K1, 1};
+            const double *all_dgamma_sum_row = read_window_double(all_dgamma_sum + n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1, 2, all_dgamma_sum_row_extents, all_dgamma_sum_row_strides, start, count, all_dgamma_sum_row_buffer);
+            double all_dx_sum2_row_buffer[512];
+            const ptrdiff_t all_dx_sum2_row_extents[2] = {K0, K1};
+            const ptrdiff_t all_dx_sum2_row_strides[2] = {K1, 1};
+            const double *all_dx_sum2_row = read_window_double(all_dx_sum2 + n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1, 2, all_dx_sum2_row_extents, all_dx_sum2_row_strides, start, count, all_dx_sum2_row_buffer);
+            double dx_sum_lanes[16] = {0.0};
+            double dx_sum3_lanes[16] = {0.0};
+            const ptrdiff_t whole = count - count % 16;
+            for (ptrdiff_t q = 0; q < whole; q += 16) {
+                SIMD
+                for (ptrdiff_t lane = 0; lane < 16; lane++) {
+                    /* (3) */
+                    dx_sum_lanes[lane] += (eq3_part ? (double)gamma_row[q + lane] * all_dgamma_sum_row[q + lane] : 0.0);
+                    dx_sum3_lanes[lane] += (eq3_part ? (double)gamma_row[q + lane] * all_dx_sum2_row[q + lane] : 0.0);
+                }
+            }
+            for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
+                /* (3) */
+                dx_sum_lanes[lane] += (eq3_part ? (double)gamma_row[whole + lane] * all_dgamma_sum_row[whole + lane] : 0.0);
+                dx_sum3_lanes[lane] += (eq3_part ? (double)gamma_row[whole + lane] * all_dx_sum2_row[whole + lane] : 0.0);
+            }
+            for (ptrdiff_t lane = 0; lane < 8; lane++) {
+                dx_sum_lanes[lane] += dx_sum_lanes[lane + 8];
+                dx_sum3_lanes[lane] += dx_sum3_lanes[lane + 8];
+            }
+            for (ptrdiff_t lane = 0; lane < 4; lane++) {
+                dx_sum_lanes[lane] += dx_sum_lanes[lane + 4];
+                dx_sum3_lanes[lane] += dx_sum3_lanes[lane + 4];
+            }
+            for (ptrdiff_t lane = 0; lane < 2; lane++) {
+                dx_sum_lanes[lane] += dx_sum_lanes[lane + 2];
+                dx_sum3_lanes[lane] += dx_sum3_lanes[lane + 2];
+            }
+            dx_sum_lanes[0] += dx_sum_lanes[1];
+            dx_sum3_lanes[0] += dx_sum3_lanes[1];
+            const double dx_sum_term = dx_sum_lanes[0];
+            const double dx_sum_next = dx_sum_total + dx_sum_term;
+            const double dx_sum_back = dx_sum_next - dx_sum_total;
+            dx_sum_rest += dx_sum_total - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
+            dx_sum_total = dx_sum_next;
+            const double dx_sum3_term = dx_sum3_lanes[0];
+            const double dx_sum3_next = dx_sum3_total + dx_sum3_term;
+            const double dx_sum3_back = dx_sum3_next - dx_sum3_total;
+            dx_sum3_rest += dx_sum3_total - (dx_sum3_next - dx_sum3_back) + (dx_sum3_term - dx_sum3_back);
+            dx_sum3_total = dx_sum3_next;
+        }
+        /* (3) */
+        const double dx_sum = dx_sum_total + (isfinite(dx_sum_total) ? dx_sum_rest : 0.0);
+        all_dx_sum[n0 * N1 * G + n1 * G + g] = dx_sum;
+        const double dx_sum3 = dx_sum3_total + (isfinite(dx_sum3_total) ? dx_sum3_rest : 0.0);
+        all_dx_sum3[n0 * N1 * G + n1 * G + g] = dx_sum3;
     }
 }
 
@@ -521,13 +808,13 @@ static void group2_kept(
     const double *sigma2,
     const float *gamma,
     float *dx,
-    double *all_mu_here,
-    double *all_eq3_part,
+    double *all_dx_sum,
+    double *all_dx_sum3,
     double *all_eq3_part2,
-    double *dx_sum_blocks,
-    double *dx_sum2_blocks,
-    double *all_dx_sum2,
     double *all_eq3_part3,
+    double *all_eq3_part4,
+    double *all_mu_here2,
+    double *all_all_dx_sum3_here,
     double epsilon
 )
 {
@@ -541,157 +828,49 @@ static void group2_kept(
     (void)layout;
 
     SHARED_FOR
-    for (ptrdiff_t place = 0; place < N0 * N1 * G; place++) {
-        const ptrdiff_t n0 = place / (N1 * G);
-        const ptrdiff_t n1 = place / G % N1;
-        const ptrdiff_t g = place % G;
+    for (ptrdiff_t place = 0; place < N0 * N1 * G * K0 * K1; place++) {
+        const ptrdiff_t n0 = place / (N1 * G * K0 * K1);
+        const ptrdiff_t n1 = place / (G * K0 * K1) % N1;
+        const ptrdiff_t g = place / (K0 * K1) % G;
+        const ptrdiff_t c0 = place / K1 % K0;
+        const ptrdiff_t c1 = place % K1;
         /* (3) */
-        const double mu_here = mu[n0 * layout->mu__n0 + n1 * layout->mu__n1 + g * layout->mu__g];
-        all_mu_here[n0 * N1 * G + n1 * G + g] = mu_here;
-        const double eq3_part = 1.0 / ((double)(K0 * K1) * (double)(S0 * S1)) / sqrt(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + g * layout->sigma2__g] + epsilon);
-        all_eq3_part[n0 * N1 * G + n1 * G + g] = eq3_part;
-        const double eq3_part2 = (double)(K0 * K1) * (double)(S0 * S1);
-        all_eq3_part2[n0 * N1 * G + n1 * G + g] = eq3_part2;
+        const double eq3_part2 = 1.0 / ((double)(K0 * K1) * (double)(S0 * S1)) / sqrt(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + g * layout->sigma2__g] + epsilon);
+        all_eq3_part2[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = eq3_part2;
+        const double eq3_part3 = (double)(K0 * K1) * (double)(S0 * S1) * (double)gamma[g * layout->gamma__g + c0 * layout->gamma__c0 + c1 * layout->gamma__c1];
+        all_eq3_part3[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = eq3_part3;
+        const double eq3_part4 = all_dx_sum[n0 * N1 * G + n1 * G + g] / (sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + g * layout->sigma2__g] + epsilon);
+        all_eq3_part4[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = eq3_part4;
+        const double mu_here2 = mu[n0 * layout->mu__n0 + n1 * layout->mu__n1 + g * layout->mu__g];
+        all_mu_here2[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = mu_here2;
+        const double all_dx_sum3_here = all_dx_sum3[n0 * N1 * G + n1 * G + g];
+        all_all_dx_sum3_here[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = all_dx_sum3_here;
     }
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < N0 * N1 * ((K0 * K1 * S0 * S1 + 511) / 512) * ((G + 127) / 128); task++) {
-        const ptrdiff_t tiles = (G + 127) / 128;
+    for (ptrdiff_t task = 0; task < N0 * N1 * G * K0 * ((S0 * S1 + 511) / 512) * ((K1 + 127) / 128); task++) {
+        const ptrdiff_t tiles = (K1 + 127) / 128;
         const ptrdiff_t tile = task % tiles;
-        const ptrdiff_t block = task / tiles % ((K0 * K1 * S0 * S1 + 511) / 512);
-        const ptrdiff_t n0 = task / tiles / ((K0 * K1 * S0 * S1 + 511) / 512) / N1;
-        const ptrdiff_t n1 = task / tiles / ((K0 * K1 * S0 * S1 + 511) / 512) % N1;
+        const ptrdiff_t block = task / tiles % ((S0 * S1 + 511) / 512);
+        const ptrdiff_t n0 = task / tiles / ((S0 * S1 + 511) / 512) / (N1 * G * K0);
+        const ptrdiff_t n1 = task / tiles / ((S0 * S1 + 511) / 512) / (G * K0) % N1;
+        const ptrdiff_t g = task / tiles / ((S0 * S1 + 511) / 512) / K0 % G;
+        const ptrdiff_t c0 = task / tiles / ((S0 * S1 + 511) / 512) % K0;
         const ptrdiff_t start = block * 512;
-        const ptrdiff_t count = smaller(512, K0 * K1 * S0 * S1 - start);
+        const ptrdiff_t count = smaller(512, S0 * S1 - start);
         const ptrdiff_t first = tile * 128;
-        const ptrdiff_t width = smaller(128, G - first);
-        double dx_sum_lanes[16][128];
-        double dx_sum2_lanes[16][128];
-        for (ptrdiff_t lane = 0; lane < 16; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dx_sum_lanes[lane][j] = 0.0;
-                dx_sum2_lanes[lane][j] = 0.0;
-            }
-        }
-        ptrdiff_t c0 = start / K1 / S0 / S1;
-        ptrdiff_t c1 = start / S0 / S1 % K1;
-        ptrdiff_t s0 = start / S1 % S0;
-        ptrdiff_t s1 = start % S1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            const ptrdiff_t lane = q % 16;
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const ptrdiff_t g = first + j;
-                /* (3) */
-                dx_sum_lanes[lane][j] += (double)gamma[g + c0 * layout->gamma__c0 + c1 * layout->gamma__c1] * ((double)x[n0 * layout->x__n0 + n1 * layout->x__n1 + g + c0 * layout->x__c0 + c1 * layout->x__c1 + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_here[n0 * N1 * G + n1 * G + g]) * (double)dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g + c0 * layout->dy__c0 + c1 * layout->dy__c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1];
-                dx_sum2_lanes[lane][j] += (double)gamma[g + c0 * layout->gamma__c0 + c1 * layout->gamma__c1] * (double)dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g + c0 * layout->dy__c0 + c1 * layout->dy__c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1];
-            }
-            if (++s1 == S1) {
-                s1 = 0;
-                if (++s0 == S0) {
-                    s0 = 0;
-                    if (++c1 == K1) {
-                        c1 = 0;
-                        ++c0;
-                    }
-                }
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < 8; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dx_sum_lanes[lane][j] += dx_sum_lanes[lane + 8][j];
-                dx_sum2_lanes[lane][j] += dx_sum2_lanes[lane + 8][j];
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < 4; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dx_sum_lanes[lane][j] += dx_sum_lanes[lane + 4][j];
-                dx_sum2_lanes[lane][j] += dx_sum2_lanes[lane + 4][j];
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < 2; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dx_sum_lanes[lane][j] += dx_sum_lanes[lane + 2][j];
-                dx_sum2_lanes[lane][j] += dx_sum2_lanes[lane + 2][j];
-            }
-        }
-        SIMD
-        for (ptrdiff_t j = 0; j < width; j++) {
-            dx_sum_lanes[0][j] += dx_sum_lanes[1][j];
-            dx_sum2_lanes[0][j] += dx_sum2_lanes[1][j];
-        }
-        SIMD
-        for (ptrdiff_t j = 0; j < width; j++) {
-            const ptrdiff_t g = first + j;
-            dx_sum_blocks[block * N0 * N1 * G + n0 * N1 * G + n1 * G + g] = dx_sum_lanes[0][j];
-            dx_sum2_blocks[block * N0 * N1 * G + n0 * N1 * G + n1 * G + g] = dx_sum2_lanes[0][j];
-        }
-    }
-    SHARED_FOR
-    for (ptrdiff_t place = 0; place < N0 * N1 * G; place++) {
-        const ptrdiff_t n0 = place / (N1 * G);
-        const ptrdiff_t n1 = place / G % N1;
-        const ptrdiff_t g = place % G;
-        double dx_sum_total = 0.0;
-        double dx_sum_rest = 0.0;
-        for (ptrdiff_t block = 0; block < (K0 * K1 * S0 * S1 + 511) / 512; block++) {
-            const double dx_sum_term = dx_sum_blocks[block * N0 * N1 * G + n0 * N1 * G + n1 * G + g];
-            const double dx_sum_next = dx_sum_total + dx_sum_term;
-            const double dx_sum_back = dx_sum_next - dx_sum_total;
-            dx_sum_rest += dx_sum_total - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-            dx_sum_total = dx_sum_next;
-        }
-        /* (3) */
-        const double dx_sum = dx_sum_total + (isfinite(dx_sum_total) ? dx_sum_rest : 0.0);
-        double dx_sum2_total = 0.0;
-        double dx_sum2_rest = 0.0;
-        for (ptrdiff_t block = 0; block < (K0 * K1 * S0 * S1 + 511) / 512; block++) {
-            const double dx_sum2_term = dx_sum2_blocks[block * N0 * N1 * G + n0 * N1 * G + n1 * G + g];
-            const double dx_sum2_next = dx_sum2_total + dx_sum2_term;
-            const double dx_sum2_back = dx_sum2_next - dx_sum2_total;
-            dx_sum2_rest += dx_sum2_total - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-            dx_sum2_total = dx_sum2_next;
-        }
-        /* (3) */
-        const double dx_sum2 = dx_sum2_total + (isfinite(dx_sum2_total) ? dx_sum2_rest : 0.0);
-        all_dx_sum2[n0 * N1 * G + n1 * G + g] = dx_sum2;
-        const double eq3_part3 = dx_sum / (sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + g * layout->sigma2__g] + epsilon);
-        all_eq3_part3[n0 * N1 * G + n1 * G + g] = eq3_part3;
-    }
-    SHARED_FOR
-    for (ptrdiff_t task = 0; task < N0 * N1 * ((K0 * K1 * S0 * S1 + 511) / 512) * ((G + 127) / 128); task++) {
-        const ptrdiff_t tiles = (G + 127) / 128;
-        const ptrdiff_t tile = task % tiles;
-        const ptrdiff_t block = task / tiles % ((K0 * K1 * S0 * S1 + 511) / 512);
-        const ptrdiff_t n0 = task / tiles / ((K0 * K1 * S0 * S1 + 511) / 512) / N1;
-        const ptrdiff_t n1 = task / tiles / ((K0 * K1 * S0 * S1 + 511) / 512) % N1;
-        const ptrdiff_t start = block * 512;
-        const ptrdiff_t count = smaller(512, K0 * K1 * S0 * S1 - start);
-        const ptrdiff_t first = tile * 128;
-        const ptrdiff_t width = smaller(128, G - first);
-        ptrdiff_t c0 = start / K1 / S0 / S1;
-        ptrdiff_t c1 = start / S0 / S1 % K1;
-        ptrdiff_t s0 = start / S1 % S0;
+        const ptrdiff_t width = smaller(128, K1 - first);
+        ptrdiff_t s0 = start / S1;
         ptrdiff_t s1 = start % S1;
         for (ptrdiff_t q = 0; q < count; q++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const ptrdiff_t g = first + j;
+                const ptrdiff_t c1 = first + j;
                 /* (3) */
-                dx[n0 * layout->dx__n0 + n1 * layout->dx__n1 + g + c0 * layout->dx__c0 + c1 * layout->dx__c1 + s0 * layout->dx__s0 + s1 * layout->dx__s1] = (float)(all_eq3_part[n0 * N1 * G + n1 * G + g] * (all_eq3_part2[n0 * N1 * G + n1 * G + g] * (double)gamma[g + c0 * layout->gamma__c0 + c1 * layout->gamma__c1] * (double)dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g + c0 * layout->dy__c0 + c1 * layout->dy__c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1] - all_eq3_part3[n0 * N1 * G + n1 * G + g] * ((double)x[n0 * layout->x__n0 + n1 * layout->x__n1 + g + c0 * layout->x__c0 + c1 * layout->x__c1 + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_here[n0 * N1 * G + n1 * G + g]) - all_dx_sum2[n0 * N1 * G + n1 * G + g]));
+                dx[n0 * layout->dx__n0 + n1 * layout->dx__n1 + g * layout->dx__g + c0 * layout->dx__c0 + c1 + s0 * layout->dx__s0 + s1 * layout->dx__s1] = (float)(all_eq3_part2[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] * (all_eq3_part3[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] * (double)dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1] - all_eq3_part4[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] * ((double)x[n0 * layout->x__n0 + n1 * layout->x__n1 + g * layout->x__g + c0 * layout->x__c0 + c1 + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_here2[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1]) - all_all_dx_sum3_here[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1]));
             }
             if (++s1 == S1) {
                 s1 = 0;
-                if (++s0 == S0) {
-                    s0 = 0;
-                    if (++c1 == K1) {
-                        c1 = 0;
-                        ++c0;
-                    }
-                }
+                ++s0;
             }
         }
     }
@@ -717,65 +896,93 @@ int group_norm_backward_float32(
     const ptrdiff_t K1 = layout->K1;
     const ptrdiff_t S0 = layout->S0;
     const ptrdiff_t S1 = layout->S1;
-    int status = 0;
+    double *const shared = malloc(sizeof(double) * (size_t)(N0 * N1 * G * K0 * K1 + N0 * N1 * G * K0 * K1 + 1));
+    double *shared_left = shared;
+    int status = !shared;
+    double *const all_dgamma_sum = status ? NULL : take(&shared_left, N0 * N1 * G * K0 * K1);
+    double *const all_dx_sum2 = status ? NULL : take(&shared_left, N0 * N1 * G * K0 * K1);
 
     (void)threads;
     if (status == 0 && layout->x__s1 != 1 && layout->x__c1 == 1 && layout->dy__c1 == 1) {
-        double *const memory = malloc(sizeof(double) * (size_t)((N0 * N1 * S0 * S1 + 511) / 512 * (G * K0 * K1) + (N0 * N1 * S0 * S1 + 511) / 512 * (G * K0 * K1) + 1));
+        double *const memory = malloc(sizeof(double) * (size_t)(N0 * N1 * G * K0 * K1 + (S0 * S1 + 511) / 512 * (N0 * N1 * G * K0 * K1) + (S0 * S1 + 511) / 512 * (N0 * N1 * G * K0 * K1) + 1));
         double *left = memory;
         status = !memory;
-        double *const dgamma_sum_blocks = status ? NULL : take(&left, (N0 * N1 * S0 * S1 + 511) / 512 * (G * K0 * K1));
-        double *const dbeta_sum_blocks = status ? NULL : take(&left, (N0 * N1 * S0 * S1 + 511) / 512 * (G * K0 * K1));
+        double *const all_mu_here = status ? NULL : take(&left, N0 * N1 * G * K0 * K1);
+        double *const dgamma_sum_blocks = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N0 * N1 * G * K0 * K1));
+        double *const dx_sum2_blocks = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N0 * N1 * G * K0 * K1));
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_kept(layout, dy, x, mu, sigma2, dgamma, dbeta, dgamma_sum_blocks, dbeta_sum_blocks, epsilon);
+            group1_kept(layout, dy, x, mu, all_dgamma_sum, all_dx_sum2, all_mu_here, dgamma_sum_blocks, dx_sum2_blocks);
         } else
 #endif
         if (status == 0)
-            group1_kept(layout, dy, x, mu, sigma2, dgamma, dbeta, dgamma_sum_blocks, dbeta_sum_blocks, epsilon);
+            group1_kept(layout, dy, x, mu, all_dgamma_sum, all_dx_sum2, all_mu_here, dgamma_sum_blocks, dx_sum2_blocks);
+#ifdef _OPENMP
+        if (status == 0 && threads > 1) {
+#pragma omp parallel num_threads(threads)
+            group1_part(layout, sigma2, dgamma, dbeta, all_dgamma_sum, all_dx_sum2, epsilon);
+        } else
+#endif
+        if (status == 0)
+            group1_part(layout, sigma2, dgamma, dbeta, all_dgamma_sum, all_dx_sum2, epsilon);
         free(memory);
     }
     else if (status == 0) {
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_reduced(layout, dy, x, mu, sigma2, dgamma, dbeta, epsilon);
+            group1_reduced(layout, dy, x, mu, sigma2, dgamma, dbeta, all_dgamma_sum, all_dx_sum2, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_reduced(layout, dy, x, mu, sigma2, dgamma, dbeta, epsilon);
+            group1_reduced(layout, dy, x, mu, sigma2, dgamma, dbeta, all_dgamma_sum, all_dx_sum2, epsilon);
     }
-    if (status == 0 && layout->x__s1 != 1 && layout->gamma__g == 1 && layout->x__g == 1 && layout->dy__g == 1 && layout->dx__g == 1) {
-        double *const memory = malloc(sizeof(double) * (size_t)(N0 * N1 * G + N0 * N1 * G + N0 * N1 * G + (K0 * K1 * S0 * S1 + 511) / 512 * (N0 * N1 * G) + (K0 * K1 * S0 * S1 + 511) / 512 * (N0 * N1 * G) + N0 * N1 * G + N0 * N1 * G + 1));
+    if (status == 0 && layout->dy__s1 != 1 && layout->dy__c1 == 1 && layout->x__c1 == 1 && layout->dx__c1 == 1) {
+        double *const memory = malloc(sizeof(double) * (size_t)(N0 * N1 * G + N0 * N1 * G + N0 * N1 * G * K0 * K1 + N0 * N1 * G * K0 * K1 + N0 * N1 * G * K0 * K1 + N0 * N1 * G * K0 * K1 + N0 * N1 * G * K0 * K1 + 1));
         double *left = memory;
         status = !memory;
-        double *const all_mu_here = status ? NULL : take(&left, N0 * N1 * G);
-        double *const all_eq3_part = status ? NULL : take(&left, N0 * N1 * G);
-        double *const all_eq3_part2 = status ? NULL : take(&left, N0 * N1 * G);
-        double *const dx_sum_blocks = status ? NULL : take(&left, (K0 * K1 * S0 * S1 + 511) / 512 * (N0 * N1 * G));
-        double *const dx_sum2_blocks = status ? NULL : take(&left, (K0 * K1 * S0 * S1 + 511) / 512 * (N0 * N1 * G));
-        double *const all_dx_sum2 = status ? NULL : take(&left, N0 * N1 * G);
-        double *const all_eq3_part3 = status ? NULL : take(&left, N0 * N1 * G);
+        double *const all_dx_sum = status ? NULL : take(&left, N0 * N1 * G);
+        double *const all_dx_sum3 = status ? NULL : take(&left, N0 * N1 * G);
+        double *const all_eq3_part2 = status ? NULL : take(&left, N0 * N1 * G * K0 * K1);
+        double *const all_eq3_part3 = status ? NULL : take(&left, N0 * N1 * G * K0 * K1);
+        double *const all_eq3_part4 = status ? NULL : take(&left, N0 * N1 * G * K0 * K1);
+        double *const all_mu_here2 = status ? NULL : take(&left, N0 * N1 * G * K0 * K1);
+        double *const all_all_dx_sum3_here = status ? NULL : take(&left, N0 * N1 * G * K0 * K1);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group2_kept(layout, dy, x, mu, sigma2, gamma, dx, all_mu_here, all_eq3_part, all_eq3_part2, dx_sum_blocks, dx_sum2_blocks, all_dx_sum2, all_eq3_part3, epsilon);
+            group2_part(layout, gamma, all_dgamma_sum, all_dx_sum2, all_dx_sum, all_dx_sum3);
         } else
 #endif
         if (status == 0)
-            group2_kept(layout, dy, x, mu, sigma2, gamma, dx, all_mu_here, all_eq3_part, all_eq3_part2, dx_sum_blocks, dx_sum2_blocks, all_dx_sum2, all_eq3_part3, epsilon);
+            group2_part(layout, gamma, all_dgamma_sum, all_dx_sum2, all_dx_sum, all_dx_sum3);
+#ifdef _OPENMP
+        if (status == 0 && threads > 1) {
+#pragma omp parallel num_threads(threads)
+            group2_kept(layout, dy, x, mu, sigma2, gamma, dx, all_dx_sum, all_dx_sum3, all_eq3_part2, all_eq3_part3, all_eq3_part4, all_mu_here2, all_all_dx_sum3_here, epsilon);
+        } else
+#endif
+        if (status == 0)
+            group2_kept(layout, dy, x, mu, sigma2, gamma, dx, all_dx_sum, all_dx_sum3, all_eq3_part2, all_eq3_part3, all_eq3_part4, all_mu_here2, all_all_dx_sum3_here, epsilon);
         free(memory);
     }
     else if (status == 0) {
+        double *const memory = malloc(sizeof(double) * (size_t)(N0 * N1 * G + N0 * N1 * G + 1));
+        double *left = memory;
+        status = !memory;
+        double *const all_dx_sum = status ? NULL : take(&left, N0 * N1 * G);
+        double *const all_dx_sum3 = status ? NULL : take(&left, N0 * N1 * G);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group2_reduced(layout, dy, x, mu, sigma2, gamma, dx, epsilon);
+            group2_reduced(layout, dy, x, mu, sigma2, gamma, dx, all_dgamma_sum, all_dx_sum2, all_dx_sum, all_dx_sum3, epsilon);
         } else
 #endif
         if (status == 0)
-            group2_reduced(layout, dy, x, mu, sigma2, gamma, dx, epsilon);
+            group2_reduced(layout, dy, x, mu, sigma2, gamma, dx, all_dgamma_sum, all_dx_sum2, all_dx_sum, all_dx_sum3, epsilon);
+        free(memory);
     }
+    free(shared);
     return status;
 }

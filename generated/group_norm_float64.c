@@ -69,6 +69,22 @@ static inline ptrdiff_t next_run(int levels, const ptrdiff_t *extents, const ptr
     return offset;
 }
 
+/* How many elements lie side by side in memory from a place on; levels that follow each other closely are one. */
+static inline ptrdiff_t side_by_side(
+    int levels, const ptrdiff_t *extents, const ptrdiff_t *strides, const ptrdiff_t *place)
+{
+    ptrdiff_t run = 1, at = 0;
+    for (int level = levels - 1; level >= 0; level--) {
+        if (extents[level] == 1)
+            continue;
+        if (strides[level] != run)
+            break;
+        at += place[level] * run;
+        run *= extents[level];
+    }
+    return run - at;
+}
+
 /* count elements from a flat position: in place where they are contiguous, else gathered in the buffer. */
 static const double *read_window_double(
     const double *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
@@ -77,7 +93,7 @@ static const double *read_window_double(
     ptrdiff_t place[4];
     const double *from = base + locate(levels, extents, strides, start, place);
     const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1];
-    if (step == 1 && place[levels - 1] + count <= run)
+    if (side_by_side(levels, extents, strides, place) >= count)
         return from;
     for (ptrdiff_t done = 0; done < count;) {
         const ptrdiff_t rest = run - place[levels - 1];
@@ -101,7 +117,7 @@ static double *open_window_double(
 {
     ptrdiff_t place[4];
     double *to = base + locate(levels, extents, strides, start, place);
-    return strides[levels - 1] == 1 && place[levels - 1] + count <= extents[levels - 1] ? to : buffer;
+    return side_by_side(levels, extents, strides, place) >= count ? to : buffer;
 }
 
 /* Scatters what was written to the buffer. */
@@ -140,6 +156,10 @@ static void group1_reduced(
     double *y,
     double *mu,
     double *sigma2,
+    double *all_mu_hi,
+    double *all_mu_lo,
+    double *all_sigma2_hi,
+    double *all_sigma2_lo,
     double epsilon
 )
 {
@@ -228,6 +248,8 @@ static void group1_reduced(
         /* (1) */
         const double mu_hi = mu_hi_total / (double)(K0 * K1 * S0 * S1);
         const double mu_lo = (isfinite(mu_hi) ? (fma(-mu_hi, (double)(K0 * K1 * S0 * S1), mu_hi_total) + mu_hi_rest) / (double)(K0 * K1 * S0 * S1) : 0.0);
+        all_mu_hi[n * G + g] = mu_hi;
+        all_mu_lo[n * G + g] = mu_lo;
         const double eq1_part = mu_hi + mu_lo;
         mu[n * layout->mu__n + g * layout->mu__g] = eq1_part;
         double sigma2_hi_total = 0.0;
@@ -305,36 +327,36 @@ static void group1_reduced(
         /* (2) */
         const double sigma2_hi = sigma2_hi_total / (double)(K0 * K1 * S0 * S1);
         const double sigma2_lo = (isfinite(sigma2_hi) ? (fma(-sigma2_hi, (double)(K0 * K1 * S0 * S1), sigma2_hi_total) + sigma2_hi_rest) / (double)(K0 * K1 * S0 * S1) : 0.0);
-        /* (3) */
-        const double eq3_part = sqrt(sigma2_hi + epsilon + sigma2_lo);
-        /* (2) */
+        all_sigma2_hi[n * G + g] = sigma2_hi;
+        all_sigma2_lo[n * G + g] = sigma2_lo;
         const double eq2_part = sigma2_hi + sigma2_lo;
         sigma2[n * layout->sigma2__n + g * layout->sigma2__g] = eq2_part;
-        for (ptrdiff_t block = 0; block < (K0 * K1 * S0 * S1 + 511) / 512; block++) {
-            const ptrdiff_t start = block * 512;
-            const ptrdiff_t count = smaller(512, K0 * K1 * S0 * S1 - start);
-            double gamma_row_buffer[512];
-            const ptrdiff_t gamma_row_extents[4] = {K0, K1, S0, S1};
-            const ptrdiff_t gamma_row_strides[4] = {layout->gamma__c0, layout->gamma__c1, 0, 0};
-            const double *gamma_row = read_window_double(gamma + g * layout->gamma__g, 4, gamma_row_extents, gamma_row_strides, start, count, gamma_row_buffer);
-            double x_row3_buffer[512];
-            const ptrdiff_t x_row3_extents[4] = {K0, K1, S0, S1};
-            const ptrdiff_t x_row3_strides[4] = {layout->x__c0, layout->x__c1, layout->x__s0, layout->x__s1};
-            const double *x_row3 = read_window_double(x + n * layout->x__n + g * layout->x__g, 4, x_row3_extents, x_row3_strides, start, count, x_row3_buffer);
-            double beta_row_buffer[512];
-            const ptrdiff_t beta_row_extents[4] = {K0, K1, S0, S1};
-            const ptrdiff_t beta_row_strides[4] = {layout->beta__c0, layout->beta__c1, 0, 0};
-            const double *beta_row = read_window_double(beta + g * layout->beta__g, 4, beta_row_extents, beta_row_strides, start, count, beta_row_buffer);
-            double y_row_buffer[512];
-            const ptrdiff_t y_row_extents[4] = {K0, K1, S0, S1};
-            const ptrdiff_t y_row_strides[4] = {layout->y__c0, layout->y__c1, layout->y__s0, layout->y__s1};
-            double *y_row = open_window_double(y + n * layout->y__n + g * layout->y__g, 4, y_row_extents, y_row_strides, start, count, y_row_buffer);
-            SIMD
-            for (ptrdiff_t q = 0; q < count; q++) {
+        for (ptrdiff_t c0 = 0; c0 < K0; c0++) {
+            for (ptrdiff_t c1 = 0; c1 < K1; c1++) {
                 /* (3) */
-                y_row[q] = gamma_row[q] / eq3_part * (x_row3[q] - mu_hi - mu_lo) + beta_row[q];
+                const double eq3_part = gamma[g * layout->gamma__g + c0 * layout->gamma__c0 + c1 * layout->gamma__c1] / sqrt(all_sigma2_hi[n * G + g] + epsilon + all_sigma2_lo[n * G + g]);
+                const double all_mu_hi_here = all_mu_hi[n * G + g];
+                const double all_mu_lo_here = all_mu_lo[n * G + g];
+                const double beta_here = beta[g * layout->beta__g + c0 * layout->beta__c0 + c1 * layout->beta__c1];
+                for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
+                    const ptrdiff_t start = block * 512;
+                    const ptrdiff_t count = smaller(512, S0 * S1 - start);
+                    double x_row_buffer[512];
+                    const ptrdiff_t x_row_extents[2] = {S0, S1};
+                    const ptrdiff_t x_row_strides[2] = {layout->x__s0, layout->x__s1};
+                    const double *x_row = read_window_double(x + n * layout->x__n + g * layout->x__g + c0 * layout->x__c0 + c1 * layout->x__c1, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
+                    double y_row_buffer[512];
+                    const ptrdiff_t y_row_extents[2] = {S0, S1};
+                    const ptrdiff_t y_row_strides[2] = {layout->y__s0, layout->y__s1};
+                    double *y_row = open_window_double(y + n * layout->y__n + g * layout->y__g + c0 * layout->y__c0 + c1 * layout->y__c1, 2, y_row_extents, y_row_strides, start, count, y_row_buffer);
+                    SIMD
+                    for (ptrdiff_t q = 0; q < count; q++) {
+                        /* (3) */
+                        y_row[q] = eq3_part * (x_row[q] - all_mu_hi_here - all_mu_lo_here) + beta_here;
+                    }
+                    close_window_double(y + n * layout->y__n + g * layout->y__g + c0 * layout->y__c0 + c1 * layout->y__c1, 2, y_row_extents, y_row_strides, start, count, y_row_buffer, y_row);
+                }
             }
-            close_window_double(y + n * layout->y__n + g * layout->y__g, 4, y_row_extents, y_row_strides, start, count, y_row_buffer, y_row);
         }
     }
 }
@@ -342,19 +364,16 @@ static void group1_reduced(
 static void group1_kept(
     const group_norm_float64_layout *layout,
     const double *x,
-    const double *gamma,
-    const double *beta,
-    double *y,
     double *mu,
     double *sigma2,
-    double *mu_hi_blocks,
-    double *mu_hi_block_errors,
     double *all_mu_hi,
     double *all_mu_lo,
+    double *all_sigma2_hi,
+    double *all_sigma2_lo,
+    double *mu_hi_blocks,
+    double *mu_hi_block_errors,
     double *sigma2_hi_blocks,
-    double *sigma2_hi_block_errors,
-    double *all_eq3_part,
-    double epsilon
+    double *sigma2_hi_block_errors
 )
 {
     const ptrdiff_t N = layout->N;
@@ -599,43 +618,78 @@ static void group1_kept(
         /* (2) */
         const double sigma2_hi = sigma2_hi_total / (double)(K0 * K1 * S0 * S1);
         const double sigma2_lo = (isfinite(sigma2_hi) ? (fma(-sigma2_hi, (double)(K0 * K1 * S0 * S1), sigma2_hi_total) + sigma2_hi_rest) / (double)(K0 * K1 * S0 * S1) : 0.0);
-        /* (3) */
-        const double eq3_part = sqrt(sigma2_hi + epsilon + sigma2_lo);
-        all_eq3_part[n * G + g] = eq3_part;
-        /* (2) */
+        all_sigma2_hi[n * G + g] = sigma2_hi;
+        all_sigma2_lo[n * G + g] = sigma2_lo;
         const double eq2_part = sigma2_hi + sigma2_lo;
         sigma2[n * layout->sigma2__n + g * layout->sigma2__g] = eq2_part;
     }
+}
+
+static void group1_kept2(
+    const group_norm_float64_layout *layout,
+    const double *x,
+    const double *gamma,
+    const double *beta,
+    double *y,
+    double *all_mu_hi,
+    double *all_mu_lo,
+    double *all_sigma2_hi,
+    double *all_sigma2_lo,
+    double *all_eq3_part,
+    double *all_all_mu_hi_here,
+    double *all_all_mu_lo_here,
+    double *all_beta_here,
+    double epsilon
+)
+{
+    const ptrdiff_t N = layout->N;
+    const ptrdiff_t G = layout->G;
+    const ptrdiff_t K0 = layout->K0;
+    const ptrdiff_t K1 = layout->K1;
+    const ptrdiff_t S0 = layout->S0;
+    const ptrdiff_t S1 = layout->S1;
+    (void)layout;
+
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < N * ((K0 * K1 * S0 * S1 + 511) / 512) * ((G + 127) / 128); task++) {
-        const ptrdiff_t tiles = (G + 127) / 128;
+    for (ptrdiff_t place = 0; place < N * G * K0 * K1; place++) {
+        const ptrdiff_t n = place / (G * K0 * K1);
+        const ptrdiff_t g = place / (K0 * K1) % G;
+        const ptrdiff_t c0 = place / K1 % K0;
+        const ptrdiff_t c1 = place % K1;
+        /* (3) */
+        const double eq3_part = gamma[g * layout->gamma__g + c0 * layout->gamma__c0 + c1 * layout->gamma__c1] / sqrt(all_sigma2_hi[n * G + g] + epsilon + all_sigma2_lo[n * G + g]);
+        all_eq3_part[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = eq3_part;
+        const double all_mu_hi_here = all_mu_hi[n * G + g];
+        all_all_mu_hi_here[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = all_mu_hi_here;
+        const double all_mu_lo_here = all_mu_lo[n * G + g];
+        all_all_mu_lo_here[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = all_mu_lo_here;
+        const double beta_here = beta[g * layout->beta__g + c0 * layout->beta__c0 + c1 * layout->beta__c1];
+        all_beta_here[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = beta_here;
+    }
+    SHARED_FOR
+    for (ptrdiff_t task = 0; task < N * G * K0 * ((S0 * S1 + 511) / 512) * ((K1 + 127) / 128); task++) {
+        const ptrdiff_t tiles = (K1 + 127) / 128;
         const ptrdiff_t tile = task % tiles;
-        const ptrdiff_t block = task / tiles % ((K0 * K1 * S0 * S1 + 511) / 512);
-        const ptrdiff_t n = task / tiles / ((K0 * K1 * S0 * S1 + 511) / 512);
+        const ptrdiff_t block = task / tiles % ((S0 * S1 + 511) / 512);
+        const ptrdiff_t n = task / tiles / ((S0 * S1 + 511) / 512) / (G * K0);
+        const ptrdiff_t g = task / tiles / ((S0 * S1 + 511) / 512) / K0 % G;
+        const ptrdiff_t c0 = task / tiles / ((S0 * S1 + 511) / 512) % K0;
         const ptrdiff_t start = block * 512;
-        const ptrdiff_t count = smaller(512, K0 * K1 * S0 * S1 - start);
+        const ptrdiff_t count = smaller(512, S0 * S1 - start);
         const ptrdiff_t first = tile * 128;
-        const ptrdiff_t width = smaller(128, G - first);
-        ptrdiff_t c0 = start / K1 / S0 / S1;
-        ptrdiff_t c1 = start / S0 / S1 % K1;
-        ptrdiff_t s0 = start / S1 % S0;
+        const ptrdiff_t width = smaller(128, K1 - first);
+        ptrdiff_t s0 = start / S1;
         ptrdiff_t s1 = start % S1;
         for (ptrdiff_t q = 0; q < count; q++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const ptrdiff_t g = first + j;
+                const ptrdiff_t c1 = first + j;
                 /* (3) */
-                y[n * layout->y__n + g + c0 * layout->y__c0 + c1 * layout->y__c1 + s0 * layout->y__s0 + s1 * layout->y__s1] = gamma[g + c0 * layout->gamma__c0 + c1 * layout->gamma__c1] / all_eq3_part[n * G + g] * (x[n * layout->x__n + g + c0 * layout->x__c0 + c1 * layout->x__c1 + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_hi[n * G + g] - all_mu_lo[n * G + g]) + beta[g + c0 * layout->beta__c0 + c1 * layout->beta__c1];
+                y[n * layout->y__n + g * layout->y__g + c0 * layout->y__c0 + c1 + s0 * layout->y__s0 + s1 * layout->y__s1] = all_eq3_part[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] * (x[n * layout->x__n + g * layout->x__g + c0 * layout->x__c0 + c1 + s0 * layout->x__s0 + s1 * layout->x__s1] - all_all_mu_hi_here[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] - all_all_mu_lo_here[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1]) + all_beta_here[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
             }
             if (++s1 == S1) {
                 s1 = 0;
-                if (++s0 == S0) {
-                    s0 = 0;
-                    if (++c1 == K1) {
-                        c1 = 0;
-                        ++c0;
-                    }
-                }
+                ++s0;
             }
         }
     }
@@ -661,36 +715,57 @@ int group_norm_float64(
     int status = 0;
 
     (void)threads;
-    if (status == 0 && layout->x__s1 != 1 && layout->x__g == 1 && layout->gamma__g == 1 && layout->beta__g == 1 && layout->y__g == 1) {
-        double *const memory = malloc(sizeof(double) * (size_t)((K0 * K1 * S0 * S1 + 511) / 512 * (N * G) + (K0 * K1 * S0 * S1 + 511) / 512 * (N * G) + N * G + N * G + (K0 * K1 * S0 * S1 + 511) / 512 * (N * G) + (K0 * K1 * S0 * S1 + 511) / 512 * (N * G) + N * G + 1));
+    if (status == 0 && layout->x__s1 != 1 && layout->x__g == 1 && layout->x__c1 == 1 && layout->y__c1 == 1) {
+        double *const memory = malloc(sizeof(double) * (size_t)(N * G + N * G + N * G + N * G + (K0 * K1 * S0 * S1 + 511) / 512 * (N * G) + (K0 * K1 * S0 * S1 + 511) / 512 * (N * G) + (K0 * K1 * S0 * S1 + 511) / 512 * (N * G) + (K0 * K1 * S0 * S1 + 511) / 512 * (N * G) + N * G * K0 * K1 + N * G * K0 * K1 + N * G * K0 * K1 + N * G * K0 * K1 + 1));
         double *left = memory;
         status = !memory;
-        double *const mu_hi_blocks = status ? NULL : take(&left, (K0 * K1 * S0 * S1 + 511) / 512 * (N * G));
-        double *const mu_hi_block_errors = status ? NULL : take(&left, (K0 * K1 * S0 * S1 + 511) / 512 * (N * G));
         double *const all_mu_hi = status ? NULL : take(&left, N * G);
         double *const all_mu_lo = status ? NULL : take(&left, N * G);
+        double *const all_sigma2_hi = status ? NULL : take(&left, N * G);
+        double *const all_sigma2_lo = status ? NULL : take(&left, N * G);
+        double *const mu_hi_blocks = status ? NULL : take(&left, (K0 * K1 * S0 * S1 + 511) / 512 * (N * G));
+        double *const mu_hi_block_errors = status ? NULL : take(&left, (K0 * K1 * S0 * S1 + 511) / 512 * (N * G));
         double *const sigma2_hi_blocks = status ? NULL : take(&left, (K0 * K1 * S0 * S1 + 511) / 512 * (N * G));
         double *const sigma2_hi_block_errors = status ? NULL : take(&left, (K0 * K1 * S0 * S1 + 511) / 512 * (N * G));
-        double *const all_eq3_part = status ? NULL : take(&left, N * G);
+        double *const all_eq3_part = status ? NULL : take(&left, N * G * K0 * K1);
+        double *const all_all_mu_hi_here = status ? NULL : take(&left, N * G * K0 * K1);
+        double *const all_all_mu_lo_here = status ? NULL : take(&left, N * G * K0 * K1);
+        double *const all_beta_here = status ? NULL : take(&left, N * G * K0 * K1);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_kept(layout, x, gamma, beta, y, mu, sigma2, mu_hi_blocks, mu_hi_block_errors, all_mu_hi, all_mu_lo, sigma2_hi_blocks, sigma2_hi_block_errors, all_eq3_part, epsilon);
+            group1_kept(layout, x, mu, sigma2, all_mu_hi, all_mu_lo, all_sigma2_hi, all_sigma2_lo, mu_hi_blocks, mu_hi_block_errors, sigma2_hi_blocks, sigma2_hi_block_errors);
         } else
 #endif
         if (status == 0)
-            group1_kept(layout, x, gamma, beta, y, mu, sigma2, mu_hi_blocks, mu_hi_block_errors, all_mu_hi, all_mu_lo, sigma2_hi_blocks, sigma2_hi_block_errors, all_eq3_part, epsilon);
+            group1_kept(layout, x, mu, sigma2, all_mu_hi, all_mu_lo, all_sigma2_hi, all_sigma2_lo, mu_hi_blocks, mu_hi_block_errors, sigma2_hi_blocks, sigma2_hi_block_errors);
+#ifdef _OPENMP
+        if (status == 0 && threads > 1) {
+#pragma omp parallel num_threads(threads)
+            group1_kept2(layout, x, gamma, beta, y, all_mu_hi, all_mu_lo, all_sigma2_hi, all_sigma2_lo, all_eq3_part, all_all_mu_hi_here, all_all_mu_lo_here, all_beta_here, epsilon);
+        } else
+#endif
+        if (status == 0)
+            group1_kept2(layout, x, gamma, beta, y, all_mu_hi, all_mu_lo, all_sigma2_hi, all_sigma2_lo, all_eq3_part, all_all_mu_hi_here, all_all_mu_lo_here, all_beta_here, epsilon);
         free(memory);
     }
     else if (status == 0) {
+        double *const memory = malloc(sizeof(double) * (size_t)(N * G + N * G + N * G + N * G + 1));
+        double *left = memory;
+        status = !memory;
+        double *const all_mu_hi = status ? NULL : take(&left, N * G);
+        double *const all_mu_lo = status ? NULL : take(&left, N * G);
+        double *const all_sigma2_hi = status ? NULL : take(&left, N * G);
+        double *const all_sigma2_lo = status ? NULL : take(&left, N * G);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_reduced(layout, x, gamma, beta, y, mu, sigma2, epsilon);
+            group1_reduced(layout, x, gamma, beta, y, mu, sigma2, all_mu_hi, all_mu_lo, all_sigma2_hi, all_sigma2_lo, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_reduced(layout, x, gamma, beta, y, mu, sigma2, epsilon);
+            group1_reduced(layout, x, gamma, beta, y, mu, sigma2, all_mu_hi, all_mu_lo, all_sigma2_hi, all_sigma2_lo, epsilon);
+        free(memory);
     }
     return status;
 }

@@ -71,15 +71,31 @@ static inline ptrdiff_t next_run(int levels, const ptrdiff_t *extents, const ptr
     return offset;
 }
 
+/* How many elements lie side by side in memory from a place on; levels that follow each other closely are one. */
+static inline ptrdiff_t side_by_side(
+    int levels, const ptrdiff_t *extents, const ptrdiff_t *strides, const ptrdiff_t *place)
+{
+    ptrdiff_t run = 1, at = 0;
+    for (int level = levels - 1; level >= 0; level--) {
+        if (extents[level] == 1)
+            continue;
+        if (strides[level] != run)
+            break;
+        at += place[level] * run;
+        run *= extents[level];
+    }
+    return run - at;
+}
+
 /* count elements from a flat position: in place where they are contiguous, else gathered in the buffer. */
 static const double *read_window_double(
     const double *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
     ptrdiff_t start, ptrdiff_t count, double *buffer)
 {
-    ptrdiff_t place[4];
+    ptrdiff_t place[2];
     const double *from = base + locate(levels, extents, strides, start, place);
     const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1];
-    if (step == 1 && place[levels - 1] + count <= run)
+    if (side_by_side(levels, extents, strides, place) >= count)
         return from;
     for (ptrdiff_t done = 0; done < count;) {
         const ptrdiff_t rest = run - place[levels - 1];
@@ -101,9 +117,9 @@ static double *open_window_double(
     double *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
     ptrdiff_t start, ptrdiff_t count, double *buffer)
 {
-    ptrdiff_t place[4];
+    ptrdiff_t place[2];
     double *to = base + locate(levels, extents, strides, start, place);
-    return strides[levels - 1] == 1 && place[levels - 1] + count <= extents[levels - 1] ? to : buffer;
+    return side_by_side(levels, extents, strides, place) >= count ? to : buffer;
 }
 
 /* Scatters what was written to the buffer. */
@@ -111,7 +127,7 @@ static void close_window_double(
     double *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
     ptrdiff_t start, ptrdiff_t count, const double *buffer, const double *written)
 {
-    ptrdiff_t place[4];
+    ptrdiff_t place[2];
     double *to = base + locate(levels, extents, strides, start, place);
     const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1];
     if (written != buffer)
@@ -140,8 +156,12 @@ static void group1_reduced(
     const double *x,
     const double *mu,
     const double *sigma2,
+    const double *gamma,
+    double *dx,
     double *dgamma,
     double *dbeta,
+    double *all_dgamma_sum,
+    double *all_dx_sum,
     double epsilon
 )
 {
@@ -154,31 +174,185 @@ static void group1_reduced(
 
     SHARED_FOR
     for (ptrdiff_t c = 0; c < C; c++) {
-        double dgamma_sum_total = 0.0;
-        double dgamma_sum_rest = 0.0;
+        for (ptrdiff_t n0 = 0; n0 < N0; n0++) {
+            for (ptrdiff_t n1 = 0; n1 < N1; n1++) {
+                /* (1) */
+                const double mu_here = mu[n0 * layout->mu__n0 + n1 * layout->mu__n1 + c * layout->mu__c];
+                /* (3) */
+                const double eq3_part = 1.0 / (double)(S0 * S1) * gamma[c * layout->gamma__c] / sqrt(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon);
+                const double eq3_part2 = (double)(S0 * S1);
+                double dgamma_sum_total = 0.0;
+                double dgamma_sum_rest = 0.0;
+                double dx_sum_total = 0.0;
+                double dx_sum_rest = 0.0;
+                for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
+                    const ptrdiff_t start = block * 512;
+                    const ptrdiff_t count = smaller(512, S0 * S1 - start);
+                    double x_row_buffer[512];
+                    const ptrdiff_t x_row_extents[2] = {S0, S1};
+                    const ptrdiff_t x_row_strides[2] = {layout->x__s0, layout->x__s1};
+                    const double *x_row = read_window_double(x + n0 * layout->x__n0 + n1 * layout->x__n1 + c * layout->x__c, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
+                    double dy_row_buffer[512];
+                    const ptrdiff_t dy_row_extents[2] = {S0, S1};
+                    const ptrdiff_t dy_row_strides[2] = {layout->dy__s0, layout->dy__s1};
+                    const double *dy_row = read_window_double(dy + n0 * layout->dy__n0 + n1 * layout->dy__n1 + c * layout->dy__c, 2, dy_row_extents, dy_row_strides, start, count, dy_row_buffer);
+                    double dgamma_sum_lanes[16] = {0.0};
+                    double dgamma_sum_errors[16] = {0.0};
+                    double dx_sum_lanes[16] = {0.0};
+                    double dx_sum_errors[16] = {0.0};
+                    const ptrdiff_t whole = count - count % 16;
+                    for (ptrdiff_t q = 0; q < whole; q += 16) {
+                        SIMD
+                        for (ptrdiff_t lane = 0; lane < 16; lane++) {
+                            /* (1), (3) */
+                            const double dgamma_sum_term = (x_row[q + lane] - mu_here) * dy_row[q + lane];
+                            const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
+                            const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
+                            dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
+                            dgamma_sum_lanes[lane] = dgamma_sum_next;
+                            const double dx_sum_term = dy_row[q + lane];
+                            const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
+                            const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
+                            dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
+                            dx_sum_lanes[lane] = dx_sum_next;
+                        }
+                    }
+                    for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
+                        /* (1), (3) */
+                        const double dgamma_sum_term = (x_row[whole + lane] - mu_here) * dy_row[whole + lane];
+                        const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
+                        const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
+                        dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
+                        dgamma_sum_lanes[lane] = dgamma_sum_next;
+                        const double dx_sum_term = dy_row[whole + lane];
+                        const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
+                        const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
+                        dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
+                        dx_sum_lanes[lane] = dx_sum_next;
+                    }
+                    for (ptrdiff_t lane = 0; lane < 8; lane++) {
+                        const double dgamma_sum_term = dgamma_sum_lanes[lane + 8];
+                        const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
+                        const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
+                        dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
+                        dgamma_sum_lanes[lane] = dgamma_sum_next;
+                        dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 8];
+                        const double dx_sum_term = dx_sum_lanes[lane + 8];
+                        const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
+                        const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
+                        dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
+                        dx_sum_lanes[lane] = dx_sum_next;
+                        dx_sum_errors[lane] += dx_sum_errors[lane + 8];
+                    }
+                    for (ptrdiff_t lane = 0; lane < 4; lane++) {
+                        const double dgamma_sum_term = dgamma_sum_lanes[lane + 4];
+                        const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
+                        const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
+                        dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
+                        dgamma_sum_lanes[lane] = dgamma_sum_next;
+                        dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 4];
+                        const double dx_sum_term = dx_sum_lanes[lane + 4];
+                        const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
+                        const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
+                        dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
+                        dx_sum_lanes[lane] = dx_sum_next;
+                        dx_sum_errors[lane] += dx_sum_errors[lane + 4];
+                    }
+                    for (ptrdiff_t lane = 0; lane < 2; lane++) {
+                        const double dgamma_sum_term = dgamma_sum_lanes[lane + 2];
+                        const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
+                        const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
+                        dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
+                        dgamma_sum_lanes[lane] = dgamma_sum_next;
+                        dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 2];
+                        const double dx_sum_term = dx_sum_lanes[lane + 2];
+                        const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
+                        const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
+                        dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
+                        dx_sum_lanes[lane] = dx_sum_next;
+                        dx_sum_errors[lane] += dx_sum_errors[lane + 2];
+                    }
+                    for (ptrdiff_t lane = 0; lane < 1; lane++) {
+                        const double dgamma_sum_term = dgamma_sum_lanes[lane + 1];
+                        const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
+                        const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
+                        dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
+                        dgamma_sum_lanes[lane] = dgamma_sum_next;
+                        dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 1];
+                        const double dx_sum_term = dx_sum_lanes[lane + 1];
+                        const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
+                        const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
+                        dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
+                        dx_sum_lanes[lane] = dx_sum_next;
+                        dx_sum_errors[lane] += dx_sum_errors[lane + 1];
+                    }
+                    const double dgamma_sum_term = dgamma_sum_lanes[0];
+                    const double dgamma_sum_next = dgamma_sum_total + dgamma_sum_term;
+                    const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_total;
+                    dgamma_sum_rest += dgamma_sum_total - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
+                    dgamma_sum_total = dgamma_sum_next;
+                    dgamma_sum_rest += dgamma_sum_errors[0];
+                    const double dx_sum_term = dx_sum_lanes[0];
+                    const double dx_sum_next = dx_sum_total + dx_sum_term;
+                    const double dx_sum_back = dx_sum_next - dx_sum_total;
+                    dx_sum_rest += dx_sum_total - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
+                    dx_sum_total = dx_sum_next;
+                    dx_sum_rest += dx_sum_errors[0];
+                }
+                /* (1) */
+                const double dgamma_sum = dgamma_sum_total + (isfinite(dgamma_sum_total) ? dgamma_sum_rest : 0.0);
+                all_dgamma_sum[n0 * N1 * C + n1 * C + c] = dgamma_sum;
+                /* (3) */
+                const double dx_sum = dx_sum_total + (isfinite(dx_sum_total) ? dx_sum_rest : 0.0);
+                all_dx_sum[n0 * N1 * C + n1 * C + c] = dx_sum;
+                const double eq3_part3 = dgamma_sum / (sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon);
+                for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
+                    const ptrdiff_t start = block * 512;
+                    const ptrdiff_t count = smaller(512, S0 * S1 - start);
+                    double dy_row2_buffer[512];
+                    const ptrdiff_t dy_row2_extents[2] = {S0, S1};
+                    const ptrdiff_t dy_row2_strides[2] = {layout->dy__s0, layout->dy__s1};
+                    const double *dy_row2 = read_window_double(dy + n0 * layout->dy__n0 + n1 * layout->dy__n1 + c * layout->dy__c, 2, dy_row2_extents, dy_row2_strides, start, count, dy_row2_buffer);
+                    double x_row2_buffer[512];
+                    const ptrdiff_t x_row2_extents[2] = {S0, S1};
+                    const ptrdiff_t x_row2_strides[2] = {layout->x__s0, layout->x__s1};
+                    const double *x_row2 = read_window_double(x + n0 * layout->x__n0 + n1 * layout->x__n1 + c * layout->x__c, 2, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
+                    double dx_row_buffer[512];
+                    const ptrdiff_t dx_row_extents[2] = {S0, S1};
+                    const ptrdiff_t dx_row_strides[2] = {layout->dx__s0, layout->dx__s1};
+                    double *dx_row = open_window_double(dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + c * layout->dx__c, 2, dx_row_extents, dx_row_strides, start, count, dx_row_buffer);
+                    SIMD
+                    for (ptrdiff_t q = 0; q < count; q++) {
+                        /* (3) */
+                        dx_row[q] = eq3_part * (eq3_part2 * dy_row2[q] - eq3_part3 * (x_row2[q] - mu_here) - dx_sum);
+                    }
+                    close_window_double(dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + c * layout->dx__c, 2, dx_row_extents, dx_row_strides, start, count, dx_row_buffer, dx_row);
+                }
+            }
+        }
+        /* (1) */
+        const double eq1_part = (double)(S0 * S1) > 0.0;
+        double dgamma_sum2_total = 0.0;
+        double dgamma_sum2_rest = 0.0;
         double dbeta_sum_total = 0.0;
         double dbeta_sum_rest = 0.0;
-        for (ptrdiff_t block = 0; block < (N0 * N1 * S0 * S1 + 511) / 512; block++) {
+        for (ptrdiff_t block = 0; block < (N0 * N1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
-            const ptrdiff_t count = smaller(512, N0 * N1 * S0 * S1 - start);
+            const ptrdiff_t count = smaller(512, N0 * N1 - start);
+            double all_dgamma_sum_row_buffer[512];
+            const ptrdiff_t all_dgamma_sum_row_extents[2] = {N0, N1};
+            const ptrdiff_t all_dgamma_sum_row_strides[2] = {N1 * C, C};
+            const double *all_dgamma_sum_row = read_window_double(all_dgamma_sum + c, 2, all_dgamma_sum_row_extents, all_dgamma_sum_row_strides, start, count, all_dgamma_sum_row_buffer);
             double sigma2_row_buffer[512];
-            const ptrdiff_t sigma2_row_extents[4] = {N0, N1, S0, S1};
-            const ptrdiff_t sigma2_row_strides[4] = {layout->sigma2__n0, layout->sigma2__n1, 0, 0};
-            const double *sigma2_row = read_window_double(sigma2 + c * layout->sigma2__c, 4, sigma2_row_extents, sigma2_row_strides, start, count, sigma2_row_buffer);
-            double x_row_buffer[512];
-            const ptrdiff_t x_row_extents[4] = {N0, N1, S0, S1};
-            const ptrdiff_t x_row_strides[4] = {layout->x__n0, layout->x__n1, layout->x__s0, layout->x__s1};
-            const double *x_row = read_window_double(x + c * layout->x__c, 4, x_row_extents, x_row_strides, start, count, x_row_buffer);
-            double mu_row_buffer[512];
-            const ptrdiff_t mu_row_extents[4] = {N0, N1, S0, S1};
-            const ptrdiff_t mu_row_strides[4] = {layout->mu__n0, layout->mu__n1, 0, 0};
-            const double *mu_row = read_window_double(mu + c * layout->mu__c, 4, mu_row_extents, mu_row_strides, start, count, mu_row_buffer);
-            double dy_row_buffer[512];
-            const ptrdiff_t dy_row_extents[4] = {N0, N1, S0, S1};
-            const ptrdiff_t dy_row_strides[4] = {layout->dy__n0, layout->dy__n1, layout->dy__s0, layout->dy__s1};
-            const double *dy_row = read_window_double(dy + c * layout->dy__c, 4, dy_row_extents, dy_row_strides, start, count, dy_row_buffer);
-            double dgamma_sum_lanes[16] = {0.0};
-            double dgamma_sum_errors[16] = {0.0};
+            const ptrdiff_t sigma2_row_extents[2] = {N0, N1};
+            const ptrdiff_t sigma2_row_strides[2] = {layout->sigma2__n0, layout->sigma2__n1};
+            const double *sigma2_row = read_window_double(sigma2 + c * layout->sigma2__c, 2, sigma2_row_extents, sigma2_row_strides, start, count, sigma2_row_buffer);
+            double all_dx_sum_row_buffer[512];
+            const ptrdiff_t all_dx_sum_row_extents[2] = {N0, N1};
+            const ptrdiff_t all_dx_sum_row_strides[2] = {N1 * C, C};
+            const double *all_dx_sum_row = read_window_double(all_dx_sum + c, 2, all_dx_sum_row_extents, all_dx_sum_row_strides, start, count, all_dx_sum_row_buffer);
+            double dgamma_sum2_lanes[16] = {0.0};
+            double dgamma_sum2_errors[16] = {0.0};
             double dbeta_sum_lanes[16] = {0.0};
             double dbeta_sum_errors[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
@@ -186,12 +360,12 @@ static void group1_reduced(
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (1), (2) */
-                    const double dgamma_sum_term = 1.0 / sqrt(sigma2_row[q + lane] + epsilon) * (x_row[q + lane] - mu_row[q + lane]) * dy_row[q + lane];
-                    const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                    const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                    dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                    dgamma_sum_lanes[lane] = dgamma_sum_next;
-                    const double dbeta_sum_term = dy_row[q + lane];
+                    const double dgamma_sum2_term = (eq1_part ? all_dgamma_sum_row[q + lane] / sqrt(sigma2_row[q + lane] + epsilon) : 0.0);
+                    const double dgamma_sum2_next = dgamma_sum2_lanes[lane] + dgamma_sum2_term;
+                    const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane];
+                    dgamma_sum2_errors[lane] += dgamma_sum2_lanes[lane] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
+                    dgamma_sum2_lanes[lane] = dgamma_sum2_next;
+                    const double dbeta_sum_term = all_dx_sum_row[q + lane];
                     const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
                     const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
                     dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
@@ -200,24 +374,24 @@ static void group1_reduced(
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (1), (2) */
-                const double dgamma_sum_term = 1.0 / sqrt(sigma2_row[whole + lane] + epsilon) * (x_row[whole + lane] - mu_row[whole + lane]) * dy_row[whole + lane];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane] = dgamma_sum_next;
-                const double dbeta_sum_term = dy_row[whole + lane];
+                const double dgamma_sum2_term = (eq1_part ? all_dgamma_sum_row[whole + lane] / sqrt(sigma2_row[whole + lane] + epsilon) : 0.0);
+                const double dgamma_sum2_next = dgamma_sum2_lanes[lane] + dgamma_sum2_term;
+                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane];
+                dgamma_sum2_errors[lane] += dgamma_sum2_lanes[lane] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
+                dgamma_sum2_lanes[lane] = dgamma_sum2_next;
+                const double dbeta_sum_term = all_dx_sum_row[whole + lane];
                 const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
                 const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
                 dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
                 dbeta_sum_lanes[lane] = dbeta_sum_next;
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 8];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane] = dgamma_sum_next;
-                dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 8];
+                const double dgamma_sum2_term = dgamma_sum2_lanes[lane + 8];
+                const double dgamma_sum2_next = dgamma_sum2_lanes[lane] + dgamma_sum2_term;
+                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane];
+                dgamma_sum2_errors[lane] += dgamma_sum2_lanes[lane] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
+                dgamma_sum2_lanes[lane] = dgamma_sum2_next;
+                dgamma_sum2_errors[lane] += dgamma_sum2_errors[lane + 8];
                 const double dbeta_sum_term = dbeta_sum_lanes[lane + 8];
                 const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
                 const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
@@ -226,12 +400,12 @@ static void group1_reduced(
                 dbeta_sum_errors[lane] += dbeta_sum_errors[lane + 8];
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 4];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane] = dgamma_sum_next;
-                dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 4];
+                const double dgamma_sum2_term = dgamma_sum2_lanes[lane + 4];
+                const double dgamma_sum2_next = dgamma_sum2_lanes[lane] + dgamma_sum2_term;
+                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane];
+                dgamma_sum2_errors[lane] += dgamma_sum2_lanes[lane] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
+                dgamma_sum2_lanes[lane] = dgamma_sum2_next;
+                dgamma_sum2_errors[lane] += dgamma_sum2_errors[lane + 4];
                 const double dbeta_sum_term = dbeta_sum_lanes[lane + 4];
                 const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
                 const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
@@ -240,12 +414,12 @@ static void group1_reduced(
                 dbeta_sum_errors[lane] += dbeta_sum_errors[lane + 4];
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 2];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane] = dgamma_sum_next;
-                dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 2];
+                const double dgamma_sum2_term = dgamma_sum2_lanes[lane + 2];
+                const double dgamma_sum2_next = dgamma_sum2_lanes[lane] + dgamma_sum2_term;
+                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane];
+                dgamma_sum2_errors[lane] += dgamma_sum2_lanes[lane] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
+                dgamma_sum2_lanes[lane] = dgamma_sum2_next;
+                dgamma_sum2_errors[lane] += dgamma_sum2_errors[lane + 2];
                 const double dbeta_sum_term = dbeta_sum_lanes[lane + 2];
                 const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
                 const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
@@ -254,12 +428,12 @@ static void group1_reduced(
                 dbeta_sum_errors[lane] += dbeta_sum_errors[lane + 2];
             }
             for (ptrdiff_t lane = 0; lane < 1; lane++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 1];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane] = dgamma_sum_next;
-                dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 1];
+                const double dgamma_sum2_term = dgamma_sum2_lanes[lane + 1];
+                const double dgamma_sum2_next = dgamma_sum2_lanes[lane] + dgamma_sum2_term;
+                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane];
+                dgamma_sum2_errors[lane] += dgamma_sum2_lanes[lane] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
+                dgamma_sum2_lanes[lane] = dgamma_sum2_next;
+                dgamma_sum2_errors[lane] += dgamma_sum2_errors[lane + 1];
                 const double dbeta_sum_term = dbeta_sum_lanes[lane + 1];
                 const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
                 const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
@@ -267,12 +441,12 @@ static void group1_reduced(
                 dbeta_sum_lanes[lane] = dbeta_sum_next;
                 dbeta_sum_errors[lane] += dbeta_sum_errors[lane + 1];
             }
-            const double dgamma_sum_term = dgamma_sum_lanes[0];
-            const double dgamma_sum_next = dgamma_sum_total + dgamma_sum_term;
-            const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_total;
-            dgamma_sum_rest += dgamma_sum_total - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-            dgamma_sum_total = dgamma_sum_next;
-            dgamma_sum_rest += dgamma_sum_errors[0];
+            const double dgamma_sum2_term = dgamma_sum2_lanes[0];
+            const double dgamma_sum2_next = dgamma_sum2_total + dgamma_sum2_term;
+            const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_total;
+            dgamma_sum2_rest += dgamma_sum2_total - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
+            dgamma_sum2_total = dgamma_sum2_next;
+            dgamma_sum2_rest += dgamma_sum2_errors[0];
             const double dbeta_sum_term = dbeta_sum_lanes[0];
             const double dbeta_sum_next = dbeta_sum_total + dbeta_sum_term;
             const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_total;
@@ -281,11 +455,11 @@ static void group1_reduced(
             dbeta_sum_rest += dbeta_sum_errors[0];
         }
         /* (1) */
-        const double dgamma_sum = dgamma_sum_total + (isfinite(dgamma_sum_total) ? dgamma_sum_rest : 0.0);
+        const double dgamma_sum2 = dgamma_sum2_total + (isfinite(dgamma_sum2_total) ? dgamma_sum2_rest : 0.0);
         /* (2) */
         const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
         /* (1) */
-        dgamma[c * layout->dgamma__c] = dgamma_sum;
+        dgamma[c * layout->dgamma__c] = dgamma_sum2;
         /* (2) */
         dbeta[c * layout->dbeta__c] = dbeta_sum;
     }
@@ -297,376 +471,17 @@ static void group1_kept(
     const double *x,
     const double *mu,
     const double *sigma2,
-    double *dgamma,
-    double *dbeta,
-    double *dgamma_sum_blocks,
-    double *dgamma_sum_block_errors,
-    double *dbeta_sum_blocks,
-    double *dbeta_sum_block_errors,
-    double epsilon
-)
-{
-    const ptrdiff_t N0 = layout->N0;
-    const ptrdiff_t N1 = layout->N1;
-    const ptrdiff_t C = layout->C;
-    const ptrdiff_t S0 = layout->S0;
-    const ptrdiff_t S1 = layout->S1;
-    (void)layout;
-
-    SHARED_FOR
-    for (ptrdiff_t task = 0; task < (N0 * N1 * S0 * S1 + 511) / 512 * ((C + 127) / 128); task++) {
-        const ptrdiff_t tiles = (C + 127) / 128;
-        const ptrdiff_t tile = task % tiles;
-        const ptrdiff_t block = task / tiles;
-        const ptrdiff_t start = block * 512;
-        const ptrdiff_t count = smaller(512, N0 * N1 * S0 * S1 - start);
-        const ptrdiff_t first = tile * 128;
-        const ptrdiff_t width = smaller(128, C - first);
-        double dgamma_sum_lanes[16][128];
-        double dgamma_sum_errors[16][128];
-        double dbeta_sum_lanes[16][128];
-        double dbeta_sum_errors[16][128];
-        for (ptrdiff_t lane = 0; lane < 16; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] = 0.0;
-                dgamma_sum_errors[lane][j] = 0.0;
-                dbeta_sum_lanes[lane][j] = 0.0;
-                dbeta_sum_errors[lane][j] = 0.0;
-            }
-        }
-        ptrdiff_t n0 = start / N1 / S0 / S1;
-        ptrdiff_t n1 = start / S0 / S1 % N1;
-        ptrdiff_t s0 = start / S1 % S0;
-        ptrdiff_t s1 = start % S1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            const ptrdiff_t lane = q % 16;
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const ptrdiff_t c = first + j;
-                /* (1), (2) */
-                const double dgamma_sum_term = 1.0 / sqrt(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c] + epsilon) * (x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + s1 * layout->x__s1] - mu[n0 * layout->mu__n0 + n1 * layout->mu__n1 + c]) * dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
-                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
-                const double dbeta_sum_term = dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane][j] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane][j];
-                dbeta_sum_errors[lane][j] += dbeta_sum_lanes[lane][j] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane][j] = dbeta_sum_next;
-            }
-            if (++s1 == S1) {
-                s1 = 0;
-                if (++s0 == S0) {
-                    s0 = 0;
-                    if (++n1 == N1) {
-                        n1 = 0;
-                        ++n0;
-                    }
-                }
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < 8; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 8][j];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
-                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
-                dgamma_sum_errors[lane][j] += dgamma_sum_errors[lane + 8][j];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 8][j];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane][j] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane][j];
-                dbeta_sum_errors[lane][j] += dbeta_sum_lanes[lane][j] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane][j] = dbeta_sum_next;
-                dbeta_sum_errors[lane][j] += dbeta_sum_errors[lane + 8][j];
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < 4; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 4][j];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
-                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
-                dgamma_sum_errors[lane][j] += dgamma_sum_errors[lane + 4][j];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 4][j];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane][j] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane][j];
-                dbeta_sum_errors[lane][j] += dbeta_sum_lanes[lane][j] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane][j] = dbeta_sum_next;
-                dbeta_sum_errors[lane][j] += dbeta_sum_errors[lane + 4][j];
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < 2; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 2][j];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
-                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
-                dgamma_sum_errors[lane][j] += dgamma_sum_errors[lane + 2][j];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 2][j];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane][j] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane][j];
-                dbeta_sum_errors[lane][j] += dbeta_sum_lanes[lane][j] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane][j] = dbeta_sum_next;
-                dbeta_sum_errors[lane][j] += dbeta_sum_errors[lane + 2][j];
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < 1; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 1][j];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
-                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
-                dgamma_sum_errors[lane][j] += dgamma_sum_errors[lane + 1][j];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 1][j];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane][j] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane][j];
-                dbeta_sum_errors[lane][j] += dbeta_sum_lanes[lane][j] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane][j] = dbeta_sum_next;
-                dbeta_sum_errors[lane][j] += dbeta_sum_errors[lane + 1][j];
-            }
-        }
-        SIMD
-        for (ptrdiff_t j = 0; j < width; j++) {
-            const ptrdiff_t c = first + j;
-            dgamma_sum_blocks[block * C + c] = dgamma_sum_lanes[0][j];
-            dgamma_sum_block_errors[block * C + c] = dgamma_sum_errors[0][j];
-            dbeta_sum_blocks[block * C + c] = dbeta_sum_lanes[0][j];
-            dbeta_sum_block_errors[block * C + c] = dbeta_sum_errors[0][j];
-        }
-    }
-    SHARED_FOR
-    for (ptrdiff_t c = 0; c < C; c++) {
-        double dgamma_sum_total = 0.0;
-        double dgamma_sum_rest = 0.0;
-        for (ptrdiff_t block = 0; block < (N0 * N1 * S0 * S1 + 511) / 512; block++) {
-            const double dgamma_sum_term = dgamma_sum_blocks[block * C + c];
-            const double dgamma_sum_next = dgamma_sum_total + dgamma_sum_term;
-            const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_total;
-            dgamma_sum_rest += dgamma_sum_total - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-            dgamma_sum_total = dgamma_sum_next;
-            dgamma_sum_rest += dgamma_sum_block_errors[block * C + c];
-        }
-        /* (1) */
-        const double dgamma_sum = dgamma_sum_total + (isfinite(dgamma_sum_total) ? dgamma_sum_rest : 0.0);
-        double dbeta_sum_total = 0.0;
-        double dbeta_sum_rest = 0.0;
-        for (ptrdiff_t block = 0; block < (N0 * N1 * S0 * S1 + 511) / 512; block++) {
-            const double dbeta_sum_term = dbeta_sum_blocks[block * C + c];
-            const double dbeta_sum_next = dbeta_sum_total + dbeta_sum_term;
-            const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_total;
-            dbeta_sum_rest += dbeta_sum_total - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-            dbeta_sum_total = dbeta_sum_next;
-            dbeta_sum_rest += dbeta_sum_block_errors[block * C + c];
-        }
-        /* (2) */
-        const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
-        /* (1) */
-        dgamma[c * layout->dgamma__c] = dgamma_sum;
-        /* (2) */
-        dbeta[c * layout->dbeta__c] = dbeta_sum;
-    }
-}
-
-static void group2_reduced(
-    const instance_norm_backward_float64_layout *layout,
-    const double *dy,
-    const double *x,
-    const double *mu,
-    const double *sigma2,
     const double *gamma,
     double *dx,
-    double epsilon
-)
-{
-    const ptrdiff_t N0 = layout->N0;
-    const ptrdiff_t N1 = layout->N1;
-    const ptrdiff_t C = layout->C;
-    const ptrdiff_t S0 = layout->S0;
-    const ptrdiff_t S1 = layout->S1;
-    (void)layout;
-
-    SHARED_FOR
-    for (ptrdiff_t place = 0; place < N0 * N1 * C; place++) {
-        const ptrdiff_t n0 = place / (N1 * C);
-        const ptrdiff_t n1 = place / C % N1;
-        const ptrdiff_t c = place % C;
-        /* (3) */
-        const double mu_here = mu[n0 * layout->mu__n0 + n1 * layout->mu__n1 + c * layout->mu__c];
-        const double eq3_part = 1.0 / (double)(S0 * S1) * gamma[c * layout->gamma__c] / sqrt(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon);
-        const double eq3_part2 = (double)(S0 * S1);
-        double dx_sum_total = 0.0;
-        double dx_sum_rest = 0.0;
-        double dx_sum2_total = 0.0;
-        double dx_sum2_rest = 0.0;
-        for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
-            const ptrdiff_t start = block * 512;
-            const ptrdiff_t count = smaller(512, S0 * S1 - start);
-            double x_row_buffer[512];
-            const ptrdiff_t x_row_extents[2] = {S0, S1};
-            const ptrdiff_t x_row_strides[2] = {layout->x__s0, layout->x__s1};
-            const double *x_row = read_window_double(x + n0 * layout->x__n0 + n1 * layout->x__n1 + c * layout->x__c, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
-            double dy_row_buffer[512];
-            const ptrdiff_t dy_row_extents[2] = {S0, S1};
-            const ptrdiff_t dy_row_strides[2] = {layout->dy__s0, layout->dy__s1};
-            const double *dy_row = read_window_double(dy + n0 * layout->dy__n0 + n1 * layout->dy__n1 + c * layout->dy__c, 2, dy_row_extents, dy_row_strides, start, count, dy_row_buffer);
-            double dx_sum_lanes[16] = {0.0};
-            double dx_sum_errors[16] = {0.0};
-            double dx_sum2_lanes[16] = {0.0};
-            double dx_sum2_errors[16] = {0.0};
-            const ptrdiff_t whole = count - count % 16;
-            for (ptrdiff_t q = 0; q < whole; q += 16) {
-                SIMD
-                for (ptrdiff_t lane = 0; lane < 16; lane++) {
-                    /* (3) */
-                    const double dx_sum_term = (x_row[q + lane] - mu_here) * dy_row[q + lane];
-                    const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                    const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                    dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                    dx_sum_lanes[lane] = dx_sum_next;
-                    const double dx_sum2_term = dy_row[q + lane];
-                    const double dx_sum2_next = dx_sum2_lanes[lane] + dx_sum2_term;
-                    const double dx_sum2_back = dx_sum2_next - dx_sum2_lanes[lane];
-                    dx_sum2_errors[lane] += dx_sum2_lanes[lane] - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-                    dx_sum2_lanes[lane] = dx_sum2_next;
-                }
-            }
-            for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
-                /* (3) */
-                const double dx_sum_term = (x_row[whole + lane] - mu_here) * dy_row[whole + lane];
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
-                const double dx_sum2_term = dy_row[whole + lane];
-                const double dx_sum2_next = dx_sum2_lanes[lane] + dx_sum2_term;
-                const double dx_sum2_back = dx_sum2_next - dx_sum2_lanes[lane];
-                dx_sum2_errors[lane] += dx_sum2_lanes[lane] - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-                dx_sum2_lanes[lane] = dx_sum2_next;
-            }
-            for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 8];
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
-                dx_sum_errors[lane] += dx_sum_errors[lane + 8];
-                const double dx_sum2_term = dx_sum2_lanes[lane + 8];
-                const double dx_sum2_next = dx_sum2_lanes[lane] + dx_sum2_term;
-                const double dx_sum2_back = dx_sum2_next - dx_sum2_lanes[lane];
-                dx_sum2_errors[lane] += dx_sum2_lanes[lane] - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-                dx_sum2_lanes[lane] = dx_sum2_next;
-                dx_sum2_errors[lane] += dx_sum2_errors[lane + 8];
-            }
-            for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 4];
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
-                dx_sum_errors[lane] += dx_sum_errors[lane + 4];
-                const double dx_sum2_term = dx_sum2_lanes[lane + 4];
-                const double dx_sum2_next = dx_sum2_lanes[lane] + dx_sum2_term;
-                const double dx_sum2_back = dx_sum2_next - dx_sum2_lanes[lane];
-                dx_sum2_errors[lane] += dx_sum2_lanes[lane] - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-                dx_sum2_lanes[lane] = dx_sum2_next;
-                dx_sum2_errors[lane] += dx_sum2_errors[lane + 4];
-            }
-            for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 2];
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
-                dx_sum_errors[lane] += dx_sum_errors[lane + 2];
-                const double dx_sum2_term = dx_sum2_lanes[lane + 2];
-                const double dx_sum2_next = dx_sum2_lanes[lane] + dx_sum2_term;
-                const double dx_sum2_back = dx_sum2_next - dx_sum2_lanes[lane];
-                dx_sum2_errors[lane] += dx_sum2_lanes[lane] - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-                dx_sum2_lanes[lane] = dx_sum2_next;
-                dx_sum2_errors[lane] += dx_sum2_errors[lane + 2];
-            }
-            for (ptrdiff_t lane = 0; lane < 1; lane++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 1];
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
-                dx_sum_errors[lane] += dx_sum_errors[lane + 1];
-                const double dx_sum2_term = dx_sum2_lanes[lane + 1];
-                const double dx_sum2_next = dx_sum2_lanes[lane] + dx_sum2_term;
-                const double dx_sum2_back = dx_sum2_next - dx_sum2_lanes[lane];
-                dx_sum2_errors[lane] += dx_sum2_lanes[lane] - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-                dx_sum2_lanes[lane] = dx_sum2_next;
-                dx_sum2_errors[lane] += dx_sum2_errors[lane + 1];
-            }
-            const double dx_sum_term = dx_sum_lanes[0];
-            const double dx_sum_next = dx_sum_total + dx_sum_term;
-            const double dx_sum_back = dx_sum_next - dx_sum_total;
-            dx_sum_rest += dx_sum_total - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-            dx_sum_total = dx_sum_next;
-            dx_sum_rest += dx_sum_errors[0];
-            const double dx_sum2_term = dx_sum2_lanes[0];
-            const double dx_sum2_next = dx_sum2_total + dx_sum2_term;
-            const double dx_sum2_back = dx_sum2_next - dx_sum2_total;
-            dx_sum2_rest += dx_sum2_total - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-            dx_sum2_total = dx_sum2_next;
-            dx_sum2_rest += dx_sum2_errors[0];
-        }
-        /* (3) */
-        const double dx_sum = dx_sum_total + (isfinite(dx_sum_total) ? dx_sum_rest : 0.0);
-        const double dx_sum2 = dx_sum2_total + (isfinite(dx_sum2_total) ? dx_sum2_rest : 0.0);
-        const double eq3_part3 = dx_sum / (sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon);
-        for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
-            const ptrdiff_t start = block * 512;
-            const ptrdiff_t count = smaller(512, S0 * S1 - start);
-            double dy_row2_buffer[512];
-            const ptrdiff_t dy_row2_extents[2] = {S0, S1};
-            const ptrdiff_t dy_row2_strides[2] = {layout->dy__s0, layout->dy__s1};
-            const double *dy_row2 = read_window_double(dy + n0 * layout->dy__n0 + n1 * layout->dy__n1 + c * layout->dy__c, 2, dy_row2_extents, dy_row2_strides, start, count, dy_row2_buffer);
-            double x_row2_buffer[512];
-            const ptrdiff_t x_row2_extents[2] = {S0, S1};
-            const ptrdiff_t x_row2_strides[2] = {layout->x__s0, layout->x__s1};
-            const double *x_row2 = read_window_double(x + n0 * layout->x__n0 + n1 * layout->x__n1 + c * layout->x__c, 2, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
-            double dx_row_buffer[512];
-            const ptrdiff_t dx_row_extents[2] = {S0, S1};
-            const ptrdiff_t dx_row_strides[2] = {layout->dx__s0, layout->dx__s1};
-            double *dx_row = open_window_double(dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + c * layout->dx__c, 2, dx_row_extents, dx_row_strides, start, count, dx_row_buffer);
-            SIMD
-            for (ptrdiff_t q = 0; q < count; q++) {
-                /* (3) */
-                dx_row[q] = eq3_part * (eq3_part2 * dy_row2[q] - eq3_part3 * (x_row2[q] - mu_here) - dx_sum2);
-            }
-            close_window_double(dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + c * layout->dx__c, 2, dx_row_extents, dx_row_strides, start, count, dx_row_buffer, dx_row);
-        }
-    }
-}
-
-static void group2_kept(
-    const instance_norm_backward_float64_layout *layout,
-    const double *dy,
-    const double *x,
-    const double *mu,
-    const double *sigma2,
-    const double *gamma,
-    double *dx,
+    double *all_dgamma_sum,
+    double *all_dx_sum,
     double *all_mu_here,
     double *all_eq3_part,
     double *all_eq3_part2,
+    double *dgamma_sum_blocks,
+    double *dgamma_sum_block_errors,
     double *dx_sum_blocks,
     double *dx_sum_block_errors,
-    double *dx_sum2_blocks,
-    double *dx_sum2_block_errors,
-    double *all_dx_sum2,
     double *all_eq3_part3,
     double epsilon
 )
@@ -683,9 +498,10 @@ static void group2_kept(
         const ptrdiff_t n0 = place / (N1 * C);
         const ptrdiff_t n1 = place / C % N1;
         const ptrdiff_t c = place % C;
-        /* (3) */
+        /* (1) */
         const double mu_here = mu[n0 * layout->mu__n0 + n1 * layout->mu__n1 + c * layout->mu__c];
         all_mu_here[n0 * N1 * C + n1 * C + c] = mu_here;
+        /* (3) */
         const double eq3_part = 1.0 / (double)(S0 * S1) * gamma[c * layout->gamma__c] / sqrt(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon);
         all_eq3_part[n0 * N1 * C + n1 * C + c] = eq3_part;
         const double eq3_part2 = (double)(S0 * S1);
@@ -702,17 +518,17 @@ static void group2_kept(
         const ptrdiff_t count = smaller(512, S0 * S1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, C - first);
+        double dgamma_sum_lanes[16][128];
+        double dgamma_sum_errors[16][128];
         double dx_sum_lanes[16][128];
         double dx_sum_errors[16][128];
-        double dx_sum2_lanes[16][128];
-        double dx_sum2_errors[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
+                dgamma_sum_lanes[lane][j] = 0.0;
+                dgamma_sum_errors[lane][j] = 0.0;
                 dx_sum_lanes[lane][j] = 0.0;
                 dx_sum_errors[lane][j] = 0.0;
-                dx_sum2_lanes[lane][j] = 0.0;
-                dx_sum2_errors[lane][j] = 0.0;
             }
         }
         ptrdiff_t s0 = start / S1;
@@ -722,17 +538,17 @@ static void group2_kept(
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t c = first + j;
-                /* (3) */
-                const double dx_sum_term = (x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_here[n0 * N1 * C + n1 * C + c]) * dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1];
+                /* (1), (3) */
+                const double dgamma_sum_term = (x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_here[n0 * N1 * C + n1 * C + c]) * dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1];
+                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
+                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
+                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
+                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
+                const double dx_sum_term = dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1];
                 const double dx_sum_next = dx_sum_lanes[lane][j] + dx_sum_term;
                 const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane][j];
                 dx_sum_errors[lane][j] += dx_sum_lanes[lane][j] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
                 dx_sum_lanes[lane][j] = dx_sum_next;
-                const double dx_sum2_term = dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1];
-                const double dx_sum2_next = dx_sum2_lanes[lane][j] + dx_sum2_term;
-                const double dx_sum2_back = dx_sum2_next - dx_sum2_lanes[lane][j];
-                dx_sum2_errors[lane][j] += dx_sum2_lanes[lane][j] - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-                dx_sum2_lanes[lane][j] = dx_sum2_next;
             }
             if (++s1 == S1) {
                 s1 = 0;
@@ -742,78 +558,78 @@ static void group2_kept(
         for (ptrdiff_t lane = 0; lane < 8; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
+                const double dgamma_sum_term = dgamma_sum_lanes[lane + 8][j];
+                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
+                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
+                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
+                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
+                dgamma_sum_errors[lane][j] += dgamma_sum_errors[lane + 8][j];
                 const double dx_sum_term = dx_sum_lanes[lane + 8][j];
                 const double dx_sum_next = dx_sum_lanes[lane][j] + dx_sum_term;
                 const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane][j];
                 dx_sum_errors[lane][j] += dx_sum_lanes[lane][j] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
                 dx_sum_lanes[lane][j] = dx_sum_next;
                 dx_sum_errors[lane][j] += dx_sum_errors[lane + 8][j];
-                const double dx_sum2_term = dx_sum2_lanes[lane + 8][j];
-                const double dx_sum2_next = dx_sum2_lanes[lane][j] + dx_sum2_term;
-                const double dx_sum2_back = dx_sum2_next - dx_sum2_lanes[lane][j];
-                dx_sum2_errors[lane][j] += dx_sum2_lanes[lane][j] - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-                dx_sum2_lanes[lane][j] = dx_sum2_next;
-                dx_sum2_errors[lane][j] += dx_sum2_errors[lane + 8][j];
             }
         }
         for (ptrdiff_t lane = 0; lane < 4; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
+                const double dgamma_sum_term = dgamma_sum_lanes[lane + 4][j];
+                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
+                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
+                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
+                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
+                dgamma_sum_errors[lane][j] += dgamma_sum_errors[lane + 4][j];
                 const double dx_sum_term = dx_sum_lanes[lane + 4][j];
                 const double dx_sum_next = dx_sum_lanes[lane][j] + dx_sum_term;
                 const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane][j];
                 dx_sum_errors[lane][j] += dx_sum_lanes[lane][j] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
                 dx_sum_lanes[lane][j] = dx_sum_next;
                 dx_sum_errors[lane][j] += dx_sum_errors[lane + 4][j];
-                const double dx_sum2_term = dx_sum2_lanes[lane + 4][j];
-                const double dx_sum2_next = dx_sum2_lanes[lane][j] + dx_sum2_term;
-                const double dx_sum2_back = dx_sum2_next - dx_sum2_lanes[lane][j];
-                dx_sum2_errors[lane][j] += dx_sum2_lanes[lane][j] - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-                dx_sum2_lanes[lane][j] = dx_sum2_next;
-                dx_sum2_errors[lane][j] += dx_sum2_errors[lane + 4][j];
             }
         }
         for (ptrdiff_t lane = 0; lane < 2; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
+                const double dgamma_sum_term = dgamma_sum_lanes[lane + 2][j];
+                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
+                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
+                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
+                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
+                dgamma_sum_errors[lane][j] += dgamma_sum_errors[lane + 2][j];
                 const double dx_sum_term = dx_sum_lanes[lane + 2][j];
                 const double dx_sum_next = dx_sum_lanes[lane][j] + dx_sum_term;
                 const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane][j];
                 dx_sum_errors[lane][j] += dx_sum_lanes[lane][j] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
                 dx_sum_lanes[lane][j] = dx_sum_next;
                 dx_sum_errors[lane][j] += dx_sum_errors[lane + 2][j];
-                const double dx_sum2_term = dx_sum2_lanes[lane + 2][j];
-                const double dx_sum2_next = dx_sum2_lanes[lane][j] + dx_sum2_term;
-                const double dx_sum2_back = dx_sum2_next - dx_sum2_lanes[lane][j];
-                dx_sum2_errors[lane][j] += dx_sum2_lanes[lane][j] - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-                dx_sum2_lanes[lane][j] = dx_sum2_next;
-                dx_sum2_errors[lane][j] += dx_sum2_errors[lane + 2][j];
             }
         }
         for (ptrdiff_t lane = 0; lane < 1; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
+                const double dgamma_sum_term = dgamma_sum_lanes[lane + 1][j];
+                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
+                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
+                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
+                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
+                dgamma_sum_errors[lane][j] += dgamma_sum_errors[lane + 1][j];
                 const double dx_sum_term = dx_sum_lanes[lane + 1][j];
                 const double dx_sum_next = dx_sum_lanes[lane][j] + dx_sum_term;
                 const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane][j];
                 dx_sum_errors[lane][j] += dx_sum_lanes[lane][j] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
                 dx_sum_lanes[lane][j] = dx_sum_next;
                 dx_sum_errors[lane][j] += dx_sum_errors[lane + 1][j];
-                const double dx_sum2_term = dx_sum2_lanes[lane + 1][j];
-                const double dx_sum2_next = dx_sum2_lanes[lane][j] + dx_sum2_term;
-                const double dx_sum2_back = dx_sum2_next - dx_sum2_lanes[lane][j];
-                dx_sum2_errors[lane][j] += dx_sum2_lanes[lane][j] - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-                dx_sum2_lanes[lane][j] = dx_sum2_next;
-                dx_sum2_errors[lane][j] += dx_sum2_errors[lane + 1][j];
             }
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t c = first + j;
+            dgamma_sum_blocks[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c] = dgamma_sum_lanes[0][j];
+            dgamma_sum_block_errors[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c] = dgamma_sum_errors[0][j];
             dx_sum_blocks[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c] = dx_sum_lanes[0][j];
             dx_sum_block_errors[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c] = dx_sum_errors[0][j];
-            dx_sum2_blocks[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c] = dx_sum2_lanes[0][j];
-            dx_sum2_block_errors[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c] = dx_sum2_errors[0][j];
         }
     }
     SHARED_FOR
@@ -821,6 +637,19 @@ static void group2_kept(
         const ptrdiff_t n0 = place / (N1 * C);
         const ptrdiff_t n1 = place / C % N1;
         const ptrdiff_t c = place % C;
+        double dgamma_sum_total = 0.0;
+        double dgamma_sum_rest = 0.0;
+        for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
+            const double dgamma_sum_term = dgamma_sum_blocks[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c];
+            const double dgamma_sum_next = dgamma_sum_total + dgamma_sum_term;
+            const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_total;
+            dgamma_sum_rest += dgamma_sum_total - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
+            dgamma_sum_total = dgamma_sum_next;
+            dgamma_sum_rest += dgamma_sum_block_errors[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c];
+        }
+        /* (1) */
+        const double dgamma_sum = dgamma_sum_total + (isfinite(dgamma_sum_total) ? dgamma_sum_rest : 0.0);
+        all_dgamma_sum[n0 * N1 * C + n1 * C + c] = dgamma_sum;
         double dx_sum_total = 0.0;
         double dx_sum_rest = 0.0;
         for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
@@ -833,20 +662,8 @@ static void group2_kept(
         }
         /* (3) */
         const double dx_sum = dx_sum_total + (isfinite(dx_sum_total) ? dx_sum_rest : 0.0);
-        double dx_sum2_total = 0.0;
-        double dx_sum2_rest = 0.0;
-        for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
-            const double dx_sum2_term = dx_sum2_blocks[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c];
-            const double dx_sum2_next = dx_sum2_total + dx_sum2_term;
-            const double dx_sum2_back = dx_sum2_next - dx_sum2_total;
-            dx_sum2_rest += dx_sum2_total - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-            dx_sum2_total = dx_sum2_next;
-            dx_sum2_rest += dx_sum2_block_errors[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c];
-        }
-        /* (3) */
-        const double dx_sum2 = dx_sum2_total + (isfinite(dx_sum2_total) ? dx_sum2_rest : 0.0);
-        all_dx_sum2[n0 * N1 * C + n1 * C + c] = dx_sum2;
-        const double eq3_part3 = dx_sum / (sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon);
+        all_dx_sum[n0 * N1 * C + n1 * C + c] = dx_sum;
+        const double eq3_part3 = dgamma_sum / (sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon);
         all_eq3_part3[n0 * N1 * C + n1 * C + c] = eq3_part3;
     }
     SHARED_FOR
@@ -867,13 +684,167 @@ static void group2_kept(
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t c = first + j;
                 /* (3) */
-                dx[n0 * layout->dx__n0 + n1 * layout->dx__n1 + c + s0 * layout->dx__s0 + s1 * layout->dx__s1] = all_eq3_part[n0 * N1 * C + n1 * C + c] * (all_eq3_part2[n0 * N1 * C + n1 * C + c] * dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1] - all_eq3_part3[n0 * N1 * C + n1 * C + c] * (x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_here[n0 * N1 * C + n1 * C + c]) - all_dx_sum2[n0 * N1 * C + n1 * C + c]);
+                dx[n0 * layout->dx__n0 + n1 * layout->dx__n1 + c + s0 * layout->dx__s0 + s1 * layout->dx__s1] = all_eq3_part[n0 * N1 * C + n1 * C + c] * (all_eq3_part2[n0 * N1 * C + n1 * C + c] * dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1] - all_eq3_part3[n0 * N1 * C + n1 * C + c] * (x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_here[n0 * N1 * C + n1 * C + c]) - all_dx_sum[n0 * N1 * C + n1 * C + c]);
             }
             if (++s1 == S1) {
                 s1 = 0;
                 ++s0;
             }
         }
+    }
+}
+
+static void group1_part(
+    const instance_norm_backward_float64_layout *layout,
+    const double *sigma2,
+    double *dgamma,
+    double *dbeta,
+    double *all_dgamma_sum,
+    double *all_dx_sum,
+    double epsilon
+)
+{
+    const ptrdiff_t N0 = layout->N0;
+    const ptrdiff_t N1 = layout->N1;
+    const ptrdiff_t C = layout->C;
+    const ptrdiff_t S0 = layout->S0;
+    const ptrdiff_t S1 = layout->S1;
+    (void)layout;
+
+    SHARED_FOR
+    for (ptrdiff_t c = 0; c < C; c++) {
+        /* (1) */
+        const double eq1_part = (double)(S0 * S1) > 0.0;
+        double dgamma_sum2_total = 0.0;
+        double dgamma_sum2_rest = 0.0;
+        double dbeta_sum_total = 0.0;
+        double dbeta_sum_rest = 0.0;
+        for (ptrdiff_t block = 0; block < (N0 * N1 + 511) / 512; block++) {
+            const ptrdiff_t start = block * 512;
+            const ptrdiff_t count = smaller(512, N0 * N1 - start);
+            double all_dgamma_sum_row_buffer[512];
+            const ptrdiff_t all_dgamma_sum_row_extents[2] = {N0, N1};
+            const ptrdiff_t all_dgamma_sum_row_strides[2] = {N1 * C, C};
+            const double *all_dgamma_sum_row = read_window_double(all_dgamma_sum + c, 2, all_dgamma_sum_row_extents, all_dgamma_sum_row_strides, start, count, all_dgamma_sum_row_buffer);
+            double sigma2_row_buffer[512];
+            const ptrdiff_t sigma2_row_extents[2] = {N0, N1};
+            const ptrdiff_t sigma2_row_strides[2] = {layout->sigma2__n0, layout->sigma2__n1};
+            const double *sigma2_row = read_window_double(sigma2 + c * layout->sigma2__c, 2, sigma2_row_extents, sigma2_row_strides, start, count, sigma2_row_buffer);
+            double all_dx_sum_row_buffer[512];
+            const ptrdiff_t all_dx_sum_row_extents[2] = {N0, N1};
+            const ptrdiff_t all_dx_sum_row_strides[2] = {N1 * C, C};
+            const double *all_dx_sum_row = read_window_double(all_dx_sum + c, 2, all_dx_sum_row_extents, all_dx_sum_row_strides, start, count, all_dx_sum_row_buffer);
+            double dgamma_sum2_lanes[16] = {0.0};
+            double dgamma_sum2_errors[16] = {0.0};
+            double dbeta_sum_lanes[16] = {0.0};
+            double dbeta_sum_errors[16] = {0.0};
+            const ptrdiff_t whole = count - count % 16;
+            for (ptrdiff_t q = 0; q < whole; q += 16) {
+                SIMD
+                for (ptrdiff_t lane = 0; lane < 16; lane++) {
+                    /* (1), (2) */
+                    const double dgamma_sum2_term = (eq1_part ? all_dgamma_sum_row[q + lane] / sqrt(sigma2_row[q + lane] + epsilon) : 0.0);
+                    const double dgamma_sum2_next = dgamma_sum2_lanes[lane] + dgamma_sum2_term;
+                    const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane];
+                    dgamma_sum2_errors[lane] += dgamma_sum2_lanes[lane] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
+                    dgamma_sum2_lanes[lane] = dgamma_sum2_next;
+                    const double dbeta_sum_term = all_dx_sum_row[q + lane];
+                    const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
+                    const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
+                    dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
+                    dbeta_sum_lanes[lane] = dbeta_sum_next;
+                }
+            }
+            for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
+                /* (1), (2) */
+                const double dgamma_sum2_term = (eq1_part ? all_dgamma_sum_row[whole + lane] / sqrt(sigma2_row[whole + lane] + epsilon) : 0.0);
+                const double dgamma_sum2_next = dgamma_sum2_lanes[lane] + dgamma_sum2_term;
+                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane];
+                dgamma_sum2_errors[lane] += dgamma_sum2_lanes[lane] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
+                dgamma_sum2_lanes[lane] = dgamma_sum2_next;
+                const double dbeta_sum_term = all_dx_sum_row[whole + lane];
+                const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
+                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
+                dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
+                dbeta_sum_lanes[lane] = dbeta_sum_next;
+            }
+            for (ptrdiff_t lane = 0; lane < 8; lane++) {
+                const double dgamma_sum2_term = dgamma_sum2_lanes[lane + 8];
+                const double dgamma_sum2_next = dgamma_sum2_lanes[lane] + dgamma_sum2_term;
+                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane];
+                dgamma_sum2_errors[lane] += dgamma_sum2_lanes[lane] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
+                dgamma_sum2_lanes[lane] = dgamma_sum2_next;
+                dgamma_sum2_errors[lane] += dgamma_sum2_errors[lane + 8];
+                const double dbeta_sum_term = dbeta_sum_lanes[lane + 8];
+                const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
+                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
+                dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
+                dbeta_sum_lanes[lane] = dbeta_sum_next;
+                dbeta_sum_errors[lane] += dbeta_sum_errors[lane + 8];
+            }
+            for (ptrdiff_t lane = 0; lane < 4; lane++) {
+                const double dgamma_sum2_term = dgamma_sum2_lanes[lane + 4];
+                const double dgamma_sum2_next = dgamma_sum2_lanes[lane] + dgamma_sum2_term;
+                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane];
+                dgamma_sum2_errors[lane] += dgamma_sum2_lanes[lane] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
+                dgamma_sum2_lanes[lane] = dgamma_sum2_next;
+                dgamma_sum2_errors[lane] += dgamma_sum2_errors[lane + 4];
+                const double dbeta_sum_term = dbeta_sum_lanes[lane + 4];
+                const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
+                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
+                dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
+                dbeta_sum_lanes[lane] = dbeta_sum_next;
+                dbeta_sum_errors[lane] += dbeta_sum_errors[lane + 4];
+            }
+            for (ptrdiff_t lane = 0; lane < 2; lane++) {
+                const double dgamma_sum2_term = dgamma_sum2_lanes[lane + 2];
+                const double dgamma_sum2_next = dgamma_sum2_lanes[lane] + dgamma_sum2_term;
+                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane];
+                dgamma_sum2_errors[lane] += dgamma_sum2_lanes[lane] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
+                dgamma_sum2_lanes[lane] = dgamma_sum2_next;
+                dgamma_sum2_errors[lane] += dgamma_sum2_errors[lane + 2];
+                const double dbeta_sum_term = dbeta_sum_lanes[lane + 2];
+                const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
+                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
+                dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
+                dbeta_sum_lanes[lane] = dbeta_sum_next;
+                dbeta_sum_errors[lane] += dbeta_sum_errors[lane + 2];
+            }
+            for (ptrdiff_t lane = 0; lane < 1; lane++) {
+                const double dgamma_sum2_term = dgamma_sum2_lanes[lane + 1];
+                const double dgamma_sum2_next = dgamma_sum2_lanes[lane] + dgamma_sum2_term;
+                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane];
+                dgamma_sum2_errors[lane] += dgamma_sum2_lanes[lane] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
+                dgamma_sum2_lanes[lane] = dgamma_sum2_next;
+                dgamma_sum2_errors[lane] += dgamma_sum2_errors[lane + 1];
+                const double dbeta_sum_term = dbeta_sum_lanes[lane + 1];
+                const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
+                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
+                dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
+                dbeta_sum_lanes[lane] = dbeta_sum_next;
+                dbeta_sum_errors[lane] += dbeta_sum_errors[lane + 1];
+            }
+            const double dgamma_sum2_term = dgamma_sum2_lanes[0];
+            const double dgamma_sum2_next = dgamma_sum2_total + dgamma_sum2_term;
+            const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_total;
+            dgamma_sum2_rest += dgamma_sum2_total - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
+            dgamma_sum2_total = dgamma_sum2_next;
+            dgamma_sum2_rest += dgamma_sum2_errors[0];
+            const double dbeta_sum_term = dbeta_sum_lanes[0];
+            const double dbeta_sum_next = dbeta_sum_total + dbeta_sum_term;
+            const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_total;
+            dbeta_sum_rest += dbeta_sum_total - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
+            dbeta_sum_total = dbeta_sum_next;
+            dbeta_sum_rest += dbeta_sum_errors[0];
+        }
+        /* (1) */
+        const double dgamma_sum2 = dgamma_sum2_total + (isfinite(dgamma_sum2_total) ? dgamma_sum2_rest : 0.0);
+        /* (2) */
+        const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
+        /* (1) */
+        dgamma[c * layout->dgamma__c] = dgamma_sum2;
+        /* (2) */
+        dbeta[c * layout->dbeta__c] = dbeta_sum;
     }
 }
 
@@ -898,66 +869,53 @@ int instance_norm_backward_float64(
     int status = 0;
 
     (void)threads;
-    if (status == 0 && layout->x__s1 != 1 && layout->sigma2__c == 1 && layout->x__c == 1 && layout->mu__c == 1 && layout->dy__c == 1) {
-        double *const memory = malloc(sizeof(double) * (size_t)((N0 * N1 * S0 * S1 + 511) / 512 * C + (N0 * N1 * S0 * S1 + 511) / 512 * C + (N0 * N1 * S0 * S1 + 511) / 512 * C + (N0 * N1 * S0 * S1 + 511) / 512 * C + 1));
-        double *left = memory;
-        status = !memory;
-        double *const dgamma_sum_blocks = status ? NULL : take(&left, (N0 * N1 * S0 * S1 + 511) / 512 * C);
-        double *const dgamma_sum_block_errors = status ? NULL : take(&left, (N0 * N1 * S0 * S1 + 511) / 512 * C);
-        double *const dbeta_sum_blocks = status ? NULL : take(&left, (N0 * N1 * S0 * S1 + 511) / 512 * C);
-        double *const dbeta_sum_block_errors = status ? NULL : take(&left, (N0 * N1 * S0 * S1 + 511) / 512 * C);
-#ifdef _OPENMP
-        if (status == 0 && threads > 1) {
-#pragma omp parallel num_threads(threads)
-            group1_kept(layout, dy, x, mu, sigma2, dgamma, dbeta, dgamma_sum_blocks, dgamma_sum_block_errors, dbeta_sum_blocks, dbeta_sum_block_errors, epsilon);
-        } else
-#endif
-        if (status == 0)
-            group1_kept(layout, dy, x, mu, sigma2, dgamma, dbeta, dgamma_sum_blocks, dgamma_sum_block_errors, dbeta_sum_blocks, dbeta_sum_block_errors, epsilon);
-        free(memory);
-    }
-    else if (status == 0) {
-#ifdef _OPENMP
-        if (status == 0 && threads > 1) {
-#pragma omp parallel num_threads(threads)
-            group1_reduced(layout, dy, x, mu, sigma2, dgamma, dbeta, epsilon);
-        } else
-#endif
-        if (status == 0)
-            group1_reduced(layout, dy, x, mu, sigma2, dgamma, dbeta, epsilon);
-    }
     if (status == 0 && layout->x__s1 != 1 && layout->x__c == 1 && layout->dy__c == 1 && layout->dx__c == 1) {
-        double *const memory = malloc(sizeof(double) * (size_t)(N0 * N1 * C + N0 * N1 * C + N0 * N1 * C + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + N0 * N1 * C + N0 * N1 * C + 1));
+        double *const memory = malloc(sizeof(double) * (size_t)(N0 * N1 * C + N0 * N1 * C + N0 * N1 * C + N0 * N1 * C + N0 * N1 * C + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + N0 * N1 * C + 1));
         double *left = memory;
         status = !memory;
+        double *const all_dgamma_sum = status ? NULL : take(&left, N0 * N1 * C);
+        double *const all_dx_sum = status ? NULL : take(&left, N0 * N1 * C);
         double *const all_mu_here = status ? NULL : take(&left, N0 * N1 * C);
         double *const all_eq3_part = status ? NULL : take(&left, N0 * N1 * C);
         double *const all_eq3_part2 = status ? NULL : take(&left, N0 * N1 * C);
+        double *const dgamma_sum_blocks = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N0 * N1 * C));
+        double *const dgamma_sum_block_errors = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N0 * N1 * C));
         double *const dx_sum_blocks = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N0 * N1 * C));
         double *const dx_sum_block_errors = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N0 * N1 * C));
-        double *const dx_sum2_blocks = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N0 * N1 * C));
-        double *const dx_sum2_block_errors = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N0 * N1 * C));
-        double *const all_dx_sum2 = status ? NULL : take(&left, N0 * N1 * C);
         double *const all_eq3_part3 = status ? NULL : take(&left, N0 * N1 * C);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group2_kept(layout, dy, x, mu, sigma2, gamma, dx, all_mu_here, all_eq3_part, all_eq3_part2, dx_sum_blocks, dx_sum_block_errors, dx_sum2_blocks, dx_sum2_block_errors, all_dx_sum2, all_eq3_part3, epsilon);
+            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, all_dgamma_sum, all_dx_sum, all_mu_here, all_eq3_part, all_eq3_part2, dgamma_sum_blocks, dgamma_sum_block_errors, dx_sum_blocks, dx_sum_block_errors, all_eq3_part3, epsilon);
         } else
 #endif
         if (status == 0)
-            group2_kept(layout, dy, x, mu, sigma2, gamma, dx, all_mu_here, all_eq3_part, all_eq3_part2, dx_sum_blocks, dx_sum_block_errors, dx_sum2_blocks, dx_sum2_block_errors, all_dx_sum2, all_eq3_part3, epsilon);
-        free(memory);
-    }
-    else if (status == 0) {
+            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, all_dgamma_sum, all_dx_sum, all_mu_here, all_eq3_part, all_eq3_part2, dgamma_sum_blocks, dgamma_sum_block_errors, dx_sum_blocks, dx_sum_block_errors, all_eq3_part3, epsilon);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group2_reduced(layout, dy, x, mu, sigma2, gamma, dx, epsilon);
+            group1_part(layout, sigma2, dgamma, dbeta, all_dgamma_sum, all_dx_sum, epsilon);
         } else
 #endif
         if (status == 0)
-            group2_reduced(layout, dy, x, mu, sigma2, gamma, dx, epsilon);
+            group1_part(layout, sigma2, dgamma, dbeta, all_dgamma_sum, all_dx_sum, epsilon);
+        free(memory);
+    }
+    else if (status == 0) {
+        double *const memory = malloc(sizeof(double) * (size_t)(N0 * N1 * C + N0 * N1 * C + 1));
+        double *left = memory;
+        status = !memory;
+        double *const all_dgamma_sum = status ? NULL : take(&left, N0 * N1 * C);
+        double *const all_dx_sum = status ? NULL : take(&left, N0 * N1 * C);
+#ifdef _OPENMP
+        if (status == 0 && threads > 1) {
+#pragma omp parallel num_threads(threads)
+            group1_reduced(layout, dy, x, mu, sigma2, gamma, dx, dgamma, dbeta, all_dgamma_sum, all_dx_sum, epsilon);
+        } else
+#endif
+        if (status == 0)
+            group1_reduced(layout, dy, x, mu, sigma2, gamma, dx, dgamma, dbeta, all_dgamma_sum, all_dx_sum, epsilon);
+        free(memory);
     }
     return status;
 }

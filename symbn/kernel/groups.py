@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from symbn.kernel.computations import Computations, Map, Reduction, indices_of, kept_array
+from symbn.kernel.computations import Computations, Map, Reduction, indices_of, kept_array, loads
 from symbn.kernel.ir import Const, Expr, Load, Op, Var
 from symbn.kernel.naming import Names
 
@@ -62,6 +62,12 @@ class Group:
     #: outputs on the kept indices alone
     stores: tuple[Store, ...]
 
+    def parts(self) -> Iterator[str]:
+        """The parts of the group's reductions."""
+        for one in self.passes:
+            for entry in one.reductions:
+                yield from (entry.hi, entry.lo)
+
     def expressions(self) -> Iterator[Expr]:
         """Every expression of the group."""
         for one in self.passes:
@@ -107,11 +113,14 @@ def arrange(computations: Computations, names: Names) -> tuple[Group, ...]:
         own[reduction.hi] = own[reduction.lo] = tuple(Var(index) for index in reduction.kept)
     for entry in computations.maps:
         first, indices = after(entry.value), frozenset(entry.indices)
+        once = _varying_less(entry)
         fitting = [
-            j for j, draft in enumerate(drafts) if j >= first and (indices in (draft.kept, draft.kept | draft.reduced))
+            j
+            for j, draft in enumerate(drafts)
+            if j >= first and (indices == draft.kept or (indices == draft.kept | draft.reduced and once <= draft.kept))
         ]
         if not fitting:
-            kept = _hoistable(entry, order)
+            kept = once or _hoistable(entry, order)
             drafts.append(_Draft(kept, indices - kept))
             fitting = [len(drafts) - 1]
         drafts[fitting[-1]].maps.append(entry)
@@ -122,13 +131,12 @@ def arrange(computations: Computations, names: Names) -> tuple[Group, ...]:
     return tuple(result)
 
 
-def loads(expr: Expr) -> Iterator[Load]:
-    """The elements that an expression reads."""
-    if isinstance(expr, Load):
-        yield expr
-    elif isinstance(expr, Op):
-        for arg in expr.args:
-            yield from loads(arg)
+def _varying_less(entry: Map) -> frozenset[str]:
+    """The indices of all that an output reads which varies with fewer indices; none where these are all of them."""
+    indices = frozenset(entry.indices)
+    own = [indices_of(load) for load in loads(entry.value)]
+    union = frozenset().union(*(one for one in own if one < indices))
+    return union if union < indices else frozenset()
 
 
 def _hoistable(entry: Map, order: list[str]) -> frozenset[str]:

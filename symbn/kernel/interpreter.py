@@ -83,18 +83,19 @@ def run(
     scalars: Mapping[str, Fraction],
     extents: Mapping[str, int],
     *,
-    contiguous: bool,
+    alternative: int = -1,
 ) -> None:
     """Run a program; the elements of its outputs are put into ``arrays``.
 
-    ``contiguous`` runs the nests for contiguous memory where there are such, else the general ones.
+    ``alternative`` says which alternative of each step runs; where a step has fewer, its last, which is the default and
+    right for any memory.
     """
     frame: dict[str, Any] = {**scalars, **extents}
     memory: dict[str, Elements] = {**arrays, **{name: {} for name, _ in program.workspaces}}
     nests = {nest.name: nest for nest in program.nests}
-    for choice in program.choices:
-        name = choice.contiguous if contiguous and choice.contiguous else choice.general
-        _Machine(program, frame, memory).block(nests[name].body)
+    for step in program.steps:
+        for name in step[min(alternative, len(step) - 1)].nests:
+            _Machine(program, frame, memory).block(nests[name].body)
 
 
 class _Machine:

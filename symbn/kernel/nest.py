@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from symbn.kernel.computations import Reduction
 from symbn.kernel.groups import Group, Store
-from symbn.kernel.ir import Expr, For, Int, Let, Load, Op, Stmt, Var, add, mul, sub
+from symbn.kernel.ir import Expr, For, Int, Let, Level, Load, Op, Stmt, Var, add, mul, sub
 from symbn.kernel.levels import Levels, size, unflatten
 from symbn.kernel.naming import Names
 from symbn.kernel.summation import BLOCK, Slot
@@ -40,14 +40,8 @@ class NestBuilder:
         ]
 
     def over_kept(self, body: list[Stmt]) -> list[Stmt]:
-        """The loop over the elements of the kept indices."""
-        if not self.kept:
-            return body
-        if len(self.kept) == 1:
-            (level,) = self.kept
-            return [For(level.name, Int(0), Var(level.extent), tuple(body), kind="parallel")]
-        inside = (*unflatten(Var(self.flat), self.kept), *body)
-        return [For(self.flat, Int(0), size(self.kept), inside, kind="parallel")]
+        """The loop over the elements of the kept indices, shared out to the threads."""
+        return over(self.kept, self.flat, body)
 
     def total(self, reduction: Reduction) -> Slot:
         """A reduction's running total over the blocks, always with compensation."""
@@ -57,6 +51,16 @@ class NestBuilder:
         """One of the interleaved partial sums within a block."""
         low = Load(f"{reduction.hi}_errors", subscripts) if self.compensated else None
         return Slot(Load(f"{reduction.hi}_lanes", subscripts), low)
+
+
+def over(levels: tuple[Level, ...], flat: str, body: list[Stmt]) -> list[Stmt]:
+    """One loop over all positions of several levels, shared out to the threads; ``flat`` counts them."""
+    if not levels:
+        return body
+    if len(levels) == 1:
+        (level,) = levels
+        return [For(level.name, Int(0), Var(level.extent), tuple(body), kind="parallel")]
+    return [For(flat, Int(0), size(levels), (*unflatten(Var(flat), levels), *body), kind="parallel")]
 
 
 def labels(entries: Iterable[Reduction | Store]) -> str:

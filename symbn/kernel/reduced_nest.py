@@ -7,8 +7,8 @@ strides: it is also the general nest.
 
 from __future__ import annotations
 
-from symbn.kernel.computations import Reduction, indices_of
-from symbn.kernel.groups import Group, Pass, Store, loads
+from symbn.kernel.computations import Reduction, indices_of, loads
+from symbn.kernel.groups import Group, Pass, Store
 from symbn.kernel.ir import Assign, Comment, Expr, For, Int, Let, Load, Local, Op, Stmt, Var, Window, add, sub
 from symbn.kernel.levels import Levels
 from symbn.kernel.naming import Names
@@ -29,6 +29,17 @@ class ReducedNest(NestBuilder):
         self.windows: dict[Load, str] = {}
 
     def build(self) -> list[Stmt]:
+        return self.over_kept(self.body())
+
+    def inside(self, outer: tuple[str, ...]) -> list[Stmt]:
+        """The loops within one over some of the kept indices."""
+        body = self.body()
+        for level in reversed(self.levels.of(index for index in self.group.kept if index not in outer)):
+            body = [For(level.name, Int(0), Var(level.extent), tuple(body))]
+        return body
+
+    def body(self) -> list[Stmt]:
+        """What is done for one element of the kept indices."""
         body = self.values(0)
         for number, one in enumerate(self.group.passes, 1):
             body += self.visit(one)
@@ -39,7 +50,7 @@ class ReducedNest(NestBuilder):
                         target = self.workspaces.element(part, self.kept)
                         body.append(Assign(target, Var(part)))
             body += self.values(number)
-        return self.over_kept(body)
+        return body
 
     def values(self, stage: int) -> list[Stmt]:
         """What is known of the kept element after a pass."""
