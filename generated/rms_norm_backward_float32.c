@@ -171,6 +171,191 @@ static inline double *take(double **memory, ptrdiff_t count)
     return taken;
 }
 
+static void group1_crossed(
+    const rms_norm_backward_float32_layout *layout,
+    const float *dy,
+    const float *x,
+    const double *mean_square,
+    const float *gamma,
+    float *dx,
+    double *dgamma_sum_lane_sums,
+    double epsilon
+)
+{
+    const ptrdiff_t m0 = layout->m0;
+    const ptrdiff_t m1 = layout->m1;
+    const ptrdiff_t n0 = layout->n0;
+    const ptrdiff_t n1 = layout->n1;
+    (void)layout;
+
+    SHARED_FOR
+    for (ptrdiff_t row_block = 0; row_block < (m0 * m1 + 511) / 512; row_block++) {
+        const ptrdiff_t first_row = row_block * 512;
+        const ptrdiff_t rows = smaller(512, m0 * m1 - first_row);
+        for (ptrdiff_t lane = 0; lane < 16; lane++) {
+            for (ptrdiff_t k0 = 0; k0 < n0; k0++) {
+                SIMD
+                for (ptrdiff_t k1 = 0; k1 < n1; k1++) {
+                    dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = 0.0;
+                }
+            }
+        }
+        ptrdiff_t i0 = first_row / m1;
+        ptrdiff_t i1 = first_row % m1;
+        for (ptrdiff_t row = 0; row < rows; row++) {
+            const ptrdiff_t row_lane = row % 16;
+            double *const dgamma_sum_lane_sums_row = dgamma_sum_lane_sums + row_block * 16 * n0 * n1 + row_lane * n0 * n1;
+            /* (2) */
+            const double eq2_part = 1.0 / (double)(n0 * n1) / sqrt(mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon);
+            const double eq2_part2 = (double)(n0 * n1);
+            /* (1) */
+            const double eq1_part = 1.0 / sqrt(mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon);
+            double dx_sum_total = 0.0;
+            double dx_sum_rest = 0.0;
+            for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
+                const ptrdiff_t start = block * 512;
+                const ptrdiff_t count = smaller(512, n0 * n1 - start);
+                float gamma_row_buffer[512];
+                const ptrdiff_t gamma_row_extents[2] = {n0, n1};
+                const ptrdiff_t gamma_row_strides[2] = {layout->gamma__k0, layout->gamma__k1};
+                const float *gamma_row = read_window_float(gamma, 2, gamma_row_extents, gamma_row_strides, start, count, gamma_row_buffer);
+                float dy_row_buffer[512];
+                const ptrdiff_t dy_row_extents[2] = {n0, n1};
+                const ptrdiff_t dy_row_strides[2] = {layout->dy__k0, layout->dy__k1};
+                const float *dy_row = read_window_float(dy + i0 * layout->dy__i0 + i1 * layout->dy__i1, 2, dy_row_extents, dy_row_strides, start, count, dy_row_buffer);
+                float x_row_buffer[512];
+                const ptrdiff_t x_row_extents[2] = {n0, n1};
+                const ptrdiff_t x_row_strides[2] = {layout->x__k0, layout->x__k1};
+                const float *x_row = read_window_float(x + i0 * layout->x__i0 + i1 * layout->x__i1, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
+                double dx_sum_lanes[16] = {0.0};
+                const ptrdiff_t whole = count - count % 16;
+                for (ptrdiff_t q = 0; q < whole; q += 16) {
+                    SIMD
+                    for (ptrdiff_t lane = 0; lane < 16; lane++) {
+                        /* (1), (2) */
+                        dx_sum_lanes[lane] += (double)gamma_row[q + lane] * (double)dy_row[q + lane] * (double)x_row[q + lane];
+                        dgamma_sum_lane_sums_row[start + (q + lane)] += eq1_part * (double)dy_row[q + lane] * (double)x_row[q + lane];
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
+                    /* (1), (2) */
+                    dx_sum_lanes[lane] += (double)gamma_row[whole + lane] * (double)dy_row[whole + lane] * (double)x_row[whole + lane];
+                    dgamma_sum_lane_sums_row[start + (whole + lane)] += eq1_part * (double)dy_row[whole + lane] * (double)x_row[whole + lane];
+                }
+                for (ptrdiff_t lane = 0; lane < 8; lane++) {
+                    dx_sum_lanes[lane] += dx_sum_lanes[lane + 8];
+                }
+                for (ptrdiff_t lane = 0; lane < 4; lane++) {
+                    dx_sum_lanes[lane] += dx_sum_lanes[lane + 4];
+                }
+                for (ptrdiff_t lane = 0; lane < 2; lane++) {
+                    dx_sum_lanes[lane] += dx_sum_lanes[lane + 2];
+                }
+                dx_sum_lanes[0] += dx_sum_lanes[1];
+                const double dx_sum_term = dx_sum_lanes[0];
+                const double dx_sum_next = dx_sum_total + dx_sum_term;
+                const double dx_sum_back = dx_sum_next - dx_sum_total;
+                dx_sum_rest += dx_sum_total - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
+                dx_sum_total = dx_sum_next;
+            }
+            /* (2) */
+            const double dx_sum = dx_sum_total + (isfinite(dx_sum_total) ? dx_sum_rest : 0.0);
+            const double eq2_part3 = dx_sum / (mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon);
+            for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
+                const ptrdiff_t start = block * 512;
+                const ptrdiff_t count = smaller(512, n0 * n1 - start);
+                float gamma_row2_buffer[512];
+                const ptrdiff_t gamma_row2_extents[2] = {n0, n1};
+                const ptrdiff_t gamma_row2_strides[2] = {layout->gamma__k0, layout->gamma__k1};
+                const float *gamma_row2 = read_window_float(gamma, 2, gamma_row2_extents, gamma_row2_strides, start, count, gamma_row2_buffer);
+                float dy_row2_buffer[512];
+                const ptrdiff_t dy_row2_extents[2] = {n0, n1};
+                const ptrdiff_t dy_row2_strides[2] = {layout->dy__k0, layout->dy__k1};
+                const float *dy_row2 = read_window_float(dy + i0 * layout->dy__i0 + i1 * layout->dy__i1, 2, dy_row2_extents, dy_row2_strides, start, count, dy_row2_buffer);
+                float x_row2_buffer[512];
+                const ptrdiff_t x_row2_extents[2] = {n0, n1};
+                const ptrdiff_t x_row2_strides[2] = {layout->x__k0, layout->x__k1};
+                const float *x_row2 = read_window_float(x + i0 * layout->x__i0 + i1 * layout->x__i1, 2, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
+                float dx_row_buffer[512];
+                const ptrdiff_t dx_row_extents[2] = {n0, n1};
+                const ptrdiff_t dx_row_strides[2] = {layout->dx__k0, layout->dx__k1};
+                float *dx_row = open_window_float(dx + i0 * layout->dx__i0 + i1 * layout->dx__i1, 2, dx_row_extents, dx_row_strides, start, count, dx_row_buffer);
+                SIMD
+                for (ptrdiff_t q = 0; q < count; q++) {
+                    /* (2) */
+                    dx_row[q] = (float)(eq2_part * (eq2_part2 * (double)gamma_row2[q] * (double)dy_row2[q] - eq2_part3 * (double)x_row2[q]));
+                }
+                close_window_float(dx + i0 * layout->dx__i0 + i1 * layout->dx__i1, 2, dx_row_extents, dx_row_strides, start, count, dx_row_buffer, dx_row);
+            }
+            if (++i1 == m1) {
+                i1 = 0;
+                ++i0;
+            }
+        }
+        for (ptrdiff_t lane = 0; lane < 8; lane++) {
+            for (ptrdiff_t k0 = 0; k0 < n0; k0++) {
+                SIMD
+                for (ptrdiff_t k1 = 0; k1 < n1; k1++) {
+                    dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 8) * n0 * n1 + k0 * n1 + k1];
+                }
+            }
+        }
+        for (ptrdiff_t lane = 0; lane < 4; lane++) {
+            for (ptrdiff_t k0 = 0; k0 < n0; k0++) {
+                SIMD
+                for (ptrdiff_t k1 = 0; k1 < n1; k1++) {
+                    dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 4) * n0 * n1 + k0 * n1 + k1];
+                }
+            }
+        }
+        for (ptrdiff_t lane = 0; lane < 2; lane++) {
+            for (ptrdiff_t k0 = 0; k0 < n0; k0++) {
+                SIMD
+                for (ptrdiff_t k1 = 0; k1 < n1; k1++) {
+                    dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 2) * n0 * n1 + k0 * n1 + k1];
+                }
+            }
+        }
+        for (ptrdiff_t k0 = 0; k0 < n0; k0++) {
+            SIMD
+            for (ptrdiff_t k1 = 0; k1 < n1; k1++) {
+                dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1] += dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (1) * n0 * n1 + k0 * n1 + k1];
+            }
+        }
+    }
+}
+
+static void group1_merged(
+    const rms_norm_backward_float32_layout *layout,
+    float *dgamma,
+    double *dgamma_sum_lane_sums
+)
+{
+    const ptrdiff_t m0 = layout->m0;
+    const ptrdiff_t m1 = layout->m1;
+    const ptrdiff_t n0 = layout->n0;
+    const ptrdiff_t n1 = layout->n1;
+    (void)layout;
+
+    SHARED_FOR
+    for (ptrdiff_t place = 0; place < n0 * n1; place++) {
+        const ptrdiff_t k0 = place / n1;
+        const ptrdiff_t k1 = place % n1;
+        double dgamma_sum_total = 0.0;
+        double dgamma_sum_rest = 0.0;
+        for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
+            const double dgamma_sum_term = dgamma_sum_lane_sums[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1];
+            const double dgamma_sum_next = dgamma_sum_total + dgamma_sum_term;
+            const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_total;
+            dgamma_sum_rest += dgamma_sum_total - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
+            dgamma_sum_total = dgamma_sum_next;
+        }
+        /* (1) */
+        const double dgamma_sum = dgamma_sum_total + (isfinite(dgamma_sum_total) ? dgamma_sum_rest : 0.0);
+        dgamma[k0 * layout->dgamma__k0 + k1 * layout->dgamma__k1] = (float)(dgamma_sum);
+    }
+}
+
 static void group1_reduced(
     const rms_norm_backward_float32_layout *layout,
     const float *dy,
@@ -337,7 +522,7 @@ static void group1_kept(
     }
 }
 
-static void group2_reduced(
+static void group1_reduced2(
     const rms_norm_backward_float32_layout *layout,
     const float *dy,
     const float *x,
@@ -438,7 +623,7 @@ static void group2_reduced(
     }
 }
 
-static void group2_kept(
+static void group1_kept2(
     const rms_norm_backward_float32_layout *layout,
     const float *dy,
     const float *x,
@@ -591,7 +776,30 @@ int rms_norm_backward_float32(
     int status = 0;
 
     (void)threads;
-    if (status == 0 && layout->dy__i1 != 1 && layout->dy__k1 == 1 && layout->x__k1 == 1) {
+    if (status == 0 && layout->dy__k1 == 1 && layout->x__k1 == 1 && threads <= (m0 * m1 + 511) / 512) {
+        double *const memory = malloc(sizeof(double) * (size_t)((m0 * m1 + 511) / 512 * 16 * (n0 * n1) + 1));
+        double *left = memory;
+        status = !memory;
+        double *const dgamma_sum_lane_sums = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * 16 * (n0 * n1));
+#ifdef _OPENMP
+        if (status == 0 && threads > 1) {
+#pragma omp parallel num_threads(threads)
+            group1_crossed(layout, dy, x, mean_square, gamma, dx, dgamma_sum_lane_sums, epsilon);
+        } else
+#endif
+        if (status == 0)
+            group1_crossed(layout, dy, x, mean_square, gamma, dx, dgamma_sum_lane_sums, epsilon);
+#ifdef _OPENMP
+        if (status == 0 && threads > 1) {
+#pragma omp parallel num_threads(threads)
+            group1_merged(layout, dgamma, dgamma_sum_lane_sums);
+        } else
+#endif
+        if (status == 0)
+            group1_merged(layout, dgamma, dgamma_sum_lane_sums);
+        free(memory);
+    }
+    else if (status == 0 && layout->dy__i1 != 1 && layout->dy__k1 == 1 && layout->x__k1 == 1) {
         double *const memory = malloc(sizeof(double) * (size_t)((m0 * m1 + 511) / 512 * (n0 * n1) + 1));
         double *left = memory;
         status = !memory;
@@ -604,19 +812,17 @@ int rms_norm_backward_float32(
 #endif
         if (status == 0)
             group1_kept(layout, dy, x, mean_square, dgamma, dgamma_sum_blocks, epsilon);
-        free(memory);
-    }
-    else if (status == 0) {
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_reduced(layout, dy, x, mean_square, dgamma, epsilon);
+            group1_reduced2(layout, dy, x, mean_square, gamma, dx, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_reduced(layout, dy, x, mean_square, dgamma, epsilon);
+            group1_reduced2(layout, dy, x, mean_square, gamma, dx, epsilon);
+        free(memory);
     }
-    if (status == 0 && layout->dy__k1 != 1 && layout->dy__i1 == 1 && layout->x__i1 == 1 && layout->dx__i1 == 1) {
+    else if (status == 0 && layout->dy__k1 != 1 && layout->dy__i1 == 1 && layout->x__i1 == 1 && layout->dx__i1 == 1) {
         double *const memory = malloc(sizeof(double) * (size_t)(m0 * m1 + m0 * m1 + (n0 * n1 + 511) / 512 * (m0 * m1) + m0 * m1 + 1));
         double *left = memory;
         status = !memory;
@@ -627,22 +833,38 @@ int rms_norm_backward_float32(
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group2_kept(layout, dy, x, mean_square, gamma, dx, all_eq2_part, all_eq2_part2, dx_sum_blocks, all_eq2_part3, epsilon);
+            group1_reduced(layout, dy, x, mean_square, dgamma, epsilon);
         } else
 #endif
         if (status == 0)
-            group2_kept(layout, dy, x, mean_square, gamma, dx, all_eq2_part, all_eq2_part2, dx_sum_blocks, all_eq2_part3, epsilon);
+            group1_reduced(layout, dy, x, mean_square, dgamma, epsilon);
+#ifdef _OPENMP
+        if (status == 0 && threads > 1) {
+#pragma omp parallel num_threads(threads)
+            group1_kept2(layout, dy, x, mean_square, gamma, dx, all_eq2_part, all_eq2_part2, dx_sum_blocks, all_eq2_part3, epsilon);
+        } else
+#endif
+        if (status == 0)
+            group1_kept2(layout, dy, x, mean_square, gamma, dx, all_eq2_part, all_eq2_part2, dx_sum_blocks, all_eq2_part3, epsilon);
         free(memory);
     }
     else if (status == 0) {
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group2_reduced(layout, dy, x, mean_square, gamma, dx, epsilon);
+            group1_reduced(layout, dy, x, mean_square, dgamma, epsilon);
         } else
 #endif
         if (status == 0)
-            group2_reduced(layout, dy, x, mean_square, gamma, dx, epsilon);
+            group1_reduced(layout, dy, x, mean_square, dgamma, epsilon);
+#ifdef _OPENMP
+        if (status == 0 && threads > 1) {
+#pragma omp parallel num_threads(threads)
+            group1_reduced2(layout, dy, x, mean_square, gamma, dx, epsilon);
+        } else
+#endif
+        if (status == 0)
+            group1_reduced2(layout, dy, x, mean_square, gamma, dx, epsilon);
     }
     return status;
 }

@@ -16,7 +16,7 @@ from symbn.emit.statements import StatementPrinter, stride
 from symbn.equations import notation
 from symbn.equations.names import identifier
 from symbn.equations.operator import Operator
-from symbn.kernel.ir import Alternative, Array, Load, Local, Nest, Op, Program, Var, Walk, Window, walk
+from symbn.kernel.ir import Alternative, Array, Expr, Load, Local, Nest, Op, Program, Row, Var, Walk, Window, walk
 from symbn.kernel.summation import BLOCK, LANES
 
 
@@ -67,7 +67,13 @@ def emit(operator: Operator, program: Program, dtype: DType) -> Source:
         **values,
         nests=nests,
         shared=[{"name": name, "size": _size(program, name, dtype)} for name in shared],
-        size_extents=_extents_of([size for _, size in program.workspaces], program),
+        size_extents=_extents_of(
+            [
+                *(size for _, size in program.workspaces),
+                *(one.tasks for step in program.steps for one in step if one.tasks is not None),
+            ],
+            program,
+        ),
         steps=[[_alternative(program, one, nests_by_name, dtype, shared) for one in step] for step in program.steps],
         windows=sorted(
             {
@@ -122,7 +128,7 @@ def _names(nest: Nest) -> set[str]:
             result.add(node.name)
         elif isinstance(node, Load):
             result.add(node.array)
-        elif isinstance(node, Window):
+        elif isinstance(node, Window | Row):
             result.add(node.array)
             result.update(level.extent for level in node.levels)
         elif isinstance(node, Walk):
@@ -151,9 +157,12 @@ def _extents_of(exprs: list[object], program: Program) -> list[str]:
     return [extent for extent in program.level_extents() if extent in used]
 
 
+def _printed(program: Program, expr: Expr, dtype: DType) -> str:
+    return StatementPrinter(program, program.nests[0], dtype.c_type).expression(expr)
+
+
 def _size(program: Program, name: str, dtype: DType) -> str:
-    printer = StatementPrinter(program, program.nests[0], dtype.c_type)
-    return printer.expression(dict(program.workspaces)[name])
+    return _printed(program, dict(program.workspaces)[name], dtype)
 
 
 def _alternative(
@@ -164,6 +173,8 @@ def _alternative(
     units = dict.fromkeys(stride(*pair) for name in one.nests for pair in program.nest(name).unit)
     conditions = [f"layout->{stride(*one.avoid)} != 1"] if one.avoid else []
     conditions += [f"layout->{field} == 1" for field in units]
+    if one.tasks is not None:
+        conditions.append(f"threads <= {_printed(program, one.tasks, dtype)}")
     return {
         "nests": [nests[name] for name in one.nests],
         "conditions": conditions,

@@ -8,7 +8,7 @@ the passes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from symbn.kernel.computations import Computations, Map, Reduction, indices_of, kept_array, loads
@@ -44,10 +44,12 @@ class Pass:
 
     reductions: tuple[Reduction, ...]
     stores: tuple[Store, ...]
+    #: reductions of another group, over the indices that this one keeps
+    crossing: tuple[Reduction, ...] = ()
 
     def expressions(self) -> Iterator[Expr]:
         """What is accumulated, then what is stored."""
-        yield from (entry.body for entry in self.reductions)
+        yield from (entry.body for entry in (*self.reductions, *self.crossing))
         yield from (store.value for store in self.stores)
 
 
@@ -161,7 +163,7 @@ def _hoistable(entry: Map, order: list[str]) -> frozenset[str]:
 def _finish(draft: _Draft, order: list[str], foreign: frozenset[str], names: Names) -> Group:
     kept = tuple(index for index in order if index in draft.kept)
     reduced = tuple(index for index in order if index in draft.reduced)
-    hoist = _Hoist(draft, foreign, names)
+    hoist = _Hoist(draft.kept, foreign, names)
     by_pass: dict[int, list[Reduction]] = {}
     for reduction in draft.reductions:
         body = hoist(reduction.body, reduction.equation)
@@ -187,8 +189,8 @@ def _finish(draft: _Draft, order: list[str], foreign: frozenset[str], names: Nam
 class _Hoist:
     """Replaces what depends on the kept indices alone by a value that is computed once."""
 
-    def __init__(self, draft: _Draft, foreign: frozenset[str], names: Names) -> None:
-        self.kept = draft.kept
+    def __init__(self, kept: frozenset[str], foreign: frozenset[str], names: Names) -> None:
+        self.kept = kept
         #: parts of the reductions of other groups, read from where those groups keep them
         self.foreign = foreign
         self.stem = names.stem
@@ -242,3 +244,37 @@ class _Hoist:
             expr = Op(expr.name, tuple(self.inner(arg) for arg in expr.args))
             return Var(self.names[expr]) if expr in self.names else expr
         return expr
+
+
+def crossed(rows: Group, columns: Group, names: Names) -> Group | None:
+    """``rows`` with the reductions of ``columns``, which keeps what the former reduces and reduces what it keeps.
+
+    None where they do not lie so, or where one reads what the other computes: they need a visit of the data each.
+    """
+    if (set(rows.kept), set(rows.reduced)) != (set(columns.reduced), set(columns.kept)):
+        return None
+    if len(columns.passes) != 1 or columns.passes[0].stores or not (rows.passes and rows.passes[0].reductions):
+        return None
+    computed = {kept_array(part) for group in (rows, columns) for part in group.parts()}
+    if any(load.array in computed for group in (rows, columns) for expr in group.expressions() for load in loads(expr)):
+        return None
+    hoist = _Hoist(frozenset(rows.kept), frozenset(), names)
+    for value in rows.values:
+        hoist.values.append(value)
+        hoist.names[value.expr] = value.name
+        hoist.stages[value.name] = value.stage
+    whole = {value.name: value.expr for value in columns.values}
+    crossing = tuple(
+        replace(one, body=hoist(_written_out(one.body, whole), one.equation)) for one in columns.passes[0].reductions
+    )
+    first = replace(rows.passes[0], crossing=crossing)
+    return replace(rows, passes=(first, *rows.passes[1:]), values=tuple(hoist.values))
+
+
+def _written_out(expr: Expr, values: Mapping[str, Expr]) -> Expr:
+    """The expression with values in the place of their names."""
+    if isinstance(expr, Var) and expr.name in values:
+        return _written_out(values[expr.name], values)
+    if isinstance(expr, Op):
+        return Op(expr.name, tuple(_written_out(arg, values) for arg in expr.args))
+    return expr

@@ -159,13 +159,26 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Row:
+    """``name[0 ..]``: a workspace's elements along its innermost levels, flattened, to be read and written in place.
+
+    ``subscripts`` names the places on its other axes.
+    """
+
+    name: str
+    array: str
+    subscripts: tuple[str, ...]
+    levels: tuple[Level, ...]
+
+
+@dataclass(frozen=True)
 class Comment:
     """A line for the reader."""
 
     text: str
 
 
-Stmt: TypeAlias = Let | Local | Assign | For | Walk | Window | Comment
+Stmt: TypeAlias = Let | Local | Assign | For | Walk | Window | Row | Comment
 
 # ---- programs ------------------------------------------------------------------------------------
 
@@ -273,4 +286,4 @@ def walk(node: Expr | Stmt | tuple[Stmt, ...]) -> Iterator[Expr | Stmt]:
 
 
 def _is_node(value: object) -> bool:
-    return isinstance(value, Const | Int | Var | Load | Op | Let | Local | Assign | For | Walk | Window | Comment)
+    return isinstance(value, Const | Int | Var | Load | Op | Let | Local | Assign | For | Walk | Window | Row | Comment)

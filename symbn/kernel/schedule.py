@@ -9,7 +9,8 @@ from symbn.equations.names import identifier
 from symbn.equations.operator import Operator
 from symbn.kernel.clusters import Cluster, cluster
 from symbn.kernel.computations import extract, kept_array, loads
-from symbn.kernel.groups import Group, arrange
+from symbn.kernel.crossed_nest import CrossedNest, MergedColumns
+from symbn.kernel.groups import Group, arrange, crossed
 from symbn.kernel.ir import Alternative, Array, Level, Nest, Program, Stmt, Var
 from symbn.kernel.kept_nest import KeptNest
 from symbn.kernel.levels import Levels
@@ -47,7 +48,14 @@ class _Lowering:
         self.nests: list[Nest] = []
 
     def run(self) -> Program:
-        steps = [self.alternatives(one, f"group{number}") for number, one in enumerate(self.clusters, 1)]
+        steps: list[tuple[Alternative, ...]] = []
+        left = list(self.clusters)
+        while left:
+            name, one = f"group{len(steps) + 1}", left.pop(0)
+            pair = self.crossed(one, left[0], name) if left else ()
+            if pair:
+                left.pop(0)
+            steps.append(pair or self.alternatives(one, name))
         return Program(
             (*self.arguments, *self.workspaces.arrays()),
             tuple(identifier(name) for name in self.operator.inputs if name in self.operator.scalars),
@@ -75,6 +83,31 @@ class _Lowering:
         inner = (entry for found in leading.values() for entry in found if entry.inner)
         first = next(inner, None)
         return Alternative(tuple(nests), (first.array, first.inner) if first else None), general
+
+    def crossed(self, one: Cluster, other: Cluster, name: str) -> tuple[Alternative, ...]:
+        """How two clusters can run in one visit of the data, or else one after the other; nothing where they cannot."""
+        if len(one.groups) > 1 or len(other.groups) > 1:
+            return ()
+        for rows, columns in ((one.groups[0], other.groups[0]), (other.groups[0], one.groups[0])):
+            both = crossed(rows, columns, self.names)
+            mains = _main_arrays(columns, self.levels, self.arguments)
+            if both is not None and mains:
+                break
+        else:
+            return ()
+        options = {"compensated": self.compensated}
+        nest = CrossedNest(both, self.levels, self.workspaces, self.names.branch(), **options)
+        merged = MergedColumns(columns, self.levels, self.workspaces, self.names.branch(), **options)
+        unit = tuple((entry.array, entry.vector) for entry in mains)
+        nests = (self.add(f"{name}_crossed", unit, nest.build()), self.add(f"{name}_merged", (), merged.build()))
+        firsts, seconds = (self.alternatives(each, name) for each in (one, other))
+        apart = [
+            Alternative(first.nests + second.nests, first.avoid or second.avoid)
+            for first in firsts
+            for second in seconds
+            if first is firsts[-1] or second is seconds[-1]
+        ]
+        return Alternative(nests, tasks=nest.row_blocks), *apart
 
     def together(self, one: Cluster, name: str) -> str:
         """The nest of a cluster for any memory."""
