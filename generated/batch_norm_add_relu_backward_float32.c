@@ -8,6 +8,8 @@
  * Source of the equations: S. Ioffe and C. Szegedy, Batch Normalization (ICML 2015), Algorithm 1; K. He, X. Zhang, S. Ren and J. Sun,
  * Deep Residual Learning for Image Recognition (CVPR 2016), section 3.2.
  *
+ * mu and sigma2 are taken as the forward pass saved them; z is computed again.
+ *
  *   (1) z[i, k] = (x[i, k] - mu[k])*gamma[k]/sqrt(epsilon + sigma2[k]) + beta[k] + residual[i, k]
  *   (2) z_bar[i, k] = Piecewise((1, z[i, k] > 0), (0, True))*dy[i, k]
  *   (3) dresidual[i, k] = z_bar[i, k]

@@ -130,6 +130,8 @@ def batch_norm_backward(
 
     Source of the equations: S. Ioffe and C. Szegedy, Batch Normalization (ICML 2015), Algorithm 1.
 
+    mu and sigma2 are taken as the forward pass saved them; beta is not needed.
+
     Computes::
 
         (1) dgamma[k] = Sum((x[i, k] - mu[k])*dy[i, k]/sqrt(epsilon + sigma2[k]), i=1..m)

@@ -7,6 +7,8 @@
  *
  * Source of the equations: S. Ioffe and C. Szegedy, Batch Normalization (ICML 2015), Algorithm 1.
  *
+ * mu and sigma2 are taken as the forward pass saved them; beta is not needed.
+ *
  *   (1) dgamma[k] = Sum((x[i, k] - mu[k])*dy[i, k]/sqrt(epsilon + sigma2[k]), i=1..m)
  *   (2) dbeta[k] = Sum(dy[i, k], i=1..m)
  *   (3) dx[i, k] = (m*dy[i, k] - (x[i, k] - mu[k])*dgamma[k]/sqrt(epsilon + sigma2[k]) -

@@ -129,6 +129,8 @@ def batch_norm_inference_backward(
 
     Source of the equations: S. Ioffe and C. Szegedy, Batch Normalization (ICML 2015), Algorithm 2.
 
+    beta is not needed.
+
     Computes::
 
         (1) dx[i, k] = dy[i, k]*gamma[k]/sqrt(epsilon + sigma2[k])

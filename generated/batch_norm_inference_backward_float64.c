@@ -7,6 +7,8 @@
  *
  * Source of the equations: S. Ioffe and C. Szegedy, Batch Normalization (ICML 2015), Algorithm 2.
  *
+ * beta is not needed.
+ *
  *   (1) dx[i, k] = dy[i, k]*gamma[k]/sqrt(epsilon + sigma2[k])
  *   (2) dgamma[k] = Sum((x[i, k] - mu[k])*dy[i, k]/sqrt(epsilon + sigma2[k]), i=1..m)
  *   (3) dbeta[k] = Sum(dy[i, k], i=1..m)

@@ -142,6 +142,8 @@ def batch_norm_relu_backward(
 
     Source of the equations: S. Ioffe and C. Szegedy, Batch Normalization (ICML 2015), Algorithm 1 and section 3.2.
 
+    mu and sigma2 are taken as the forward pass saved them; z is computed again.
+
     Computes::
 
         (1) z[i, k] = (x[i, k] - mu[k])*gamma[k]/sqrt(epsilon + sigma2[k]) + beta[k]

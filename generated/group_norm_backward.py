@@ -142,6 +142,8 @@ def group_norm_backward(
 
     Source of the equations: Y. Wu and K. He, Group Normalization (ECCV 2018), equations 1, 2, 6 and 7.
 
+    mu and sigma2 are taken as the forward pass saved them; beta is not needed.
+
     Computes::
 
         (1) dgamma[g, c] = Sum((x[n, g, c, s] - mu[n, g])*dy[n, g, c, s]/sqrt(epsilon + sigma2[n, g]), n=1..N, s=1..S)

@@ -7,6 +7,8 @@
  *
  * Source of the equations: Y. Wu and K. He, Group Normalization (ECCV 2018), equations 1, 2, 6 and 7.
  *
+ * mu and sigma2 are taken as the forward pass saved them; beta is not needed.
+ *
  *   (1) dgamma[g, c] = Sum((x[n, g, c, s] - mu[n, g])*dy[n, g, c, s]/sqrt(epsilon + sigma2[n, g]),
  *         n=1..N, s=1..S)
  *   (2) dbeta[g, c] = Sum(dy[n, g, c, s], n=1..N, s=1..S)
@@ -155,10 +157,12 @@ static void group1_reduced(
     const double *x,
     const double *mu,
     const double *sigma2,
-    double *dgamma,
-    double *dbeta,
+    const double *gamma,
+    double *dx,
     double *all_dgamma_sum,
     double *all_dx_sum2,
+    double *all_dx_sum,
+    double *all_dx_sum3,
     double epsilon
 )
 {
@@ -172,12 +176,12 @@ static void group1_reduced(
     (void)layout;
 
     SHARED_FOR
-    for (ptrdiff_t place = 0; place < G * K0 * K1; place++) {
-        const ptrdiff_t g = place / (K0 * K1);
-        const ptrdiff_t c0 = place / K1 % K0;
-        const ptrdiff_t c1 = place % K1;
-        for (ptrdiff_t n0 = 0; n0 < N0; n0++) {
-            for (ptrdiff_t n1 = 0; n1 < N1; n1++) {
+    for (ptrdiff_t place = 0; place < N0 * N1 * G; place++) {
+        const ptrdiff_t n0 = place / (N1 * G);
+        const ptrdiff_t n1 = place / G % N1;
+        const ptrdiff_t g = place % G;
+        for (ptrdiff_t c0 = 0; c0 < K0; c0++) {
+            for (ptrdiff_t c1 = 0; c1 < K1; c1++) {
                 /* (1) */
                 const double mu_here = mu[n0 * layout->mu__n0 + n1 * layout->mu__n1 + g * layout->mu__g];
                 double dgamma_sum_total = 0.0;
@@ -306,138 +310,167 @@ static void group1_reduced(
                 all_dx_sum2[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = dx_sum2;
             }
         }
-        /* (1) */
-        const double eq1_part = (double)(S0 * S1) > 0.0;
-        double dgamma_sum2_total = 0.0;
-        double dgamma_sum2_rest = 0.0;
-        double dbeta_sum_total = 0.0;
-        double dbeta_sum_rest = 0.0;
-        for (ptrdiff_t block = 0; block < (N0 * N1 + 511) / 512; block++) {
+        /* (3) */
+        const double eq3_part = (double)(S0 * S1) > 0.0;
+        double dx_sum_total = 0.0;
+        double dx_sum_rest = 0.0;
+        double dx_sum3_total = 0.0;
+        double dx_sum3_rest = 0.0;
+        for (ptrdiff_t block = 0; block < (K0 * K1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
-            const ptrdiff_t count = smaller(512, N0 * N1 - start);
-            double sigma2_row_buffer[512];
-            const ptrdiff_t sigma2_row_extents[2] = {N0, N1};
-            const ptrdiff_t sigma2_row_strides[2] = {layout->sigma2__n0, layout->sigma2__n1};
-            const double *sigma2_row = read_window_double(sigma2 + g * layout->sigma2__g, 2, sigma2_row_extents, sigma2_row_strides, start, count, sigma2_row_buffer);
+            const ptrdiff_t count = smaller(512, K0 * K1 - start);
+            double gamma_row_buffer[512];
+            const ptrdiff_t gamma_row_extents[2] = {K0, K1};
+            const ptrdiff_t gamma_row_strides[2] = {layout->gamma__c0, layout->gamma__c1};
+            const double *gamma_row = read_window_double(gamma + g * layout->gamma__g, 2, gamma_row_extents, gamma_row_strides, start, count, gamma_row_buffer);
             double all_dgamma_sum_row_buffer[512];
-            const ptrdiff_t all_dgamma_sum_row_extents[2] = {N0, N1};
-            const ptrdiff_t all_dgamma_sum_row_strides[2] = {N1 * G * K0 * K1, G * K0 * K1};
-            const double *all_dgamma_sum_row = read_window_double(all_dgamma_sum + g * K0 * K1 + c0 * K1 + c1, 2, all_dgamma_sum_row_extents, all_dgamma_sum_row_strides, start, count, all_dgamma_sum_row_buffer);
+            const ptrdiff_t all_dgamma_sum_row_extents[2] = {K0, K1};
+            const ptrdiff_t all_dgamma_sum_row_strides[2] = {K1, 1};
+            const double *all_dgamma_sum_row = read_window_double(all_dgamma_sum + n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1, 2, all_dgamma_sum_row_extents, all_dgamma_sum_row_strides, start, count, all_dgamma_sum_row_buffer);
             double all_dx_sum2_row_buffer[512];
-            const ptrdiff_t all_dx_sum2_row_extents[2] = {N0, N1};
-            const ptrdiff_t all_dx_sum2_row_strides[2] = {N1 * G * K0 * K1, G * K0 * K1};
-            const double *all_dx_sum2_row = read_window_double(all_dx_sum2 + g * K0 * K1 + c0 * K1 + c1, 2, all_dx_sum2_row_extents, all_dx_sum2_row_strides, start, count, all_dx_sum2_row_buffer);
-            double dgamma_sum2_lanes[16] = {0.0};
-            double dgamma_sum2_errors[16] = {0.0};
-            double dbeta_sum_lanes[16] = {0.0};
-            double dbeta_sum_errors[16] = {0.0};
+            const ptrdiff_t all_dx_sum2_row_extents[2] = {K0, K1};
+            const ptrdiff_t all_dx_sum2_row_strides[2] = {K1, 1};
+            const double *all_dx_sum2_row = read_window_double(all_dx_sum2 + n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1, 2, all_dx_sum2_row_extents, all_dx_sum2_row_strides, start, count, all_dx_sum2_row_buffer);
+            double dx_sum_lanes[16] = {0.0};
+            double dx_sum_errors[16] = {0.0};
+            double dx_sum3_lanes[16] = {0.0};
+            double dx_sum3_errors[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
-                    /* (1), (2) */
-                    const double dgamma_sum2_term = (eq1_part ? 1.0 / sqrt(sigma2_row[q + lane] + epsilon) * all_dgamma_sum_row[q + lane] : 0.0);
-                    const double dgamma_sum2_next = dgamma_sum2_lanes[lane] + dgamma_sum2_term;
-                    const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane];
-                    dgamma_sum2_errors[lane] += dgamma_sum2_lanes[lane] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
-                    dgamma_sum2_lanes[lane] = dgamma_sum2_next;
-                    const double dbeta_sum_term = all_dx_sum2_row[q + lane];
-                    const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
-                    const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
-                    dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                    dbeta_sum_lanes[lane] = dbeta_sum_next;
+                    /* (3) */
+                    const double dx_sum_term = (eq3_part ? gamma_row[q + lane] * all_dgamma_sum_row[q + lane] : 0.0);
+                    const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
+                    const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
+                    dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
+                    dx_sum_lanes[lane] = dx_sum_next;
+                    const double dx_sum3_term = (eq3_part ? gamma_row[q + lane] * all_dx_sum2_row[q + lane] : 0.0);
+                    const double dx_sum3_next = dx_sum3_lanes[lane] + dx_sum3_term;
+                    const double dx_sum3_back = dx_sum3_next - dx_sum3_lanes[lane];
+                    dx_sum3_errors[lane] += dx_sum3_lanes[lane] - (dx_sum3_next - dx_sum3_back) + (dx_sum3_term - dx_sum3_back);
+                    dx_sum3_lanes[lane] = dx_sum3_next;
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
-                /* (1), (2) */
-                const double dgamma_sum2_term = (eq1_part ? 1.0 / sqrt(sigma2_row[whole + lane] + epsilon) * all_dgamma_sum_row[whole + lane] : 0.0);
-                const double dgamma_sum2_next = dgamma_sum2_lanes[lane] + dgamma_sum2_term;
-                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane];
-                dgamma_sum2_errors[lane] += dgamma_sum2_lanes[lane] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
-                dgamma_sum2_lanes[lane] = dgamma_sum2_next;
-                const double dbeta_sum_term = all_dx_sum2_row[whole + lane];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
-                dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane] = dbeta_sum_next;
+                /* (3) */
+                const double dx_sum_term = (eq3_part ? gamma_row[whole + lane] * all_dgamma_sum_row[whole + lane] : 0.0);
+                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
+                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
+                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
+                dx_sum_lanes[lane] = dx_sum_next;
+                const double dx_sum3_term = (eq3_part ? gamma_row[whole + lane] * all_dx_sum2_row[whole + lane] : 0.0);
+                const double dx_sum3_next = dx_sum3_lanes[lane] + dx_sum3_term;
+                const double dx_sum3_back = dx_sum3_next - dx_sum3_lanes[lane];
+                dx_sum3_errors[lane] += dx_sum3_lanes[lane] - (dx_sum3_next - dx_sum3_back) + (dx_sum3_term - dx_sum3_back);
+                dx_sum3_lanes[lane] = dx_sum3_next;
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                const double dgamma_sum2_term = dgamma_sum2_lanes[lane + 8];
-                const double dgamma_sum2_next = dgamma_sum2_lanes[lane] + dgamma_sum2_term;
-                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane];
-                dgamma_sum2_errors[lane] += dgamma_sum2_lanes[lane] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
-                dgamma_sum2_lanes[lane] = dgamma_sum2_next;
-                dgamma_sum2_errors[lane] += dgamma_sum2_errors[lane + 8];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 8];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
-                dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane] = dbeta_sum_next;
-                dbeta_sum_errors[lane] += dbeta_sum_errors[lane + 8];
+                const double dx_sum_term = dx_sum_lanes[lane + 8];
+                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
+                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
+                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
+                dx_sum_lanes[lane] = dx_sum_next;
+                dx_sum_errors[lane] += dx_sum_errors[lane + 8];
+                const double dx_sum3_term = dx_sum3_lanes[lane + 8];
+                const double dx_sum3_next = dx_sum3_lanes[lane] + dx_sum3_term;
+                const double dx_sum3_back = dx_sum3_next - dx_sum3_lanes[lane];
+                dx_sum3_errors[lane] += dx_sum3_lanes[lane] - (dx_sum3_next - dx_sum3_back) + (dx_sum3_term - dx_sum3_back);
+                dx_sum3_lanes[lane] = dx_sum3_next;
+                dx_sum3_errors[lane] += dx_sum3_errors[lane + 8];
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                const double dgamma_sum2_term = dgamma_sum2_lanes[lane + 4];
-                const double dgamma_sum2_next = dgamma_sum2_lanes[lane] + dgamma_sum2_term;
-                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane];
-                dgamma_sum2_errors[lane] += dgamma_sum2_lanes[lane] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
-                dgamma_sum2_lanes[lane] = dgamma_sum2_next;
-                dgamma_sum2_errors[lane] += dgamma_sum2_errors[lane + 4];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 4];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
-                dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane] = dbeta_sum_next;
-                dbeta_sum_errors[lane] += dbeta_sum_errors[lane + 4];
+                const double dx_sum_term = dx_sum_lanes[lane + 4];
+                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
+                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
+                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
+                dx_sum_lanes[lane] = dx_sum_next;
+                dx_sum_errors[lane] += dx_sum_errors[lane + 4];
+                const double dx_sum3_term = dx_sum3_lanes[lane + 4];
+                const double dx_sum3_next = dx_sum3_lanes[lane] + dx_sum3_term;
+                const double dx_sum3_back = dx_sum3_next - dx_sum3_lanes[lane];
+                dx_sum3_errors[lane] += dx_sum3_lanes[lane] - (dx_sum3_next - dx_sum3_back) + (dx_sum3_term - dx_sum3_back);
+                dx_sum3_lanes[lane] = dx_sum3_next;
+                dx_sum3_errors[lane] += dx_sum3_errors[lane + 4];
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                const double dgamma_sum2_term = dgamma_sum2_lanes[lane + 2];
-                const double dgamma_sum2_next = dgamma_sum2_lanes[lane] + dgamma_sum2_term;
-                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane];
-                dgamma_sum2_errors[lane] += dgamma_sum2_lanes[lane] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
-                dgamma_sum2_lanes[lane] = dgamma_sum2_next;
-                dgamma_sum2_errors[lane] += dgamma_sum2_errors[lane + 2];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 2];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
-                dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane] = dbeta_sum_next;
-                dbeta_sum_errors[lane] += dbeta_sum_errors[lane + 2];
+                const double dx_sum_term = dx_sum_lanes[lane + 2];
+                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
+                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
+                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
+                dx_sum_lanes[lane] = dx_sum_next;
+                dx_sum_errors[lane] += dx_sum_errors[lane + 2];
+                const double dx_sum3_term = dx_sum3_lanes[lane + 2];
+                const double dx_sum3_next = dx_sum3_lanes[lane] + dx_sum3_term;
+                const double dx_sum3_back = dx_sum3_next - dx_sum3_lanes[lane];
+                dx_sum3_errors[lane] += dx_sum3_lanes[lane] - (dx_sum3_next - dx_sum3_back) + (dx_sum3_term - dx_sum3_back);
+                dx_sum3_lanes[lane] = dx_sum3_next;
+                dx_sum3_errors[lane] += dx_sum3_errors[lane + 2];
             }
             for (ptrdiff_t lane = 0; lane < 1; lane++) {
-                const double dgamma_sum2_term = dgamma_sum2_lanes[lane + 1];
-                const double dgamma_sum2_next = dgamma_sum2_lanes[lane] + dgamma_sum2_term;
-                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane];
-                dgamma_sum2_errors[lane] += dgamma_sum2_lanes[lane] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
-                dgamma_sum2_lanes[lane] = dgamma_sum2_next;
-                dgamma_sum2_errors[lane] += dgamma_sum2_errors[lane + 1];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 1];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
-                dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane] = dbeta_sum_next;
-                dbeta_sum_errors[lane] += dbeta_sum_errors[lane + 1];
+                const double dx_sum_term = dx_sum_lanes[lane + 1];
+                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
+                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
+                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
+                dx_sum_lanes[lane] = dx_sum_next;
+                dx_sum_errors[lane] += dx_sum_errors[lane + 1];
+                const double dx_sum3_term = dx_sum3_lanes[lane + 1];
+                const double dx_sum3_next = dx_sum3_lanes[lane] + dx_sum3_term;
+                const double dx_sum3_back = dx_sum3_next - dx_sum3_lanes[lane];
+                dx_sum3_errors[lane] += dx_sum3_lanes[lane] - (dx_sum3_next - dx_sum3_back) + (dx_sum3_term - dx_sum3_back);
+                dx_sum3_lanes[lane] = dx_sum3_next;
+                dx_sum3_errors[lane] += dx_sum3_errors[lane + 1];
             }
-            const double dgamma_sum2_term = dgamma_sum2_lanes[0];
-            const double dgamma_sum2_next = dgamma_sum2_total + dgamma_sum2_term;
-            const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_total;
-            dgamma_sum2_rest += dgamma_sum2_total - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
-            dgamma_sum2_total = dgamma_sum2_next;
-            dgamma_sum2_rest += dgamma_sum2_errors[0];
-            const double dbeta_sum_term = dbeta_sum_lanes[0];
-            const double dbeta_sum_next = dbeta_sum_total + dbeta_sum_term;
-            const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_total;
-            dbeta_sum_rest += dbeta_sum_total - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-            dbeta_sum_total = dbeta_sum_next;
-            dbeta_sum_rest += dbeta_sum_errors[0];
+            const double dx_sum_term = dx_sum_lanes[0];
+            const double dx_sum_next = dx_sum_total + dx_sum_term;
+            const double dx_sum_back = dx_sum_next - dx_sum_total;
+            dx_sum_rest += dx_sum_total - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
+            dx_sum_total = dx_sum_next;
+            dx_sum_rest += dx_sum_errors[0];
+            const double dx_sum3_term = dx_sum3_lanes[0];
+            const double dx_sum3_next = dx_sum3_total + dx_sum3_term;
+            const double dx_sum3_back = dx_sum3_next - dx_sum3_total;
+            dx_sum3_rest += dx_sum3_total - (dx_sum3_next - dx_sum3_back) + (dx_sum3_term - dx_sum3_back);
+            dx_sum3_total = dx_sum3_next;
+            dx_sum3_rest += dx_sum3_errors[0];
         }
-        /* (1) */
-        const double dgamma_sum2 = dgamma_sum2_total + (isfinite(dgamma_sum2_total) ? dgamma_sum2_rest : 0.0);
-        /* (2) */
-        const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
-        /* (1) */
-        dgamma[g * layout->dgamma__g + c0 * layout->dgamma__c0 + c1 * layout->dgamma__c1] = dgamma_sum2;
-        /* (2) */
-        dbeta[g * layout->dbeta__g + c0 * layout->dbeta__c0 + c1 * layout->dbeta__c1] = dbeta_sum;
+        /* (3) */
+        const double dx_sum = dx_sum_total + (isfinite(dx_sum_total) ? dx_sum_rest : 0.0);
+        all_dx_sum[n0 * N1 * G + n1 * G + g] = dx_sum;
+        const double dx_sum3 = dx_sum3_total + (isfinite(dx_sum3_total) ? dx_sum3_rest : 0.0);
+        all_dx_sum3[n0 * N1 * G + n1 * G + g] = dx_sum3;
+        for (ptrdiff_t c0 = 0; c0 < K0; c0++) {
+            for (ptrdiff_t c1 = 0; c1 < K1; c1++) {
+                /* (3) */
+                const double eq3_part2 = 1.0 / ((double)(K0 * K1) * (double)(S0 * S1)) / sqrt(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + g * layout->sigma2__g] + epsilon);
+                const double eq3_part3 = (double)(K0 * K1) * (double)(S0 * S1) * gamma[g * layout->gamma__g + c0 * layout->gamma__c0 + c1 * layout->gamma__c1];
+                const double eq3_part4 = all_dx_sum[n0 * N1 * G + n1 * G + g] / (sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + g * layout->sigma2__g] + epsilon);
+                const double mu_here2 = mu[n0 * layout->mu__n0 + n1 * layout->mu__n1 + g * layout->mu__g];
+                const double all_dx_sum3_here = all_dx_sum3[n0 * N1 * G + n1 * G + g];
+                for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
+                    const ptrdiff_t start = block * 512;
+                    const ptrdiff_t count = smaller(512, S0 * S1 - start);
+                    double dy_row_buffer[512];
+                    const ptrdiff_t dy_row_extents[2] = {S0, S1};
+                    const ptrdiff_t dy_row_strides[2] = {layout->dy__s0, layout->dy__s1};
+                    const double *dy_row = read_window_double(dy + n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 * layout->dy__c1, 2, dy_row_extents, dy_row_strides, start, count, dy_row_buffer);
+                    double x_row_buffer[512];
+                    const ptrdiff_t x_row_extents[2] = {S0, S1};
+                    const ptrdiff_t x_row_strides[2] = {layout->x__s0, layout->x__s1};
+                    const double *x_row = read_window_double(x + n0 * layout->x__n0 + n1 * layout->x__n1 + g * layout->x__g + c0 * layout->x__c0 + c1 * layout->x__c1, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
+                    double dx_row_buffer[512];
+                    const ptrdiff_t dx_row_extents[2] = {S0, S1};
+                    const ptrdiff_t dx_row_strides[2] = {layout->dx__s0, layout->dx__s1};
+                    double *dx_row = open_window_double(dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + g * layout->dx__g + c0 * layout->dx__c0 + c1 * layout->dx__c1, 2, dx_row_extents, dx_row_strides, start, count, dx_row_buffer);
+                    SIMD
+                    for (ptrdiff_t q = 0; q < count; q++) {
+                        /* (3) */
+                        dx_row[q] = eq3_part2 * (eq3_part3 * dy_row[q] - eq3_part4 * (x_row[q] - mu_here2) - all_dx_sum3_here);
+                    }
+                    close_window_double(dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + g * layout->dx__g + c0 * layout->dx__c0 + c1 * layout->dx__c1, 2, dx_row_extents, dx_row_strides, start, count, dx_row_buffer, dx_row);
+                }
+            }
+        }
     }
 }
 
@@ -640,6 +673,237 @@ static void group1_kept(
 
 static void group1_part(
     const group_norm_backward_float64_layout *layout,
+    const double *gamma,
+    double *all_dgamma_sum,
+    double *all_dx_sum2,
+    double *all_dx_sum,
+    double *all_dx_sum3
+)
+{
+    const ptrdiff_t N0 = layout->N0;
+    const ptrdiff_t N1 = layout->N1;
+    const ptrdiff_t G = layout->G;
+    const ptrdiff_t K0 = layout->K0;
+    const ptrdiff_t K1 = layout->K1;
+    const ptrdiff_t S0 = layout->S0;
+    const ptrdiff_t S1 = layout->S1;
+    (void)layout;
+
+    SHARED_FOR
+    for (ptrdiff_t place = 0; place < N0 * N1 * G; place++) {
+        const ptrdiff_t n0 = place / (N1 * G);
+        const ptrdiff_t n1 = place / G % N1;
+        const ptrdiff_t g = place % G;
+        /* (3) */
+        const double eq3_part = (double)(S0 * S1) > 0.0;
+        double dx_sum_total = 0.0;
+        double dx_sum_rest = 0.0;
+        double dx_sum3_total = 0.0;
+        double dx_sum3_rest = 0.0;
+        for (ptrdiff_t block = 0; block < (K0 * K1 + 511) / 512; block++) {
+            const ptrdiff_t start = block * 512;
+            const ptrdiff_t count = smaller(512, K0 * K1 - start);
+            double gamma_row_buffer[512];
+            const ptrdiff_t gamma_row_extents[2] = {K0, K1};
+            const ptrdiff_t gamma_row_strides[2] = {layout->gamma__c0, layout->gamma__c1};
+            const double *gamma_row = read_window_double(gamma + g * layout->gamma__g, 2, gamma_row_extents, gamma_row_strides, start, count, gamma_row_buffer);
+            double all_dgamma_sum_row_buffer[512];
+            const ptrdiff_t all_dgamma_sum_row_extents[2] = {K0, K1};
+            const ptrdiff_t all_dgamma_sum_row_strides[2] = {K1, 1};
+            const double *all_dgamma_sum_row = read_window_double(all_dgamma_sum + n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1, 2, all_dgamma_sum_row_extents, all_dgamma_sum_row_strides, start, count, all_dgamma_sum_row_buffer);
+            double all_dx_sum2_row_buffer[512];
+            const ptrdiff_t all_dx_sum2_row_extents[2] = {K0, K1};
+            const ptrdiff_t all_dx_sum2_row_strides[2] = {K1, 1};
+            const double *all_dx_sum2_row = read_window_double(all_dx_sum2 + n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1, 2, all_dx_sum2_row_extents, all_dx_sum2_row_strides, start, count, all_dx_sum2_row_buffer);
+            double dx_sum_lanes[16] = {0.0};
+            double dx_sum_errors[16] = {0.0};
+            double dx_sum3_lanes[16] = {0.0};
+            double dx_sum3_errors[16] = {0.0};
+            const ptrdiff_t whole = count - count % 16;
+            for (ptrdiff_t q = 0; q < whole; q += 16) {
+                SIMD
+                for (ptrdiff_t lane = 0; lane < 16; lane++) {
+                    /* (3) */
+                    const double dx_sum_term = (eq3_part ? gamma_row[q + lane] * all_dgamma_sum_row[q + lane] : 0.0);
+                    const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
+                    const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
+                    dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
+                    dx_sum_lanes[lane] = dx_sum_next;
+                    const double dx_sum3_term = (eq3_part ? gamma_row[q + lane] * all_dx_sum2_row[q + lane] : 0.0);
+                    const double dx_sum3_next = dx_sum3_lanes[lane] + dx_sum3_term;
+                    const double dx_sum3_back = dx_sum3_next - dx_sum3_lanes[lane];
+                    dx_sum3_errors[lane] += dx_sum3_lanes[lane] - (dx_sum3_next - dx_sum3_back) + (dx_sum3_term - dx_sum3_back);
+                    dx_sum3_lanes[lane] = dx_sum3_next;
+                }
+            }
+            for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
+                /* (3) */
+                const double dx_sum_term = (eq3_part ? gamma_row[whole + lane] * all_dgamma_sum_row[whole + lane] : 0.0);
+                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
+                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
+                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
+                dx_sum_lanes[lane] = dx_sum_next;
+                const double dx_sum3_term = (eq3_part ? gamma_row[whole + lane] * all_dx_sum2_row[whole + lane] : 0.0);
+                const double dx_sum3_next = dx_sum3_lanes[lane] + dx_sum3_term;
+                const double dx_sum3_back = dx_sum3_next - dx_sum3_lanes[lane];
+                dx_sum3_errors[lane] += dx_sum3_lanes[lane] - (dx_sum3_next - dx_sum3_back) + (dx_sum3_term - dx_sum3_back);
+                dx_sum3_lanes[lane] = dx_sum3_next;
+            }
+            for (ptrdiff_t lane = 0; lane < 8; lane++) {
+                const double dx_sum_term = dx_sum_lanes[lane + 8];
+                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
+                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
+                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
+                dx_sum_lanes[lane] = dx_sum_next;
+                dx_sum_errors[lane] += dx_sum_errors[lane + 8];
+                const double dx_sum3_term = dx_sum3_lanes[lane + 8];
+                const double dx_sum3_next = dx_sum3_lanes[lane] + dx_sum3_term;
+                const double dx_sum3_back = dx_sum3_next - dx_sum3_lanes[lane];
+                dx_sum3_errors[lane] += dx_sum3_lanes[lane] - (dx_sum3_next - dx_sum3_back) + (dx_sum3_term - dx_sum3_back);
+                dx_sum3_lanes[lane] = dx_sum3_next;
+                dx_sum3_errors[lane] += dx_sum3_errors[lane + 8];
+            }
+            for (ptrdiff_t lane = 0; lane < 4; lane++) {
+                const double dx_sum_term = dx_sum_lanes[lane + 4];
+                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
+                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
+                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
+                dx_sum_lanes[lane] = dx_sum_next;
+                dx_sum_errors[lane] += dx_sum_errors[lane + 4];
+                const double dx_sum3_term = dx_sum3_lanes[lane + 4];
+                const double dx_sum3_next = dx_sum3_lanes[lane] + dx_sum3_term;
+                const double dx_sum3_back = dx_sum3_next - dx_sum3_lanes[lane];
+                dx_sum3_errors[lane] += dx_sum3_lanes[lane] - (dx_sum3_next - dx_sum3_back) + (dx_sum3_term - dx_sum3_back);
+                dx_sum3_lanes[lane] = dx_sum3_next;
+                dx_sum3_errors[lane] += dx_sum3_errors[lane + 4];
+            }
+            for (ptrdiff_t lane = 0; lane < 2; lane++) {
+                const double dx_sum_term = dx_sum_lanes[lane + 2];
+                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
+                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
+                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
+                dx_sum_lanes[lane] = dx_sum_next;
+                dx_sum_errors[lane] += dx_sum_errors[lane + 2];
+                const double dx_sum3_term = dx_sum3_lanes[lane + 2];
+                const double dx_sum3_next = dx_sum3_lanes[lane] + dx_sum3_term;
+                const double dx_sum3_back = dx_sum3_next - dx_sum3_lanes[lane];
+                dx_sum3_errors[lane] += dx_sum3_lanes[lane] - (dx_sum3_next - dx_sum3_back) + (dx_sum3_term - dx_sum3_back);
+                dx_sum3_lanes[lane] = dx_sum3_next;
+                dx_sum3_errors[lane] += dx_sum3_errors[lane + 2];
+            }
+            for (ptrdiff_t lane = 0; lane < 1; lane++) {
+                const double dx_sum_term = dx_sum_lanes[lane + 1];
+                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
+                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
+                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
+                dx_sum_lanes[lane] = dx_sum_next;
+                dx_sum_errors[lane] += dx_sum_errors[lane + 1];
+                const double dx_sum3_term = dx_sum3_lanes[lane + 1];
+                const double dx_sum3_next = dx_sum3_lanes[lane] + dx_sum3_term;
+                const double dx_sum3_back = dx_sum3_next - dx_sum3_lanes[lane];
+                dx_sum3_errors[lane] += dx_sum3_lanes[lane] - (dx_sum3_next - dx_sum3_back) + (dx_sum3_term - dx_sum3_back);
+                dx_sum3_lanes[lane] = dx_sum3_next;
+                dx_sum3_errors[lane] += dx_sum3_errors[lane + 1];
+            }
+            const double dx_sum_term = dx_sum_lanes[0];
+            const double dx_sum_next = dx_sum_total + dx_sum_term;
+            const double dx_sum_back = dx_sum_next - dx_sum_total;
+            dx_sum_rest += dx_sum_total - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
+            dx_sum_total = dx_sum_next;
+            dx_sum_rest += dx_sum_errors[0];
+            const double dx_sum3_term = dx_sum3_lanes[0];
+            const double dx_sum3_next = dx_sum3_total + dx_sum3_term;
+            const double dx_sum3_back = dx_sum3_next - dx_sum3_total;
+            dx_sum3_rest += dx_sum3_total - (dx_sum3_next - dx_sum3_back) + (dx_sum3_term - dx_sum3_back);
+            dx_sum3_total = dx_sum3_next;
+            dx_sum3_rest += dx_sum3_errors[0];
+        }
+        /* (3) */
+        const double dx_sum = dx_sum_total + (isfinite(dx_sum_total) ? dx_sum_rest : 0.0);
+        all_dx_sum[n0 * N1 * G + n1 * G + g] = dx_sum;
+        const double dx_sum3 = dx_sum3_total + (isfinite(dx_sum3_total) ? dx_sum3_rest : 0.0);
+        all_dx_sum3[n0 * N1 * G + n1 * G + g] = dx_sum3;
+    }
+}
+
+static void group1_kept2(
+    const group_norm_backward_float64_layout *layout,
+    const double *dy,
+    const double *x,
+    const double *mu,
+    const double *sigma2,
+    const double *gamma,
+    double *dx,
+    double *all_dx_sum,
+    double *all_dx_sum3,
+    double *all_eq3_part2,
+    double *all_eq3_part3,
+    double *all_eq3_part4,
+    double *all_mu_here2,
+    double *all_all_dx_sum3_here,
+    double epsilon
+)
+{
+    const ptrdiff_t N0 = layout->N0;
+    const ptrdiff_t N1 = layout->N1;
+    const ptrdiff_t G = layout->G;
+    const ptrdiff_t K0 = layout->K0;
+    const ptrdiff_t K1 = layout->K1;
+    const ptrdiff_t S0 = layout->S0;
+    const ptrdiff_t S1 = layout->S1;
+    (void)layout;
+
+    SHARED_FOR
+    for (ptrdiff_t place = 0; place < N0 * N1 * G * K0 * K1; place++) {
+        const ptrdiff_t n0 = place / (N1 * G * K0 * K1);
+        const ptrdiff_t n1 = place / (G * K0 * K1) % N1;
+        const ptrdiff_t g = place / (K0 * K1) % G;
+        const ptrdiff_t c0 = place / K1 % K0;
+        const ptrdiff_t c1 = place % K1;
+        /* (3) */
+        const double eq3_part2 = 1.0 / ((double)(K0 * K1) * (double)(S0 * S1)) / sqrt(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + g * layout->sigma2__g] + epsilon);
+        all_eq3_part2[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = eq3_part2;
+        const double eq3_part3 = (double)(K0 * K1) * (double)(S0 * S1) * gamma[g * layout->gamma__g + c0 * layout->gamma__c0 + c1 * layout->gamma__c1];
+        all_eq3_part3[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = eq3_part3;
+        const double eq3_part4 = all_dx_sum[n0 * N1 * G + n1 * G + g] / (sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + g * layout->sigma2__g] + epsilon);
+        all_eq3_part4[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = eq3_part4;
+        const double mu_here2 = mu[n0 * layout->mu__n0 + n1 * layout->mu__n1 + g * layout->mu__g];
+        all_mu_here2[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = mu_here2;
+        const double all_dx_sum3_here = all_dx_sum3[n0 * N1 * G + n1 * G + g];
+        all_all_dx_sum3_here[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = all_dx_sum3_here;
+    }
+    SHARED_FOR
+    for (ptrdiff_t task = 0; task < N0 * N1 * G * K0 * ((S0 * S1 + 511) / 512) * ((K1 + 127) / 128); task++) {
+        const ptrdiff_t tiles = (K1 + 127) / 128;
+        const ptrdiff_t tile = task % tiles;
+        const ptrdiff_t block = task / tiles % ((S0 * S1 + 511) / 512);
+        const ptrdiff_t n0 = task / tiles / ((S0 * S1 + 511) / 512) / (N1 * G * K0);
+        const ptrdiff_t n1 = task / tiles / ((S0 * S1 + 511) / 512) / (G * K0) % N1;
+        const ptrdiff_t g = task / tiles / ((S0 * S1 + 511) / 512) / K0 % G;
+        const ptrdiff_t c0 = task / tiles / ((S0 * S1 + 511) / 512) % K0;
+        const ptrdiff_t start = block * 512;
+        const ptrdiff_t count = smaller(512, S0 * S1 - start);
+        const ptrdiff_t first = tile * 128;
+        const ptrdiff_t width = smaller(128, K1 - first);
+        ptrdiff_t s0 = start / S1;
+        ptrdiff_t s1 = start % S1;
+        for (ptrdiff_t q = 0; q < count; q++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const ptrdiff_t c1 = first + j;
+                /* (3) */
+                dx[n0 * layout->dx__n0 + n1 * layout->dx__n1 + g * layout->dx__g + c0 * layout->dx__c0 + c1 + s0 * layout->dx__s0 + s1 * layout->dx__s1] = all_eq3_part2[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] * (all_eq3_part3[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] * dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1] - all_eq3_part4[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] * (x[n0 * layout->x__n0 + n1 * layout->x__n1 + g * layout->x__g + c0 * layout->x__c0 + c1 + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_here2[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1]) - all_all_dx_sum3_here[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1]);
+            }
+            if (++s1 == S1) {
+                s1 = 0;
+                ++s0;
+            }
+        }
+    }
+}
+
+static void group2_reduced(
+    const group_norm_backward_float64_layout *layout,
     const double *sigma2,
     double *dgamma,
     double *dbeta,
@@ -797,430 +1061,6 @@ static void group1_part(
     }
 }
 
-static void group2_reduced(
-    const group_norm_backward_float64_layout *layout,
-    const double *dy,
-    const double *x,
-    const double *mu,
-    const double *sigma2,
-    const double *gamma,
-    double *dx,
-    double *all_dgamma_sum,
-    double *all_dx_sum2,
-    double *all_dx_sum,
-    double *all_dx_sum3,
-    double epsilon
-)
-{
-    const ptrdiff_t N0 = layout->N0;
-    const ptrdiff_t N1 = layout->N1;
-    const ptrdiff_t G = layout->G;
-    const ptrdiff_t K0 = layout->K0;
-    const ptrdiff_t K1 = layout->K1;
-    const ptrdiff_t S0 = layout->S0;
-    const ptrdiff_t S1 = layout->S1;
-    (void)layout;
-
-    SHARED_FOR
-    for (ptrdiff_t place = 0; place < N0 * N1 * G; place++) {
-        const ptrdiff_t n0 = place / (N1 * G);
-        const ptrdiff_t n1 = place / G % N1;
-        const ptrdiff_t g = place % G;
-        /* (3) */
-        const double eq3_part = (double)(S0 * S1) > 0.0;
-        double dx_sum_total = 0.0;
-        double dx_sum_rest = 0.0;
-        double dx_sum3_total = 0.0;
-        double dx_sum3_rest = 0.0;
-        for (ptrdiff_t block = 0; block < (K0 * K1 + 511) / 512; block++) {
-            const ptrdiff_t start = block * 512;
-            const ptrdiff_t count = smaller(512, K0 * K1 - start);
-            double gamma_row_buffer[512];
-            const ptrdiff_t gamma_row_extents[2] = {K0, K1};
-            const ptrdiff_t gamma_row_strides[2] = {layout->gamma__c0, layout->gamma__c1};
-            const double *gamma_row = read_window_double(gamma + g * layout->gamma__g, 2, gamma_row_extents, gamma_row_strides, start, count, gamma_row_buffer);
-            double all_dgamma_sum_row_buffer[512];
-            const ptrdiff_t all_dgamma_sum_row_extents[2] = {K0, K1};
-            const ptrdiff_t all_dgamma_sum_row_strides[2] = {K1, 1};
-            const double *all_dgamma_sum_row = read_window_double(all_dgamma_sum + n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1, 2, all_dgamma_sum_row_extents, all_dgamma_sum_row_strides, start, count, all_dgamma_sum_row_buffer);
-            double all_dx_sum2_row_buffer[512];
-            const ptrdiff_t all_dx_sum2_row_extents[2] = {K0, K1};
-            const ptrdiff_t all_dx_sum2_row_strides[2] = {K1, 1};
-            const double *all_dx_sum2_row = read_window_double(all_dx_sum2 + n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1, 2, all_dx_sum2_row_extents, all_dx_sum2_row_strides, start, count, all_dx_sum2_row_buffer);
-            double dx_sum_lanes[16] = {0.0};
-            double dx_sum_errors[16] = {0.0};
-            double dx_sum3_lanes[16] = {0.0};
-            double dx_sum3_errors[16] = {0.0};
-            const ptrdiff_t whole = count - count % 16;
-            for (ptrdiff_t q = 0; q < whole; q += 16) {
-                SIMD
-                for (ptrdiff_t lane = 0; lane < 16; lane++) {
-                    /* (3) */
-                    const double dx_sum_term = (eq3_part ? gamma_row[q + lane] * all_dgamma_sum_row[q + lane] : 0.0);
-                    const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                    const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                    dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                    dx_sum_lanes[lane] = dx_sum_next;
-                    const double dx_sum3_term = (eq3_part ? gamma_row[q + lane] * all_dx_sum2_row[q + lane] : 0.0);
-                    const double dx_sum3_next = dx_sum3_lanes[lane] + dx_sum3_term;
-                    const double dx_sum3_back = dx_sum3_next - dx_sum3_lanes[lane];
-                    dx_sum3_errors[lane] += dx_sum3_lanes[lane] - (dx_sum3_next - dx_sum3_back) + (dx_sum3_term - dx_sum3_back);
-                    dx_sum3_lanes[lane] = dx_sum3_next;
-                }
-            }
-            for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
-                /* (3) */
-                const double dx_sum_term = (eq3_part ? gamma_row[whole + lane] * all_dgamma_sum_row[whole + lane] : 0.0);
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
-                const double dx_sum3_term = (eq3_part ? gamma_row[whole + lane] * all_dx_sum2_row[whole + lane] : 0.0);
-                const double dx_sum3_next = dx_sum3_lanes[lane] + dx_sum3_term;
-                const double dx_sum3_back = dx_sum3_next - dx_sum3_lanes[lane];
-                dx_sum3_errors[lane] += dx_sum3_lanes[lane] - (dx_sum3_next - dx_sum3_back) + (dx_sum3_term - dx_sum3_back);
-                dx_sum3_lanes[lane] = dx_sum3_next;
-            }
-            for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 8];
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
-                dx_sum_errors[lane] += dx_sum_errors[lane + 8];
-                const double dx_sum3_term = dx_sum3_lanes[lane + 8];
-                const double dx_sum3_next = dx_sum3_lanes[lane] + dx_sum3_term;
-                const double dx_sum3_back = dx_sum3_next - dx_sum3_lanes[lane];
-                dx_sum3_errors[lane] += dx_sum3_lanes[lane] - (dx_sum3_next - dx_sum3_back) + (dx_sum3_term - dx_sum3_back);
-                dx_sum3_lanes[lane] = dx_sum3_next;
-                dx_sum3_errors[lane] += dx_sum3_errors[lane + 8];
-            }
-            for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 4];
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
-                dx_sum_errors[lane] += dx_sum_errors[lane + 4];
-                const double dx_sum3_term = dx_sum3_lanes[lane + 4];
-                const double dx_sum3_next = dx_sum3_lanes[lane] + dx_sum3_term;
-                const double dx_sum3_back = dx_sum3_next - dx_sum3_lanes[lane];
-                dx_sum3_errors[lane] += dx_sum3_lanes[lane] - (dx_sum3_next - dx_sum3_back) + (dx_sum3_term - dx_sum3_back);
-                dx_sum3_lanes[lane] = dx_sum3_next;
-                dx_sum3_errors[lane] += dx_sum3_errors[lane + 4];
-            }
-            for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 2];
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
-                dx_sum_errors[lane] += dx_sum_errors[lane + 2];
-                const double dx_sum3_term = dx_sum3_lanes[lane + 2];
-                const double dx_sum3_next = dx_sum3_lanes[lane] + dx_sum3_term;
-                const double dx_sum3_back = dx_sum3_next - dx_sum3_lanes[lane];
-                dx_sum3_errors[lane] += dx_sum3_lanes[lane] - (dx_sum3_next - dx_sum3_back) + (dx_sum3_term - dx_sum3_back);
-                dx_sum3_lanes[lane] = dx_sum3_next;
-                dx_sum3_errors[lane] += dx_sum3_errors[lane + 2];
-            }
-            for (ptrdiff_t lane = 0; lane < 1; lane++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 1];
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
-                dx_sum_errors[lane] += dx_sum_errors[lane + 1];
-                const double dx_sum3_term = dx_sum3_lanes[lane + 1];
-                const double dx_sum3_next = dx_sum3_lanes[lane] + dx_sum3_term;
-                const double dx_sum3_back = dx_sum3_next - dx_sum3_lanes[lane];
-                dx_sum3_errors[lane] += dx_sum3_lanes[lane] - (dx_sum3_next - dx_sum3_back) + (dx_sum3_term - dx_sum3_back);
-                dx_sum3_lanes[lane] = dx_sum3_next;
-                dx_sum3_errors[lane] += dx_sum3_errors[lane + 1];
-            }
-            const double dx_sum_term = dx_sum_lanes[0];
-            const double dx_sum_next = dx_sum_total + dx_sum_term;
-            const double dx_sum_back = dx_sum_next - dx_sum_total;
-            dx_sum_rest += dx_sum_total - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-            dx_sum_total = dx_sum_next;
-            dx_sum_rest += dx_sum_errors[0];
-            const double dx_sum3_term = dx_sum3_lanes[0];
-            const double dx_sum3_next = dx_sum3_total + dx_sum3_term;
-            const double dx_sum3_back = dx_sum3_next - dx_sum3_total;
-            dx_sum3_rest += dx_sum3_total - (dx_sum3_next - dx_sum3_back) + (dx_sum3_term - dx_sum3_back);
-            dx_sum3_total = dx_sum3_next;
-            dx_sum3_rest += dx_sum3_errors[0];
-        }
-        /* (3) */
-        const double dx_sum = dx_sum_total + (isfinite(dx_sum_total) ? dx_sum_rest : 0.0);
-        all_dx_sum[n0 * N1 * G + n1 * G + g] = dx_sum;
-        const double dx_sum3 = dx_sum3_total + (isfinite(dx_sum3_total) ? dx_sum3_rest : 0.0);
-        all_dx_sum3[n0 * N1 * G + n1 * G + g] = dx_sum3;
-        for (ptrdiff_t c0 = 0; c0 < K0; c0++) {
-            for (ptrdiff_t c1 = 0; c1 < K1; c1++) {
-                /* (3) */
-                const double eq3_part2 = 1.0 / ((double)(K0 * K1) * (double)(S0 * S1)) / sqrt(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + g * layout->sigma2__g] + epsilon);
-                const double eq3_part3 = (double)(K0 * K1) * (double)(S0 * S1) * gamma[g * layout->gamma__g + c0 * layout->gamma__c0 + c1 * layout->gamma__c1];
-                const double eq3_part4 = all_dx_sum[n0 * N1 * G + n1 * G + g] / (sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + g * layout->sigma2__g] + epsilon);
-                const double mu_here2 = mu[n0 * layout->mu__n0 + n1 * layout->mu__n1 + g * layout->mu__g];
-                const double all_dx_sum3_here = all_dx_sum3[n0 * N1 * G + n1 * G + g];
-                for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
-                    const ptrdiff_t start = block * 512;
-                    const ptrdiff_t count = smaller(512, S0 * S1 - start);
-                    double dy_row_buffer[512];
-                    const ptrdiff_t dy_row_extents[2] = {S0, S1};
-                    const ptrdiff_t dy_row_strides[2] = {layout->dy__s0, layout->dy__s1};
-                    const double *dy_row = read_window_double(dy + n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 * layout->dy__c1, 2, dy_row_extents, dy_row_strides, start, count, dy_row_buffer);
-                    double x_row_buffer[512];
-                    const ptrdiff_t x_row_extents[2] = {S0, S1};
-                    const ptrdiff_t x_row_strides[2] = {layout->x__s0, layout->x__s1};
-                    const double *x_row = read_window_double(x + n0 * layout->x__n0 + n1 * layout->x__n1 + g * layout->x__g + c0 * layout->x__c0 + c1 * layout->x__c1, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
-                    double dx_row_buffer[512];
-                    const ptrdiff_t dx_row_extents[2] = {S0, S1};
-                    const ptrdiff_t dx_row_strides[2] = {layout->dx__s0, layout->dx__s1};
-                    double *dx_row = open_window_double(dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + g * layout->dx__g + c0 * layout->dx__c0 + c1 * layout->dx__c1, 2, dx_row_extents, dx_row_strides, start, count, dx_row_buffer);
-                    SIMD
-                    for (ptrdiff_t q = 0; q < count; q++) {
-                        /* (3) */
-                        dx_row[q] = eq3_part2 * (eq3_part3 * dy_row[q] - eq3_part4 * (x_row[q] - mu_here2) - all_dx_sum3_here);
-                    }
-                    close_window_double(dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + g * layout->dx__g + c0 * layout->dx__c0 + c1 * layout->dx__c1, 2, dx_row_extents, dx_row_strides, start, count, dx_row_buffer, dx_row);
-                }
-            }
-        }
-    }
-}
-
-static void group2_part(
-    const group_norm_backward_float64_layout *layout,
-    const double *gamma,
-    double *all_dgamma_sum,
-    double *all_dx_sum2,
-    double *all_dx_sum,
-    double *all_dx_sum3
-)
-{
-    const ptrdiff_t N0 = layout->N0;
-    const ptrdiff_t N1 = layout->N1;
-    const ptrdiff_t G = layout->G;
-    const ptrdiff_t K0 = layout->K0;
-    const ptrdiff_t K1 = layout->K1;
-    const ptrdiff_t S0 = layout->S0;
-    const ptrdiff_t S1 = layout->S1;
-    (void)layout;
-
-    SHARED_FOR
-    for (ptrdiff_t place = 0; place < N0 * N1 * G; place++) {
-        const ptrdiff_t n0 = place / (N1 * G);
-        const ptrdiff_t n1 = place / G % N1;
-        const ptrdiff_t g = place % G;
-        /* (3) */
-        const double eq3_part = (double)(S0 * S1) > 0.0;
-        double dx_sum_total = 0.0;
-        double dx_sum_rest = 0.0;
-        double dx_sum3_total = 0.0;
-        double dx_sum3_rest = 0.0;
-        for (ptrdiff_t block = 0; block < (K0 * K1 + 511) / 512; block++) {
-            const ptrdiff_t start = block * 512;
-            const ptrdiff_t count = smaller(512, K0 * K1 - start);
-            double gamma_row_buffer[512];
-            const ptrdiff_t gamma_row_extents[2] = {K0, K1};
-            const ptrdiff_t gamma_row_strides[2] = {layout->gamma__c0, layout->gamma__c1};
-            const double *gamma_row = read_window_double(gamma + g * layout->gamma__g, 2, gamma_row_extents, gamma_row_strides, start, count, gamma_row_buffer);
-            double all_dgamma_sum_row_buffer[512];
-            const ptrdiff_t all_dgamma_sum_row_extents[2] = {K0, K1};
-            const ptrdiff_t all_dgamma_sum_row_strides[2] = {K1, 1};
-            const double *all_dgamma_sum_row = read_window_double(all_dgamma_sum + n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1, 2, all_dgamma_sum_row_extents, all_dgamma_sum_row_strides, start, count, all_dgamma_sum_row_buffer);
-            double all_dx_sum2_row_buffer[512];
-            const ptrdiff_t all_dx_sum2_row_extents[2] = {K0, K1};
-            const ptrdiff_t all_dx_sum2_row_strides[2] = {K1, 1};
-            const double *all_dx_sum2_row = read_window_double(all_dx_sum2 + n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1, 2, all_dx_sum2_row_extents, all_dx_sum2_row_strides, start, count, all_dx_sum2_row_buffer);
-            double dx_sum_lanes[16] = {0.0};
-            double dx_sum_errors[16] = {0.0};
-            double dx_sum3_lanes[16] = {0.0};
-            double dx_sum3_errors[16] = {0.0};
-            const ptrdiff_t whole = count - count % 16;
-            for (ptrdiff_t q = 0; q < whole; q += 16) {
-                SIMD
-                for (ptrdiff_t lane = 0; lane < 16; lane++) {
-                    /* (3) */
-                    const double dx_sum_term = (eq3_part ? gamma_row[q + lane] * all_dgamma_sum_row[q + lane] : 0.0);
-                    const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                    const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                    dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                    dx_sum_lanes[lane] = dx_sum_next;
-                    const double dx_sum3_term = (eq3_part ? gamma_row[q + lane] * all_dx_sum2_row[q + lane] : 0.0);
-                    const double dx_sum3_next = dx_sum3_lanes[lane] + dx_sum3_term;
-                    const double dx_sum3_back = dx_sum3_next - dx_sum3_lanes[lane];
-                    dx_sum3_errors[lane] += dx_sum3_lanes[lane] - (dx_sum3_next - dx_sum3_back) + (dx_sum3_term - dx_sum3_back);
-                    dx_sum3_lanes[lane] = dx_sum3_next;
-                }
-            }
-            for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
-                /* (3) */
-                const double dx_sum_term = (eq3_part ? gamma_row[whole + lane] * all_dgamma_sum_row[whole + lane] : 0.0);
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
-                const double dx_sum3_term = (eq3_part ? gamma_row[whole + lane] * all_dx_sum2_row[whole + lane] : 0.0);
-                const double dx_sum3_next = dx_sum3_lanes[lane] + dx_sum3_term;
-                const double dx_sum3_back = dx_sum3_next - dx_sum3_lanes[lane];
-                dx_sum3_errors[lane] += dx_sum3_lanes[lane] - (dx_sum3_next - dx_sum3_back) + (dx_sum3_term - dx_sum3_back);
-                dx_sum3_lanes[lane] = dx_sum3_next;
-            }
-            for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 8];
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
-                dx_sum_errors[lane] += dx_sum_errors[lane + 8];
-                const double dx_sum3_term = dx_sum3_lanes[lane + 8];
-                const double dx_sum3_next = dx_sum3_lanes[lane] + dx_sum3_term;
-                const double dx_sum3_back = dx_sum3_next - dx_sum3_lanes[lane];
-                dx_sum3_errors[lane] += dx_sum3_lanes[lane] - (dx_sum3_next - dx_sum3_back) + (dx_sum3_term - dx_sum3_back);
-                dx_sum3_lanes[lane] = dx_sum3_next;
-                dx_sum3_errors[lane] += dx_sum3_errors[lane + 8];
-            }
-            for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 4];
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
-                dx_sum_errors[lane] += dx_sum_errors[lane + 4];
-                const double dx_sum3_term = dx_sum3_lanes[lane + 4];
-                const double dx_sum3_next = dx_sum3_lanes[lane] + dx_sum3_term;
-                const double dx_sum3_back = dx_sum3_next - dx_sum3_lanes[lane];
-                dx_sum3_errors[lane] += dx_sum3_lanes[lane] - (dx_sum3_next - dx_sum3_back) + (dx_sum3_term - dx_sum3_back);
-                dx_sum3_lanes[lane] = dx_sum3_next;
-                dx_sum3_errors[lane] += dx_sum3_errors[lane + 4];
-            }
-            for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 2];
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
-                dx_sum_errors[lane] += dx_sum_errors[lane + 2];
-                const double dx_sum3_term = dx_sum3_lanes[lane + 2];
-                const double dx_sum3_next = dx_sum3_lanes[lane] + dx_sum3_term;
-                const double dx_sum3_back = dx_sum3_next - dx_sum3_lanes[lane];
-                dx_sum3_errors[lane] += dx_sum3_lanes[lane] - (dx_sum3_next - dx_sum3_back) + (dx_sum3_term - dx_sum3_back);
-                dx_sum3_lanes[lane] = dx_sum3_next;
-                dx_sum3_errors[lane] += dx_sum3_errors[lane + 2];
-            }
-            for (ptrdiff_t lane = 0; lane < 1; lane++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 1];
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
-                dx_sum_errors[lane] += dx_sum_errors[lane + 1];
-                const double dx_sum3_term = dx_sum3_lanes[lane + 1];
-                const double dx_sum3_next = dx_sum3_lanes[lane] + dx_sum3_term;
-                const double dx_sum3_back = dx_sum3_next - dx_sum3_lanes[lane];
-                dx_sum3_errors[lane] += dx_sum3_lanes[lane] - (dx_sum3_next - dx_sum3_back) + (dx_sum3_term - dx_sum3_back);
-                dx_sum3_lanes[lane] = dx_sum3_next;
-                dx_sum3_errors[lane] += dx_sum3_errors[lane + 1];
-            }
-            const double dx_sum_term = dx_sum_lanes[0];
-            const double dx_sum_next = dx_sum_total + dx_sum_term;
-            const double dx_sum_back = dx_sum_next - dx_sum_total;
-            dx_sum_rest += dx_sum_total - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-            dx_sum_total = dx_sum_next;
-            dx_sum_rest += dx_sum_errors[0];
-            const double dx_sum3_term = dx_sum3_lanes[0];
-            const double dx_sum3_next = dx_sum3_total + dx_sum3_term;
-            const double dx_sum3_back = dx_sum3_next - dx_sum3_total;
-            dx_sum3_rest += dx_sum3_total - (dx_sum3_next - dx_sum3_back) + (dx_sum3_term - dx_sum3_back);
-            dx_sum3_total = dx_sum3_next;
-            dx_sum3_rest += dx_sum3_errors[0];
-        }
-        /* (3) */
-        const double dx_sum = dx_sum_total + (isfinite(dx_sum_total) ? dx_sum_rest : 0.0);
-        all_dx_sum[n0 * N1 * G + n1 * G + g] = dx_sum;
-        const double dx_sum3 = dx_sum3_total + (isfinite(dx_sum3_total) ? dx_sum3_rest : 0.0);
-        all_dx_sum3[n0 * N1 * G + n1 * G + g] = dx_sum3;
-    }
-}
-
-static void group2_kept(
-    const group_norm_backward_float64_layout *layout,
-    const double *dy,
-    const double *x,
-    const double *mu,
-    const double *sigma2,
-    const double *gamma,
-    double *dx,
-    double *all_dx_sum,
-    double *all_dx_sum3,
-    double *all_eq3_part2,
-    double *all_eq3_part3,
-    double *all_eq3_part4,
-    double *all_mu_here2,
-    double *all_all_dx_sum3_here,
-    double epsilon
-)
-{
-    const ptrdiff_t N0 = layout->N0;
-    const ptrdiff_t N1 = layout->N1;
-    const ptrdiff_t G = layout->G;
-    const ptrdiff_t K0 = layout->K0;
-    const ptrdiff_t K1 = layout->K1;
-    const ptrdiff_t S0 = layout->S0;
-    const ptrdiff_t S1 = layout->S1;
-    (void)layout;
-
-    SHARED_FOR
-    for (ptrdiff_t place = 0; place < N0 * N1 * G * K0 * K1; place++) {
-        const ptrdiff_t n0 = place / (N1 * G * K0 * K1);
-        const ptrdiff_t n1 = place / (G * K0 * K1) % N1;
-        const ptrdiff_t g = place / (K0 * K1) % G;
-        const ptrdiff_t c0 = place / K1 % K0;
-        const ptrdiff_t c1 = place % K1;
-        /* (3) */
-        const double eq3_part2 = 1.0 / ((double)(K0 * K1) * (double)(S0 * S1)) / sqrt(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + g * layout->sigma2__g] + epsilon);
-        all_eq3_part2[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = eq3_part2;
-        const double eq3_part3 = (double)(K0 * K1) * (double)(S0 * S1) * gamma[g * layout->gamma__g + c0 * layout->gamma__c0 + c1 * layout->gamma__c1];
-        all_eq3_part3[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = eq3_part3;
-        const double eq3_part4 = all_dx_sum[n0 * N1 * G + n1 * G + g] / (sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + g * layout->sigma2__g] + epsilon);
-        all_eq3_part4[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = eq3_part4;
-        const double mu_here2 = mu[n0 * layout->mu__n0 + n1 * layout->mu__n1 + g * layout->mu__g];
-        all_mu_here2[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = mu_here2;
-        const double all_dx_sum3_here = all_dx_sum3[n0 * N1 * G + n1 * G + g];
-        all_all_dx_sum3_here[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = all_dx_sum3_here;
-    }
-    SHARED_FOR
-    for (ptrdiff_t task = 0; task < N0 * N1 * G * K0 * ((S0 * S1 + 511) / 512) * ((K1 + 127) / 128); task++) {
-        const ptrdiff_t tiles = (K1 + 127) / 128;
-        const ptrdiff_t tile = task % tiles;
-        const ptrdiff_t block = task / tiles % ((S0 * S1 + 511) / 512);
-        const ptrdiff_t n0 = task / tiles / ((S0 * S1 + 511) / 512) / (N1 * G * K0);
-        const ptrdiff_t n1 = task / tiles / ((S0 * S1 + 511) / 512) / (G * K0) % N1;
-        const ptrdiff_t g = task / tiles / ((S0 * S1 + 511) / 512) / K0 % G;
-        const ptrdiff_t c0 = task / tiles / ((S0 * S1 + 511) / 512) % K0;
-        const ptrdiff_t start = block * 512;
-        const ptrdiff_t count = smaller(512, S0 * S1 - start);
-        const ptrdiff_t first = tile * 128;
-        const ptrdiff_t width = smaller(128, K1 - first);
-        ptrdiff_t s0 = start / S1;
-        ptrdiff_t s1 = start % S1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const ptrdiff_t c1 = first + j;
-                /* (3) */
-                dx[n0 * layout->dx__n0 + n1 * layout->dx__n1 + g * layout->dx__g + c0 * layout->dx__c0 + c1 + s0 * layout->dx__s0 + s1 * layout->dx__s1] = all_eq3_part2[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] * (all_eq3_part3[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] * dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1] - all_eq3_part4[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] * (x[n0 * layout->x__n0 + n1 * layout->x__n1 + g * layout->x__g + c0 * layout->x__c0 + c1 + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_here2[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1]) - all_all_dx_sum3_here[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1]);
-            }
-            if (++s1 == S1) {
-                s1 = 0;
-                ++s0;
-            }
-        }
-    }
-}
-
 int group_norm_backward_float64(
     const group_norm_backward_float64_layout *layout,
     const double *dy,
@@ -1248,49 +1088,17 @@ int group_norm_backward_float64(
     double *const all_dx_sum2 = status ? NULL : take(&shared_left, N0 * N1 * G * K0 * K1);
 
     (void)threads;
-    if (status == 0 && layout->x__s1 != 1 && layout->x__c1 == 1 && layout->dy__c1 == 1) {
-        double *const memory = malloc(sizeof(double) * (size_t)(N0 * N1 * G * K0 * K1 + (S0 * S1 + 511) / 512 * (N0 * N1 * G * K0 * K1) + (S0 * S1 + 511) / 512 * (N0 * N1 * G * K0 * K1) + (S0 * S1 + 511) / 512 * (N0 * N1 * G * K0 * K1) + (S0 * S1 + 511) / 512 * (N0 * N1 * G * K0 * K1) + 1));
+    if (status == 0 && layout->x__s1 != 1 && layout->x__c1 == 1 && layout->dy__c1 == 1 && layout->dx__c1 == 1) {
+        double *const memory = malloc(sizeof(double) * (size_t)(N0 * N1 * G + N0 * N1 * G + N0 * N1 * G * K0 * K1 + (S0 * S1 + 511) / 512 * (N0 * N1 * G * K0 * K1) + (S0 * S1 + 511) / 512 * (N0 * N1 * G * K0 * K1) + (S0 * S1 + 511) / 512 * (N0 * N1 * G * K0 * K1) + (S0 * S1 + 511) / 512 * (N0 * N1 * G * K0 * K1) + N0 * N1 * G * K0 * K1 + N0 * N1 * G * K0 * K1 + N0 * N1 * G * K0 * K1 + N0 * N1 * G * K0 * K1 + N0 * N1 * G * K0 * K1 + 1));
         double *left = memory;
         status = !memory;
+        double *const all_dx_sum = status ? NULL : take(&left, N0 * N1 * G);
+        double *const all_dx_sum3 = status ? NULL : take(&left, N0 * N1 * G);
         double *const all_mu_here = status ? NULL : take(&left, N0 * N1 * G * K0 * K1);
         double *const dgamma_sum_blocks = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N0 * N1 * G * K0 * K1));
         double *const dgamma_sum_block_errors = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N0 * N1 * G * K0 * K1));
         double *const dx_sum2_blocks = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N0 * N1 * G * K0 * K1));
         double *const dx_sum2_block_errors = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N0 * N1 * G * K0 * K1));
-#ifdef _OPENMP
-        if (status == 0 && threads > 1) {
-#pragma omp parallel num_threads(threads)
-            group1_kept(layout, dy, x, mu, all_dgamma_sum, all_dx_sum2, all_mu_here, dgamma_sum_blocks, dgamma_sum_block_errors, dx_sum2_blocks, dx_sum2_block_errors);
-        } else
-#endif
-        if (status == 0)
-            group1_kept(layout, dy, x, mu, all_dgamma_sum, all_dx_sum2, all_mu_here, dgamma_sum_blocks, dgamma_sum_block_errors, dx_sum2_blocks, dx_sum2_block_errors);
-#ifdef _OPENMP
-        if (status == 0 && threads > 1) {
-#pragma omp parallel num_threads(threads)
-            group1_part(layout, sigma2, dgamma, dbeta, all_dgamma_sum, all_dx_sum2, epsilon);
-        } else
-#endif
-        if (status == 0)
-            group1_part(layout, sigma2, dgamma, dbeta, all_dgamma_sum, all_dx_sum2, epsilon);
-        free(memory);
-    }
-    else if (status == 0) {
-#ifdef _OPENMP
-        if (status == 0 && threads > 1) {
-#pragma omp parallel num_threads(threads)
-            group1_reduced(layout, dy, x, mu, sigma2, dgamma, dbeta, all_dgamma_sum, all_dx_sum2, epsilon);
-        } else
-#endif
-        if (status == 0)
-            group1_reduced(layout, dy, x, mu, sigma2, dgamma, dbeta, all_dgamma_sum, all_dx_sum2, epsilon);
-    }
-    if (status == 0 && layout->dy__s1 != 1 && layout->dy__c1 == 1 && layout->x__c1 == 1 && layout->dx__c1 == 1) {
-        double *const memory = malloc(sizeof(double) * (size_t)(N0 * N1 * G + N0 * N1 * G + N0 * N1 * G * K0 * K1 + N0 * N1 * G * K0 * K1 + N0 * N1 * G * K0 * K1 + N0 * N1 * G * K0 * K1 + N0 * N1 * G * K0 * K1 + 1));
-        double *left = memory;
-        status = !memory;
-        double *const all_dx_sum = status ? NULL : take(&left, N0 * N1 * G);
-        double *const all_dx_sum3 = status ? NULL : take(&left, N0 * N1 * G);
         double *const all_eq3_part2 = status ? NULL : take(&left, N0 * N1 * G * K0 * K1);
         double *const all_eq3_part3 = status ? NULL : take(&left, N0 * N1 * G * K0 * K1);
         double *const all_eq3_part4 = status ? NULL : take(&left, N0 * N1 * G * K0 * K1);
@@ -1299,19 +1107,27 @@ int group_norm_backward_float64(
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group2_part(layout, gamma, all_dgamma_sum, all_dx_sum2, all_dx_sum, all_dx_sum3);
+            group1_kept(layout, dy, x, mu, all_dgamma_sum, all_dx_sum2, all_mu_here, dgamma_sum_blocks, dgamma_sum_block_errors, dx_sum2_blocks, dx_sum2_block_errors);
         } else
 #endif
         if (status == 0)
-            group2_part(layout, gamma, all_dgamma_sum, all_dx_sum2, all_dx_sum, all_dx_sum3);
+            group1_kept(layout, dy, x, mu, all_dgamma_sum, all_dx_sum2, all_mu_here, dgamma_sum_blocks, dgamma_sum_block_errors, dx_sum2_blocks, dx_sum2_block_errors);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group2_kept(layout, dy, x, mu, sigma2, gamma, dx, all_dx_sum, all_dx_sum3, all_eq3_part2, all_eq3_part3, all_eq3_part4, all_mu_here2, all_all_dx_sum3_here, epsilon);
+            group1_part(layout, gamma, all_dgamma_sum, all_dx_sum2, all_dx_sum, all_dx_sum3);
         } else
 #endif
         if (status == 0)
-            group2_kept(layout, dy, x, mu, sigma2, gamma, dx, all_dx_sum, all_dx_sum3, all_eq3_part2, all_eq3_part3, all_eq3_part4, all_mu_here2, all_all_dx_sum3_here, epsilon);
+            group1_part(layout, gamma, all_dgamma_sum, all_dx_sum2, all_dx_sum, all_dx_sum3);
+#ifdef _OPENMP
+        if (status == 0 && threads > 1) {
+#pragma omp parallel num_threads(threads)
+            group1_kept2(layout, dy, x, mu, sigma2, gamma, dx, all_dx_sum, all_dx_sum3, all_eq3_part2, all_eq3_part3, all_eq3_part4, all_mu_here2, all_all_dx_sum3_here, epsilon);
+        } else
+#endif
+        if (status == 0)
+            group1_kept2(layout, dy, x, mu, sigma2, gamma, dx, all_dx_sum, all_dx_sum3, all_eq3_part2, all_eq3_part3, all_eq3_part4, all_mu_here2, all_all_dx_sum3_here, epsilon);
         free(memory);
     }
     else if (status == 0) {
@@ -1323,12 +1139,22 @@ int group_norm_backward_float64(
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group2_reduced(layout, dy, x, mu, sigma2, gamma, dx, all_dgamma_sum, all_dx_sum2, all_dx_sum, all_dx_sum3, epsilon);
+            group1_reduced(layout, dy, x, mu, sigma2, gamma, dx, all_dgamma_sum, all_dx_sum2, all_dx_sum, all_dx_sum3, epsilon);
         } else
 #endif
         if (status == 0)
-            group2_reduced(layout, dy, x, mu, sigma2, gamma, dx, all_dgamma_sum, all_dx_sum2, all_dx_sum, all_dx_sum3, epsilon);
+            group1_reduced(layout, dy, x, mu, sigma2, gamma, dx, all_dgamma_sum, all_dx_sum2, all_dx_sum, all_dx_sum3, epsilon);
         free(memory);
+    }
+    if (status == 0) {
+#ifdef _OPENMP
+        if (status == 0 && threads > 1) {
+#pragma omp parallel num_threads(threads)
+            group2_reduced(layout, sigma2, dgamma, dbeta, all_dgamma_sum, all_dx_sum2, epsilon);
+        } else
+#endif
+        if (status == 0)
+            group2_reduced(layout, sigma2, dgamma, dbeta, all_dgamma_sum, all_dx_sum2, epsilon);
     }
     free(shared);
     return status;

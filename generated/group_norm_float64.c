@@ -361,7 +361,7 @@ static void group1_reduced(
     }
 }
 
-static void group1_kept(
+static void group1_part(
     const group_norm_float64_layout *layout,
     const double *x,
     double *mu,
@@ -369,11 +369,7 @@ static void group1_kept(
     double *all_mu_hi,
     double *all_mu_lo,
     double *all_sigma2_hi,
-    double *all_sigma2_lo,
-    double *mu_hi_blocks,
-    double *mu_hi_block_errors,
-    double *sigma2_hi_blocks,
-    double *sigma2_hi_block_errors
+    double *all_sigma2_lo
 )
 {
     const ptrdiff_t N = layout->N;
@@ -385,115 +381,78 @@ static void group1_kept(
     (void)layout;
 
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < N * ((K0 * K1 * S0 * S1 + 511) / 512) * ((G + 127) / 128); task++) {
-        const ptrdiff_t tiles = (G + 127) / 128;
-        const ptrdiff_t tile = task % tiles;
-        const ptrdiff_t block = task / tiles % ((K0 * K1 * S0 * S1 + 511) / 512);
-        const ptrdiff_t n = task / tiles / ((K0 * K1 * S0 * S1 + 511) / 512);
-        const ptrdiff_t start = block * 512;
-        const ptrdiff_t count = smaller(512, K0 * K1 * S0 * S1 - start);
-        const ptrdiff_t first = tile * 128;
-        const ptrdiff_t width = smaller(128, G - first);
-        double mu_hi_lanes[16][128];
-        double mu_hi_errors[16][128];
-        for (ptrdiff_t lane = 0; lane < 16; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                mu_hi_lanes[lane][j] = 0.0;
-                mu_hi_errors[lane][j] = 0.0;
-            }
-        }
-        ptrdiff_t c0 = start / K1 / S0 / S1;
-        ptrdiff_t c1 = start / S0 / S1 % K1;
-        ptrdiff_t s0 = start / S1 % S0;
-        ptrdiff_t s1 = start % S1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            const ptrdiff_t lane = q % 16;
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const ptrdiff_t g = first + j;
-                /* (1) */
-                const double mu_hi_term = x[n * layout->x__n + g + c0 * layout->x__c0 + c1 * layout->x__c1 + s0 * layout->x__s0 + s1 * layout->x__s1];
-                const double mu_hi_next = mu_hi_lanes[lane][j] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane][j];
-                mu_hi_errors[lane][j] += mu_hi_lanes[lane][j] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane][j] = mu_hi_next;
-            }
-            if (++s1 == S1) {
-                s1 = 0;
-                if (++s0 == S0) {
-                    s0 = 0;
-                    if (++c1 == K1) {
-                        c1 = 0;
-                        ++c0;
-                    }
-                }
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < 8; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double mu_hi_term = mu_hi_lanes[lane + 8][j];
-                const double mu_hi_next = mu_hi_lanes[lane][j] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane][j];
-                mu_hi_errors[lane][j] += mu_hi_lanes[lane][j] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane][j] = mu_hi_next;
-                mu_hi_errors[lane][j] += mu_hi_errors[lane + 8][j];
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < 4; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double mu_hi_term = mu_hi_lanes[lane + 4][j];
-                const double mu_hi_next = mu_hi_lanes[lane][j] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane][j];
-                mu_hi_errors[lane][j] += mu_hi_lanes[lane][j] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane][j] = mu_hi_next;
-                mu_hi_errors[lane][j] += mu_hi_errors[lane + 4][j];
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < 2; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double mu_hi_term = mu_hi_lanes[lane + 2][j];
-                const double mu_hi_next = mu_hi_lanes[lane][j] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane][j];
-                mu_hi_errors[lane][j] += mu_hi_lanes[lane][j] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane][j] = mu_hi_next;
-                mu_hi_errors[lane][j] += mu_hi_errors[lane + 2][j];
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < 1; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double mu_hi_term = mu_hi_lanes[lane + 1][j];
-                const double mu_hi_next = mu_hi_lanes[lane][j] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane][j];
-                mu_hi_errors[lane][j] += mu_hi_lanes[lane][j] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane][j] = mu_hi_next;
-                mu_hi_errors[lane][j] += mu_hi_errors[lane + 1][j];
-            }
-        }
-        SIMD
-        for (ptrdiff_t j = 0; j < width; j++) {
-            const ptrdiff_t g = first + j;
-            mu_hi_blocks[block * N * G + n * G + g] = mu_hi_lanes[0][j];
-            mu_hi_block_errors[block * N * G + n * G + g] = mu_hi_errors[0][j];
-        }
-    }
-    SHARED_FOR
     for (ptrdiff_t place = 0; place < N * G; place++) {
         const ptrdiff_t n = place / G;
         const ptrdiff_t g = place % G;
         double mu_hi_total = 0.0;
         double mu_hi_rest = 0.0;
         for (ptrdiff_t block = 0; block < (K0 * K1 * S0 * S1 + 511) / 512; block++) {
-            const double mu_hi_term = mu_hi_blocks[block * N * G + n * G + g];
+            const ptrdiff_t start = block * 512;
+            const ptrdiff_t count = smaller(512, K0 * K1 * S0 * S1 - start);
+            double x_row_buffer[512];
+            const ptrdiff_t x_row_extents[4] = {K0, K1, S0, S1};
+            const ptrdiff_t x_row_strides[4] = {layout->x__c0, layout->x__c1, layout->x__s0, layout->x__s1};
+            const double *x_row = read_window_double(x + n * layout->x__n + g * layout->x__g, 4, x_row_extents, x_row_strides, start, count, x_row_buffer);
+            double mu_hi_lanes[16] = {0.0};
+            double mu_hi_errors[16] = {0.0};
+            const ptrdiff_t whole = count - count % 16;
+            for (ptrdiff_t q = 0; q < whole; q += 16) {
+                SIMD
+                for (ptrdiff_t lane = 0; lane < 16; lane++) {
+                    /* (1) */
+                    const double mu_hi_term = x_row[q + lane];
+                    const double mu_hi_next = mu_hi_lanes[lane] + mu_hi_term;
+                    const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane];
+                    mu_hi_errors[lane] += mu_hi_lanes[lane] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
+                    mu_hi_lanes[lane] = mu_hi_next;
+                }
+            }
+            for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
+                /* (1) */
+                const double mu_hi_term = x_row[whole + lane];
+                const double mu_hi_next = mu_hi_lanes[lane] + mu_hi_term;
+                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane];
+                mu_hi_errors[lane] += mu_hi_lanes[lane] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
+                mu_hi_lanes[lane] = mu_hi_next;
+            }
+            for (ptrdiff_t lane = 0; lane < 8; lane++) {
+                const double mu_hi_term = mu_hi_lanes[lane + 8];
+                const double mu_hi_next = mu_hi_lanes[lane] + mu_hi_term;
+                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane];
+                mu_hi_errors[lane] += mu_hi_lanes[lane] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
+                mu_hi_lanes[lane] = mu_hi_next;
+                mu_hi_errors[lane] += mu_hi_errors[lane + 8];
+            }
+            for (ptrdiff_t lane = 0; lane < 4; lane++) {
+                const double mu_hi_term = mu_hi_lanes[lane + 4];
+                const double mu_hi_next = mu_hi_lanes[lane] + mu_hi_term;
+                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane];
+                mu_hi_errors[lane] += mu_hi_lanes[lane] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
+                mu_hi_lanes[lane] = mu_hi_next;
+                mu_hi_errors[lane] += mu_hi_errors[lane + 4];
+            }
+            for (ptrdiff_t lane = 0; lane < 2; lane++) {
+                const double mu_hi_term = mu_hi_lanes[lane + 2];
+                const double mu_hi_next = mu_hi_lanes[lane] + mu_hi_term;
+                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane];
+                mu_hi_errors[lane] += mu_hi_lanes[lane] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
+                mu_hi_lanes[lane] = mu_hi_next;
+                mu_hi_errors[lane] += mu_hi_errors[lane + 2];
+            }
+            for (ptrdiff_t lane = 0; lane < 1; lane++) {
+                const double mu_hi_term = mu_hi_lanes[lane + 1];
+                const double mu_hi_next = mu_hi_lanes[lane] + mu_hi_term;
+                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane];
+                mu_hi_errors[lane] += mu_hi_lanes[lane] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
+                mu_hi_lanes[lane] = mu_hi_next;
+                mu_hi_errors[lane] += mu_hi_errors[lane + 1];
+            }
+            const double mu_hi_term = mu_hi_lanes[0];
             const double mu_hi_next = mu_hi_total + mu_hi_term;
             const double mu_hi_back = mu_hi_next - mu_hi_total;
             mu_hi_rest += mu_hi_total - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
             mu_hi_total = mu_hi_next;
-            mu_hi_rest += mu_hi_block_errors[block * N * G + n * G + g];
+            mu_hi_rest += mu_hi_errors[0];
         }
         /* (1) */
         const double mu_hi = mu_hi_total / (double)(K0 * K1 * S0 * S1);
@@ -502,118 +461,77 @@ static void group1_kept(
         all_mu_lo[n * G + g] = mu_lo;
         const double eq1_part = mu_hi + mu_lo;
         mu[n * layout->mu__n + g * layout->mu__g] = eq1_part;
-    }
-    SHARED_FOR
-    for (ptrdiff_t task = 0; task < N * ((K0 * K1 * S0 * S1 + 511) / 512) * ((G + 127) / 128); task++) {
-        const ptrdiff_t tiles = (G + 127) / 128;
-        const ptrdiff_t tile = task % tiles;
-        const ptrdiff_t block = task / tiles % ((K0 * K1 * S0 * S1 + 511) / 512);
-        const ptrdiff_t n = task / tiles / ((K0 * K1 * S0 * S1 + 511) / 512);
-        const ptrdiff_t start = block * 512;
-        const ptrdiff_t count = smaller(512, K0 * K1 * S0 * S1 - start);
-        const ptrdiff_t first = tile * 128;
-        const ptrdiff_t width = smaller(128, G - first);
-        double sigma2_hi_lanes[16][128];
-        double sigma2_hi_errors[16][128];
-        for (ptrdiff_t lane = 0; lane < 16; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                sigma2_hi_lanes[lane][j] = 0.0;
-                sigma2_hi_errors[lane][j] = 0.0;
-            }
-        }
-        ptrdiff_t c0 = start / K1 / S0 / S1;
-        ptrdiff_t c1 = start / S0 / S1 % K1;
-        ptrdiff_t s0 = start / S1 % S0;
-        ptrdiff_t s1 = start % S1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            const ptrdiff_t lane = q % 16;
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const ptrdiff_t g = first + j;
-                /* (2) */
-                const double t1 = x[n * layout->x__n + g + c0 * layout->x__c0 + c1 * layout->x__c1 + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_hi[n * G + g] - all_mu_lo[n * G + g];
-                const double sigma2_hi_term = t1 * t1;
-                const double sigma2_hi_next = sigma2_hi_lanes[lane][j] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane][j];
-                sigma2_hi_errors[lane][j] += sigma2_hi_lanes[lane][j] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane][j] = sigma2_hi_next;
-            }
-            if (++s1 == S1) {
-                s1 = 0;
-                if (++s0 == S0) {
-                    s0 = 0;
-                    if (++c1 == K1) {
-                        c1 = 0;
-                        ++c0;
-                    }
-                }
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < 8; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sigma2_hi_term = sigma2_hi_lanes[lane + 8][j];
-                const double sigma2_hi_next = sigma2_hi_lanes[lane][j] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane][j];
-                sigma2_hi_errors[lane][j] += sigma2_hi_lanes[lane][j] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane][j] = sigma2_hi_next;
-                sigma2_hi_errors[lane][j] += sigma2_hi_errors[lane + 8][j];
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < 4; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sigma2_hi_term = sigma2_hi_lanes[lane + 4][j];
-                const double sigma2_hi_next = sigma2_hi_lanes[lane][j] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane][j];
-                sigma2_hi_errors[lane][j] += sigma2_hi_lanes[lane][j] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane][j] = sigma2_hi_next;
-                sigma2_hi_errors[lane][j] += sigma2_hi_errors[lane + 4][j];
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < 2; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sigma2_hi_term = sigma2_hi_lanes[lane + 2][j];
-                const double sigma2_hi_next = sigma2_hi_lanes[lane][j] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane][j];
-                sigma2_hi_errors[lane][j] += sigma2_hi_lanes[lane][j] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane][j] = sigma2_hi_next;
-                sigma2_hi_errors[lane][j] += sigma2_hi_errors[lane + 2][j];
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < 1; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sigma2_hi_term = sigma2_hi_lanes[lane + 1][j];
-                const double sigma2_hi_next = sigma2_hi_lanes[lane][j] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane][j];
-                sigma2_hi_errors[lane][j] += sigma2_hi_lanes[lane][j] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane][j] = sigma2_hi_next;
-                sigma2_hi_errors[lane][j] += sigma2_hi_errors[lane + 1][j];
-            }
-        }
-        SIMD
-        for (ptrdiff_t j = 0; j < width; j++) {
-            const ptrdiff_t g = first + j;
-            sigma2_hi_blocks[block * N * G + n * G + g] = sigma2_hi_lanes[0][j];
-            sigma2_hi_block_errors[block * N * G + n * G + g] = sigma2_hi_errors[0][j];
-        }
-    }
-    SHARED_FOR
-    for (ptrdiff_t place = 0; place < N * G; place++) {
-        const ptrdiff_t n = place / G;
-        const ptrdiff_t g = place % G;
         double sigma2_hi_total = 0.0;
         double sigma2_hi_rest = 0.0;
         for (ptrdiff_t block = 0; block < (K0 * K1 * S0 * S1 + 511) / 512; block++) {
-            const double sigma2_hi_term = sigma2_hi_blocks[block * N * G + n * G + g];
+            const ptrdiff_t start = block * 512;
+            const ptrdiff_t count = smaller(512, K0 * K1 * S0 * S1 - start);
+            double x_row2_buffer[512];
+            const ptrdiff_t x_row2_extents[4] = {K0, K1, S0, S1};
+            const ptrdiff_t x_row2_strides[4] = {layout->x__c0, layout->x__c1, layout->x__s0, layout->x__s1};
+            const double *x_row2 = read_window_double(x + n * layout->x__n + g * layout->x__g, 4, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
+            double sigma2_hi_lanes[16] = {0.0};
+            double sigma2_hi_errors[16] = {0.0};
+            const ptrdiff_t whole = count - count % 16;
+            for (ptrdiff_t q = 0; q < whole; q += 16) {
+                SIMD
+                for (ptrdiff_t lane = 0; lane < 16; lane++) {
+                    /* (2) */
+                    const double t1 = x_row2[q + lane] - mu_hi - mu_lo;
+                    const double sigma2_hi_term = t1 * t1;
+                    const double sigma2_hi_next = sigma2_hi_lanes[lane] + sigma2_hi_term;
+                    const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane];
+                    sigma2_hi_errors[lane] += sigma2_hi_lanes[lane] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
+                    sigma2_hi_lanes[lane] = sigma2_hi_next;
+                }
+            }
+            for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
+                /* (2) */
+                const double t1 = x_row2[whole + lane] - mu_hi - mu_lo;
+                const double sigma2_hi_term = t1 * t1;
+                const double sigma2_hi_next = sigma2_hi_lanes[lane] + sigma2_hi_term;
+                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane];
+                sigma2_hi_errors[lane] += sigma2_hi_lanes[lane] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
+                sigma2_hi_lanes[lane] = sigma2_hi_next;
+            }
+            for (ptrdiff_t lane = 0; lane < 8; lane++) {
+                const double sigma2_hi_term = sigma2_hi_lanes[lane + 8];
+                const double sigma2_hi_next = sigma2_hi_lanes[lane] + sigma2_hi_term;
+                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane];
+                sigma2_hi_errors[lane] += sigma2_hi_lanes[lane] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
+                sigma2_hi_lanes[lane] = sigma2_hi_next;
+                sigma2_hi_errors[lane] += sigma2_hi_errors[lane + 8];
+            }
+            for (ptrdiff_t lane = 0; lane < 4; lane++) {
+                const double sigma2_hi_term = sigma2_hi_lanes[lane + 4];
+                const double sigma2_hi_next = sigma2_hi_lanes[lane] + sigma2_hi_term;
+                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane];
+                sigma2_hi_errors[lane] += sigma2_hi_lanes[lane] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
+                sigma2_hi_lanes[lane] = sigma2_hi_next;
+                sigma2_hi_errors[lane] += sigma2_hi_errors[lane + 4];
+            }
+            for (ptrdiff_t lane = 0; lane < 2; lane++) {
+                const double sigma2_hi_term = sigma2_hi_lanes[lane + 2];
+                const double sigma2_hi_next = sigma2_hi_lanes[lane] + sigma2_hi_term;
+                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane];
+                sigma2_hi_errors[lane] += sigma2_hi_lanes[lane] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
+                sigma2_hi_lanes[lane] = sigma2_hi_next;
+                sigma2_hi_errors[lane] += sigma2_hi_errors[lane + 2];
+            }
+            for (ptrdiff_t lane = 0; lane < 1; lane++) {
+                const double sigma2_hi_term = sigma2_hi_lanes[lane + 1];
+                const double sigma2_hi_next = sigma2_hi_lanes[lane] + sigma2_hi_term;
+                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane];
+                sigma2_hi_errors[lane] += sigma2_hi_lanes[lane] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
+                sigma2_hi_lanes[lane] = sigma2_hi_next;
+                sigma2_hi_errors[lane] += sigma2_hi_errors[lane + 1];
+            }
+            const double sigma2_hi_term = sigma2_hi_lanes[0];
             const double sigma2_hi_next = sigma2_hi_total + sigma2_hi_term;
             const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_total;
             sigma2_hi_rest += sigma2_hi_total - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
             sigma2_hi_total = sigma2_hi_next;
-            sigma2_hi_rest += sigma2_hi_block_errors[block * N * G + n * G + g];
+            sigma2_hi_rest += sigma2_hi_errors[0];
         }
         /* (2) */
         const double sigma2_hi = sigma2_hi_total / (double)(K0 * K1 * S0 * S1);
@@ -625,7 +543,7 @@ static void group1_kept(
     }
 }
 
-static void group1_kept2(
+static void group1_kept(
     const group_norm_float64_layout *layout,
     const double *x,
     const double *gamma,
@@ -710,23 +628,17 @@ int group_norm_float64(
     const ptrdiff_t G = layout->G;
     const ptrdiff_t K0 = layout->K0;
     const ptrdiff_t K1 = layout->K1;
-    const ptrdiff_t S0 = layout->S0;
-    const ptrdiff_t S1 = layout->S1;
     int status = 0;
 
     (void)threads;
-    if (status == 0 && layout->x__s1 != 1 && layout->x__g == 1 && layout->x__c1 == 1 && layout->y__c1 == 1) {
-        double *const memory = malloc(sizeof(double) * (size_t)(N * G + N * G + N * G + N * G + (K0 * K1 * S0 * S1 + 511) / 512 * (N * G) + (K0 * K1 * S0 * S1 + 511) / 512 * (N * G) + (K0 * K1 * S0 * S1 + 511) / 512 * (N * G) + (K0 * K1 * S0 * S1 + 511) / 512 * (N * G) + N * G * K0 * K1 + N * G * K0 * K1 + N * G * K0 * K1 + N * G * K0 * K1 + 1));
+    if (status == 0 && layout->x__s1 != 1 && layout->x__c1 == 1 && layout->y__c1 == 1) {
+        double *const memory = malloc(sizeof(double) * (size_t)(N * G + N * G + N * G + N * G + N * G * K0 * K1 + N * G * K0 * K1 + N * G * K0 * K1 + N * G * K0 * K1 + 1));
         double *left = memory;
         status = !memory;
         double *const all_mu_hi = status ? NULL : take(&left, N * G);
         double *const all_mu_lo = status ? NULL : take(&left, N * G);
         double *const all_sigma2_hi = status ? NULL : take(&left, N * G);
         double *const all_sigma2_lo = status ? NULL : take(&left, N * G);
-        double *const mu_hi_blocks = status ? NULL : take(&left, (K0 * K1 * S0 * S1 + 511) / 512 * (N * G));
-        double *const mu_hi_block_errors = status ? NULL : take(&left, (K0 * K1 * S0 * S1 + 511) / 512 * (N * G));
-        double *const sigma2_hi_blocks = status ? NULL : take(&left, (K0 * K1 * S0 * S1 + 511) / 512 * (N * G));
-        double *const sigma2_hi_block_errors = status ? NULL : take(&left, (K0 * K1 * S0 * S1 + 511) / 512 * (N * G));
         double *const all_eq3_part = status ? NULL : take(&left, N * G * K0 * K1);
         double *const all_all_mu_hi_here = status ? NULL : take(&left, N * G * K0 * K1);
         double *const all_all_mu_lo_here = status ? NULL : take(&left, N * G * K0 * K1);
@@ -734,19 +646,19 @@ int group_norm_float64(
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_kept(layout, x, mu, sigma2, all_mu_hi, all_mu_lo, all_sigma2_hi, all_sigma2_lo, mu_hi_blocks, mu_hi_block_errors, sigma2_hi_blocks, sigma2_hi_block_errors);
+            group1_part(layout, x, mu, sigma2, all_mu_hi, all_mu_lo, all_sigma2_hi, all_sigma2_lo);
         } else
 #endif
         if (status == 0)
-            group1_kept(layout, x, mu, sigma2, all_mu_hi, all_mu_lo, all_sigma2_hi, all_sigma2_lo, mu_hi_blocks, mu_hi_block_errors, sigma2_hi_blocks, sigma2_hi_block_errors);
+            group1_part(layout, x, mu, sigma2, all_mu_hi, all_mu_lo, all_sigma2_hi, all_sigma2_lo);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_kept2(layout, x, gamma, beta, y, all_mu_hi, all_mu_lo, all_sigma2_hi, all_sigma2_lo, all_eq3_part, all_all_mu_hi_here, all_all_mu_lo_here, all_beta_here, epsilon);
+            group1_kept(layout, x, gamma, beta, y, all_mu_hi, all_mu_lo, all_sigma2_hi, all_sigma2_lo, all_eq3_part, all_all_mu_hi_here, all_all_mu_lo_here, all_beta_here, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_kept2(layout, x, gamma, beta, y, all_mu_hi, all_mu_lo, all_sigma2_hi, all_sigma2_lo, all_eq3_part, all_all_mu_hi_here, all_all_mu_lo_here, all_beta_here, epsilon);
+            group1_kept(layout, x, gamma, beta, y, all_mu_hi, all_mu_lo, all_sigma2_hi, all_sigma2_lo, all_eq3_part, all_all_mu_hi_here, all_all_mu_lo_here, all_beta_here, epsilon);
         free(memory);
     }
     else if (status == 0) {

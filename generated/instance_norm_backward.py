@@ -134,6 +134,8 @@ def instance_norm_backward(
     Source of the equations: D. Ulyanov, A. Vedaldi and V. Lempitsky, Instance Normalization: The Missing Ingredient for Fast
     Stylization (2016), equation 2; scale and shift as in batch normalization.
 
+    mu and sigma2 are taken as the forward pass saved them; beta is not needed.
+
     Computes::
 
         (1) dgamma[c] = Sum((x[n, c, s] - mu[n, c])*dy[n, c, s]/sqrt(epsilon + sigma2[n, c]), n=1..N, s=1..S)

@@ -8,6 +8,8 @@
  * Source of the equations: D. Ulyanov, A. Vedaldi and V. Lempitsky, Instance Normalization: The Missing Ingredient for Fast
  * Stylization (2016), equation 2; scale and shift as in batch normalization.
  *
+ * mu and sigma2 are taken as the forward pass saved them; beta is not needed.
+ *
  *   (1) dgamma[c] = Sum((x[n, c, s] - mu[n, c])*dy[n, c, s]/sqrt(epsilon + sigma2[n, c]), n=1..N,
  *         s=1..S)
  *   (2) dbeta[c] = Sum(dy[n, c, s], n=1..N, s=1..S)
@@ -158,8 +160,6 @@ static void group1_reduced(
     const double *sigma2,
     const double *gamma,
     double *dx,
-    double *dgamma,
-    double *dbeta,
     double *all_dgamma_sum,
     double *all_dx_sum,
     double epsilon
@@ -173,295 +173,162 @@ static void group1_reduced(
     (void)layout;
 
     SHARED_FOR
-    for (ptrdiff_t c = 0; c < C; c++) {
-        for (ptrdiff_t n0 = 0; n0 < N0; n0++) {
-            for (ptrdiff_t n1 = 0; n1 < N1; n1++) {
-                /* (1) */
-                const double mu_here = mu[n0 * layout->mu__n0 + n1 * layout->mu__n1 + c * layout->mu__c];
-                /* (3) */
-                const double eq3_part = 1.0 / (double)(S0 * S1) * gamma[c * layout->gamma__c] / sqrt(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon);
-                const double eq3_part2 = (double)(S0 * S1);
-                double dgamma_sum_total = 0.0;
-                double dgamma_sum_rest = 0.0;
-                double dx_sum_total = 0.0;
-                double dx_sum_rest = 0.0;
-                for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
-                    const ptrdiff_t start = block * 512;
-                    const ptrdiff_t count = smaller(512, S0 * S1 - start);
-                    double x_row_buffer[512];
-                    const ptrdiff_t x_row_extents[2] = {S0, S1};
-                    const ptrdiff_t x_row_strides[2] = {layout->x__s0, layout->x__s1};
-                    const double *x_row = read_window_double(x + n0 * layout->x__n0 + n1 * layout->x__n1 + c * layout->x__c, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
-                    double dy_row_buffer[512];
-                    const ptrdiff_t dy_row_extents[2] = {S0, S1};
-                    const ptrdiff_t dy_row_strides[2] = {layout->dy__s0, layout->dy__s1};
-                    const double *dy_row = read_window_double(dy + n0 * layout->dy__n0 + n1 * layout->dy__n1 + c * layout->dy__c, 2, dy_row_extents, dy_row_strides, start, count, dy_row_buffer);
-                    double dgamma_sum_lanes[16] = {0.0};
-                    double dgamma_sum_errors[16] = {0.0};
-                    double dx_sum_lanes[16] = {0.0};
-                    double dx_sum_errors[16] = {0.0};
-                    const ptrdiff_t whole = count - count % 16;
-                    for (ptrdiff_t q = 0; q < whole; q += 16) {
-                        SIMD
-                        for (ptrdiff_t lane = 0; lane < 16; lane++) {
-                            /* (1), (3) */
-                            const double dgamma_sum_term = (x_row[q + lane] - mu_here) * dy_row[q + lane];
-                            const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                            const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                            dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                            dgamma_sum_lanes[lane] = dgamma_sum_next;
-                            const double dx_sum_term = dy_row[q + lane];
-                            const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                            const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                            dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                            dx_sum_lanes[lane] = dx_sum_next;
-                        }
-                    }
-                    for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
-                        /* (1), (3) */
-                        const double dgamma_sum_term = (x_row[whole + lane] - mu_here) * dy_row[whole + lane];
-                        const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                        const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                        dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                        dgamma_sum_lanes[lane] = dgamma_sum_next;
-                        const double dx_sum_term = dy_row[whole + lane];
-                        const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                        const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                        dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                        dx_sum_lanes[lane] = dx_sum_next;
-                    }
-                    for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                        const double dgamma_sum_term = dgamma_sum_lanes[lane + 8];
-                        const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                        const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                        dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                        dgamma_sum_lanes[lane] = dgamma_sum_next;
-                        dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 8];
-                        const double dx_sum_term = dx_sum_lanes[lane + 8];
-                        const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                        const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                        dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                        dx_sum_lanes[lane] = dx_sum_next;
-                        dx_sum_errors[lane] += dx_sum_errors[lane + 8];
-                    }
-                    for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                        const double dgamma_sum_term = dgamma_sum_lanes[lane + 4];
-                        const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                        const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                        dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                        dgamma_sum_lanes[lane] = dgamma_sum_next;
-                        dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 4];
-                        const double dx_sum_term = dx_sum_lanes[lane + 4];
-                        const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                        const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                        dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                        dx_sum_lanes[lane] = dx_sum_next;
-                        dx_sum_errors[lane] += dx_sum_errors[lane + 4];
-                    }
-                    for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                        const double dgamma_sum_term = dgamma_sum_lanes[lane + 2];
-                        const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                        const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                        dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                        dgamma_sum_lanes[lane] = dgamma_sum_next;
-                        dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 2];
-                        const double dx_sum_term = dx_sum_lanes[lane + 2];
-                        const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                        const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                        dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                        dx_sum_lanes[lane] = dx_sum_next;
-                        dx_sum_errors[lane] += dx_sum_errors[lane + 2];
-                    }
-                    for (ptrdiff_t lane = 0; lane < 1; lane++) {
-                        const double dgamma_sum_term = dgamma_sum_lanes[lane + 1];
-                        const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                        const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                        dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                        dgamma_sum_lanes[lane] = dgamma_sum_next;
-                        dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 1];
-                        const double dx_sum_term = dx_sum_lanes[lane + 1];
-                        const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                        const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                        dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                        dx_sum_lanes[lane] = dx_sum_next;
-                        dx_sum_errors[lane] += dx_sum_errors[lane + 1];
-                    }
-                    const double dgamma_sum_term = dgamma_sum_lanes[0];
-                    const double dgamma_sum_next = dgamma_sum_total + dgamma_sum_term;
-                    const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_total;
-                    dgamma_sum_rest += dgamma_sum_total - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                    dgamma_sum_total = dgamma_sum_next;
-                    dgamma_sum_rest += dgamma_sum_errors[0];
-                    const double dx_sum_term = dx_sum_lanes[0];
-                    const double dx_sum_next = dx_sum_total + dx_sum_term;
-                    const double dx_sum_back = dx_sum_next - dx_sum_total;
-                    dx_sum_rest += dx_sum_total - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                    dx_sum_total = dx_sum_next;
-                    dx_sum_rest += dx_sum_errors[0];
-                }
-                /* (1) */
-                const double dgamma_sum = dgamma_sum_total + (isfinite(dgamma_sum_total) ? dgamma_sum_rest : 0.0);
-                all_dgamma_sum[n0 * N1 * C + n1 * C + c] = dgamma_sum;
-                /* (3) */
-                const double dx_sum = dx_sum_total + (isfinite(dx_sum_total) ? dx_sum_rest : 0.0);
-                all_dx_sum[n0 * N1 * C + n1 * C + c] = dx_sum;
-                const double eq3_part3 = dgamma_sum / (sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon);
-                for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
-                    const ptrdiff_t start = block * 512;
-                    const ptrdiff_t count = smaller(512, S0 * S1 - start);
-                    double dy_row2_buffer[512];
-                    const ptrdiff_t dy_row2_extents[2] = {S0, S1};
-                    const ptrdiff_t dy_row2_strides[2] = {layout->dy__s0, layout->dy__s1};
-                    const double *dy_row2 = read_window_double(dy + n0 * layout->dy__n0 + n1 * layout->dy__n1 + c * layout->dy__c, 2, dy_row2_extents, dy_row2_strides, start, count, dy_row2_buffer);
-                    double x_row2_buffer[512];
-                    const ptrdiff_t x_row2_extents[2] = {S0, S1};
-                    const ptrdiff_t x_row2_strides[2] = {layout->x__s0, layout->x__s1};
-                    const double *x_row2 = read_window_double(x + n0 * layout->x__n0 + n1 * layout->x__n1 + c * layout->x__c, 2, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
-                    double dx_row_buffer[512];
-                    const ptrdiff_t dx_row_extents[2] = {S0, S1};
-                    const ptrdiff_t dx_row_strides[2] = {layout->dx__s0, layout->dx__s1};
-                    double *dx_row = open_window_double(dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + c * layout->dx__c, 2, dx_row_extents, dx_row_strides, start, count, dx_row_buffer);
-                    SIMD
-                    for (ptrdiff_t q = 0; q < count; q++) {
-                        /* (3) */
-                        dx_row[q] = eq3_part * (eq3_part2 * dy_row2[q] - eq3_part3 * (x_row2[q] - mu_here) - dx_sum);
-                    }
-                    close_window_double(dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + c * layout->dx__c, 2, dx_row_extents, dx_row_strides, start, count, dx_row_buffer, dx_row);
-                }
-            }
-        }
+    for (ptrdiff_t place = 0; place < N0 * N1 * C; place++) {
+        const ptrdiff_t n0 = place / (N1 * C);
+        const ptrdiff_t n1 = place / C % N1;
+        const ptrdiff_t c = place % C;
         /* (1) */
-        const double eq1_part = (double)(S0 * S1) > 0.0;
-        double dgamma_sum2_total = 0.0;
-        double dgamma_sum2_rest = 0.0;
-        double dbeta_sum_total = 0.0;
-        double dbeta_sum_rest = 0.0;
-        for (ptrdiff_t block = 0; block < (N0 * N1 + 511) / 512; block++) {
+        const double mu_here = mu[n0 * layout->mu__n0 + n1 * layout->mu__n1 + c * layout->mu__c];
+        /* (3) */
+        const double eq3_part = 1.0 / (double)(S0 * S1) * gamma[c * layout->gamma__c] / sqrt(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon);
+        const double eq3_part2 = (double)(S0 * S1);
+        double dgamma_sum_total = 0.0;
+        double dgamma_sum_rest = 0.0;
+        double dx_sum_total = 0.0;
+        double dx_sum_rest = 0.0;
+        for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
-            const ptrdiff_t count = smaller(512, N0 * N1 - start);
-            double all_dgamma_sum_row_buffer[512];
-            const ptrdiff_t all_dgamma_sum_row_extents[2] = {N0, N1};
-            const ptrdiff_t all_dgamma_sum_row_strides[2] = {N1 * C, C};
-            const double *all_dgamma_sum_row = read_window_double(all_dgamma_sum + c, 2, all_dgamma_sum_row_extents, all_dgamma_sum_row_strides, start, count, all_dgamma_sum_row_buffer);
-            double sigma2_row_buffer[512];
-            const ptrdiff_t sigma2_row_extents[2] = {N0, N1};
-            const ptrdiff_t sigma2_row_strides[2] = {layout->sigma2__n0, layout->sigma2__n1};
-            const double *sigma2_row = read_window_double(sigma2 + c * layout->sigma2__c, 2, sigma2_row_extents, sigma2_row_strides, start, count, sigma2_row_buffer);
-            double all_dx_sum_row_buffer[512];
-            const ptrdiff_t all_dx_sum_row_extents[2] = {N0, N1};
-            const ptrdiff_t all_dx_sum_row_strides[2] = {N1 * C, C};
-            const double *all_dx_sum_row = read_window_double(all_dx_sum + c, 2, all_dx_sum_row_extents, all_dx_sum_row_strides, start, count, all_dx_sum_row_buffer);
-            double dgamma_sum2_lanes[16] = {0.0};
-            double dgamma_sum2_errors[16] = {0.0};
-            double dbeta_sum_lanes[16] = {0.0};
-            double dbeta_sum_errors[16] = {0.0};
+            const ptrdiff_t count = smaller(512, S0 * S1 - start);
+            double x_row_buffer[512];
+            const ptrdiff_t x_row_extents[2] = {S0, S1};
+            const ptrdiff_t x_row_strides[2] = {layout->x__s0, layout->x__s1};
+            const double *x_row = read_window_double(x + n0 * layout->x__n0 + n1 * layout->x__n1 + c * layout->x__c, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
+            double dy_row_buffer[512];
+            const ptrdiff_t dy_row_extents[2] = {S0, S1};
+            const ptrdiff_t dy_row_strides[2] = {layout->dy__s0, layout->dy__s1};
+            const double *dy_row = read_window_double(dy + n0 * layout->dy__n0 + n1 * layout->dy__n1 + c * layout->dy__c, 2, dy_row_extents, dy_row_strides, start, count, dy_row_buffer);
+            double dgamma_sum_lanes[16] = {0.0};
+            double dgamma_sum_errors[16] = {0.0};
+            double dx_sum_lanes[16] = {0.0};
+            double dx_sum_errors[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
-                    /* (1), (2) */
-                    const double dgamma_sum2_term = (eq1_part ? all_dgamma_sum_row[q + lane] / sqrt(sigma2_row[q + lane] + epsilon) : 0.0);
-                    const double dgamma_sum2_next = dgamma_sum2_lanes[lane] + dgamma_sum2_term;
-                    const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane];
-                    dgamma_sum2_errors[lane] += dgamma_sum2_lanes[lane] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
-                    dgamma_sum2_lanes[lane] = dgamma_sum2_next;
-                    const double dbeta_sum_term = all_dx_sum_row[q + lane];
-                    const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
-                    const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
-                    dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                    dbeta_sum_lanes[lane] = dbeta_sum_next;
+                    /* (1), (3) */
+                    const double dgamma_sum_term = (x_row[q + lane] - mu_here) * dy_row[q + lane];
+                    const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
+                    const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
+                    dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
+                    dgamma_sum_lanes[lane] = dgamma_sum_next;
+                    const double dx_sum_term = dy_row[q + lane];
+                    const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
+                    const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
+                    dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
+                    dx_sum_lanes[lane] = dx_sum_next;
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
-                /* (1), (2) */
-                const double dgamma_sum2_term = (eq1_part ? all_dgamma_sum_row[whole + lane] / sqrt(sigma2_row[whole + lane] + epsilon) : 0.0);
-                const double dgamma_sum2_next = dgamma_sum2_lanes[lane] + dgamma_sum2_term;
-                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane];
-                dgamma_sum2_errors[lane] += dgamma_sum2_lanes[lane] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
-                dgamma_sum2_lanes[lane] = dgamma_sum2_next;
-                const double dbeta_sum_term = all_dx_sum_row[whole + lane];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
-                dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane] = dbeta_sum_next;
+                /* (1), (3) */
+                const double dgamma_sum_term = (x_row[whole + lane] - mu_here) * dy_row[whole + lane];
+                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
+                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
+                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
+                dgamma_sum_lanes[lane] = dgamma_sum_next;
+                const double dx_sum_term = dy_row[whole + lane];
+                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
+                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
+                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
+                dx_sum_lanes[lane] = dx_sum_next;
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                const double dgamma_sum2_term = dgamma_sum2_lanes[lane + 8];
-                const double dgamma_sum2_next = dgamma_sum2_lanes[lane] + dgamma_sum2_term;
-                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane];
-                dgamma_sum2_errors[lane] += dgamma_sum2_lanes[lane] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
-                dgamma_sum2_lanes[lane] = dgamma_sum2_next;
-                dgamma_sum2_errors[lane] += dgamma_sum2_errors[lane + 8];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 8];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
-                dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane] = dbeta_sum_next;
-                dbeta_sum_errors[lane] += dbeta_sum_errors[lane + 8];
+                const double dgamma_sum_term = dgamma_sum_lanes[lane + 8];
+                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
+                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
+                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
+                dgamma_sum_lanes[lane] = dgamma_sum_next;
+                dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 8];
+                const double dx_sum_term = dx_sum_lanes[lane + 8];
+                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
+                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
+                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
+                dx_sum_lanes[lane] = dx_sum_next;
+                dx_sum_errors[lane] += dx_sum_errors[lane + 8];
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                const double dgamma_sum2_term = dgamma_sum2_lanes[lane + 4];
-                const double dgamma_sum2_next = dgamma_sum2_lanes[lane] + dgamma_sum2_term;
-                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane];
-                dgamma_sum2_errors[lane] += dgamma_sum2_lanes[lane] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
-                dgamma_sum2_lanes[lane] = dgamma_sum2_next;
-                dgamma_sum2_errors[lane] += dgamma_sum2_errors[lane + 4];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 4];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
-                dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane] = dbeta_sum_next;
-                dbeta_sum_errors[lane] += dbeta_sum_errors[lane + 4];
+                const double dgamma_sum_term = dgamma_sum_lanes[lane + 4];
+                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
+                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
+                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
+                dgamma_sum_lanes[lane] = dgamma_sum_next;
+                dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 4];
+                const double dx_sum_term = dx_sum_lanes[lane + 4];
+                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
+                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
+                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
+                dx_sum_lanes[lane] = dx_sum_next;
+                dx_sum_errors[lane] += dx_sum_errors[lane + 4];
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                const double dgamma_sum2_term = dgamma_sum2_lanes[lane + 2];
-                const double dgamma_sum2_next = dgamma_sum2_lanes[lane] + dgamma_sum2_term;
-                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane];
-                dgamma_sum2_errors[lane] += dgamma_sum2_lanes[lane] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
-                dgamma_sum2_lanes[lane] = dgamma_sum2_next;
-                dgamma_sum2_errors[lane] += dgamma_sum2_errors[lane + 2];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 2];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
-                dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane] = dbeta_sum_next;
-                dbeta_sum_errors[lane] += dbeta_sum_errors[lane + 2];
+                const double dgamma_sum_term = dgamma_sum_lanes[lane + 2];
+                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
+                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
+                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
+                dgamma_sum_lanes[lane] = dgamma_sum_next;
+                dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 2];
+                const double dx_sum_term = dx_sum_lanes[lane + 2];
+                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
+                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
+                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
+                dx_sum_lanes[lane] = dx_sum_next;
+                dx_sum_errors[lane] += dx_sum_errors[lane + 2];
             }
             for (ptrdiff_t lane = 0; lane < 1; lane++) {
-                const double dgamma_sum2_term = dgamma_sum2_lanes[lane + 1];
-                const double dgamma_sum2_next = dgamma_sum2_lanes[lane] + dgamma_sum2_term;
-                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane];
-                dgamma_sum2_errors[lane] += dgamma_sum2_lanes[lane] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
-                dgamma_sum2_lanes[lane] = dgamma_sum2_next;
-                dgamma_sum2_errors[lane] += dgamma_sum2_errors[lane + 1];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 1];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
-                dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane] = dbeta_sum_next;
-                dbeta_sum_errors[lane] += dbeta_sum_errors[lane + 1];
+                const double dgamma_sum_term = dgamma_sum_lanes[lane + 1];
+                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
+                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
+                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
+                dgamma_sum_lanes[lane] = dgamma_sum_next;
+                dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 1];
+                const double dx_sum_term = dx_sum_lanes[lane + 1];
+                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
+                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
+                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
+                dx_sum_lanes[lane] = dx_sum_next;
+                dx_sum_errors[lane] += dx_sum_errors[lane + 1];
             }
-            const double dgamma_sum2_term = dgamma_sum2_lanes[0];
-            const double dgamma_sum2_next = dgamma_sum2_total + dgamma_sum2_term;
-            const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_total;
-            dgamma_sum2_rest += dgamma_sum2_total - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
-            dgamma_sum2_total = dgamma_sum2_next;
-            dgamma_sum2_rest += dgamma_sum2_errors[0];
-            const double dbeta_sum_term = dbeta_sum_lanes[0];
-            const double dbeta_sum_next = dbeta_sum_total + dbeta_sum_term;
-            const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_total;
-            dbeta_sum_rest += dbeta_sum_total - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-            dbeta_sum_total = dbeta_sum_next;
-            dbeta_sum_rest += dbeta_sum_errors[0];
+            const double dgamma_sum_term = dgamma_sum_lanes[0];
+            const double dgamma_sum_next = dgamma_sum_total + dgamma_sum_term;
+            const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_total;
+            dgamma_sum_rest += dgamma_sum_total - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
+            dgamma_sum_total = dgamma_sum_next;
+            dgamma_sum_rest += dgamma_sum_errors[0];
+            const double dx_sum_term = dx_sum_lanes[0];
+            const double dx_sum_next = dx_sum_total + dx_sum_term;
+            const double dx_sum_back = dx_sum_next - dx_sum_total;
+            dx_sum_rest += dx_sum_total - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
+            dx_sum_total = dx_sum_next;
+            dx_sum_rest += dx_sum_errors[0];
         }
         /* (1) */
-        const double dgamma_sum2 = dgamma_sum2_total + (isfinite(dgamma_sum2_total) ? dgamma_sum2_rest : 0.0);
-        /* (2) */
-        const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
-        /* (1) */
-        dgamma[c * layout->dgamma__c] = dgamma_sum2;
-        /* (2) */
-        dbeta[c * layout->dbeta__c] = dbeta_sum;
+        const double dgamma_sum = dgamma_sum_total + (isfinite(dgamma_sum_total) ? dgamma_sum_rest : 0.0);
+        all_dgamma_sum[n0 * N1 * C + n1 * C + c] = dgamma_sum;
+        /* (3) */
+        const double dx_sum = dx_sum_total + (isfinite(dx_sum_total) ? dx_sum_rest : 0.0);
+        all_dx_sum[n0 * N1 * C + n1 * C + c] = dx_sum;
+        const double eq3_part3 = dgamma_sum / (sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon);
+        for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
+            const ptrdiff_t start = block * 512;
+            const ptrdiff_t count = smaller(512, S0 * S1 - start);
+            double dy_row2_buffer[512];
+            const ptrdiff_t dy_row2_extents[2] = {S0, S1};
+            const ptrdiff_t dy_row2_strides[2] = {layout->dy__s0, layout->dy__s1};
+            const double *dy_row2 = read_window_double(dy + n0 * layout->dy__n0 + n1 * layout->dy__n1 + c * layout->dy__c, 2, dy_row2_extents, dy_row2_strides, start, count, dy_row2_buffer);
+            double x_row2_buffer[512];
+            const ptrdiff_t x_row2_extents[2] = {S0, S1};
+            const ptrdiff_t x_row2_strides[2] = {layout->x__s0, layout->x__s1};
+            const double *x_row2 = read_window_double(x + n0 * layout->x__n0 + n1 * layout->x__n1 + c * layout->x__c, 2, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
+            double dx_row_buffer[512];
+            const ptrdiff_t dx_row_extents[2] = {S0, S1};
+            const ptrdiff_t dx_row_strides[2] = {layout->dx__s0, layout->dx__s1};
+            double *dx_row = open_window_double(dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + c * layout->dx__c, 2, dx_row_extents, dx_row_strides, start, count, dx_row_buffer);
+            SIMD
+            for (ptrdiff_t q = 0; q < count; q++) {
+                /* (3) */
+                dx_row[q] = eq3_part * (eq3_part2 * dy_row2[q] - eq3_part3 * (x_row2[q] - mu_here) - dx_sum);
+            }
+            close_window_double(dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + c * layout->dx__c, 2, dx_row_extents, dx_row_strides, start, count, dx_row_buffer, dx_row);
+        }
     }
 }
 
@@ -694,7 +561,7 @@ static void group1_kept(
     }
 }
 
-static void group1_part(
+static void group2_reduced(
     const instance_norm_backward_float64_layout *layout,
     const double *sigma2,
     double *dgamma,
@@ -848,6 +715,190 @@ static void group1_part(
     }
 }
 
+static void group2_kept(
+    const instance_norm_backward_float64_layout *layout,
+    const double *sigma2,
+    double *dgamma,
+    double *dbeta,
+    double *all_dgamma_sum,
+    double *all_dx_sum,
+    double *all_eq1_part,
+    double *dgamma_sum2_blocks,
+    double *dgamma_sum2_block_errors,
+    double *dbeta_sum_blocks,
+    double *dbeta_sum_block_errors,
+    double epsilon
+)
+{
+    const ptrdiff_t N0 = layout->N0;
+    const ptrdiff_t N1 = layout->N1;
+    const ptrdiff_t C = layout->C;
+    const ptrdiff_t S0 = layout->S0;
+    const ptrdiff_t S1 = layout->S1;
+    (void)layout;
+
+    SHARED_FOR
+    for (ptrdiff_t c = 0; c < C; c++) {
+        /* (1) */
+        const double eq1_part = (double)(S0 * S1) > 0.0;
+        all_eq1_part[c] = eq1_part;
+    }
+    SHARED_FOR
+    for (ptrdiff_t task = 0; task < (N0 * N1 + 511) / 512 * ((C + 127) / 128); task++) {
+        const ptrdiff_t tiles = (C + 127) / 128;
+        const ptrdiff_t tile = task % tiles;
+        const ptrdiff_t block = task / tiles;
+        const ptrdiff_t start = block * 512;
+        const ptrdiff_t count = smaller(512, N0 * N1 - start);
+        const ptrdiff_t first = tile * 128;
+        const ptrdiff_t width = smaller(128, C - first);
+        double dgamma_sum2_lanes[16][128];
+        double dgamma_sum2_errors[16][128];
+        double dbeta_sum_lanes[16][128];
+        double dbeta_sum_errors[16][128];
+        for (ptrdiff_t lane = 0; lane < 16; lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                dgamma_sum2_lanes[lane][j] = 0.0;
+                dgamma_sum2_errors[lane][j] = 0.0;
+                dbeta_sum_lanes[lane][j] = 0.0;
+                dbeta_sum_errors[lane][j] = 0.0;
+            }
+        }
+        ptrdiff_t n0 = start / N1;
+        ptrdiff_t n1 = start % N1;
+        for (ptrdiff_t q = 0; q < count; q++) {
+            const ptrdiff_t lane = q % 16;
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const ptrdiff_t c = first + j;
+                /* (1), (2) */
+                const double dgamma_sum2_term = (all_eq1_part[c] ? all_dgamma_sum[n0 * N1 * C + n1 * C + c] / sqrt(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c] + epsilon) : 0.0);
+                const double dgamma_sum2_next = dgamma_sum2_lanes[lane][j] + dgamma_sum2_term;
+                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane][j];
+                dgamma_sum2_errors[lane][j] += dgamma_sum2_lanes[lane][j] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
+                dgamma_sum2_lanes[lane][j] = dgamma_sum2_next;
+                const double dbeta_sum_term = all_dx_sum[n0 * N1 * C + n1 * C + c];
+                const double dbeta_sum_next = dbeta_sum_lanes[lane][j] + dbeta_sum_term;
+                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane][j];
+                dbeta_sum_errors[lane][j] += dbeta_sum_lanes[lane][j] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
+                dbeta_sum_lanes[lane][j] = dbeta_sum_next;
+            }
+            if (++n1 == N1) {
+                n1 = 0;
+                ++n0;
+            }
+        }
+        for (ptrdiff_t lane = 0; lane < 8; lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const double dgamma_sum2_term = dgamma_sum2_lanes[lane + 8][j];
+                const double dgamma_sum2_next = dgamma_sum2_lanes[lane][j] + dgamma_sum2_term;
+                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane][j];
+                dgamma_sum2_errors[lane][j] += dgamma_sum2_lanes[lane][j] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
+                dgamma_sum2_lanes[lane][j] = dgamma_sum2_next;
+                dgamma_sum2_errors[lane][j] += dgamma_sum2_errors[lane + 8][j];
+                const double dbeta_sum_term = dbeta_sum_lanes[lane + 8][j];
+                const double dbeta_sum_next = dbeta_sum_lanes[lane][j] + dbeta_sum_term;
+                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane][j];
+                dbeta_sum_errors[lane][j] += dbeta_sum_lanes[lane][j] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
+                dbeta_sum_lanes[lane][j] = dbeta_sum_next;
+                dbeta_sum_errors[lane][j] += dbeta_sum_errors[lane + 8][j];
+            }
+        }
+        for (ptrdiff_t lane = 0; lane < 4; lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const double dgamma_sum2_term = dgamma_sum2_lanes[lane + 4][j];
+                const double dgamma_sum2_next = dgamma_sum2_lanes[lane][j] + dgamma_sum2_term;
+                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane][j];
+                dgamma_sum2_errors[lane][j] += dgamma_sum2_lanes[lane][j] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
+                dgamma_sum2_lanes[lane][j] = dgamma_sum2_next;
+                dgamma_sum2_errors[lane][j] += dgamma_sum2_errors[lane + 4][j];
+                const double dbeta_sum_term = dbeta_sum_lanes[lane + 4][j];
+                const double dbeta_sum_next = dbeta_sum_lanes[lane][j] + dbeta_sum_term;
+                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane][j];
+                dbeta_sum_errors[lane][j] += dbeta_sum_lanes[lane][j] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
+                dbeta_sum_lanes[lane][j] = dbeta_sum_next;
+                dbeta_sum_errors[lane][j] += dbeta_sum_errors[lane + 4][j];
+            }
+        }
+        for (ptrdiff_t lane = 0; lane < 2; lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const double dgamma_sum2_term = dgamma_sum2_lanes[lane + 2][j];
+                const double dgamma_sum2_next = dgamma_sum2_lanes[lane][j] + dgamma_sum2_term;
+                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane][j];
+                dgamma_sum2_errors[lane][j] += dgamma_sum2_lanes[lane][j] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
+                dgamma_sum2_lanes[lane][j] = dgamma_sum2_next;
+                dgamma_sum2_errors[lane][j] += dgamma_sum2_errors[lane + 2][j];
+                const double dbeta_sum_term = dbeta_sum_lanes[lane + 2][j];
+                const double dbeta_sum_next = dbeta_sum_lanes[lane][j] + dbeta_sum_term;
+                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane][j];
+                dbeta_sum_errors[lane][j] += dbeta_sum_lanes[lane][j] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
+                dbeta_sum_lanes[lane][j] = dbeta_sum_next;
+                dbeta_sum_errors[lane][j] += dbeta_sum_errors[lane + 2][j];
+            }
+        }
+        for (ptrdiff_t lane = 0; lane < 1; lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const double dgamma_sum2_term = dgamma_sum2_lanes[lane + 1][j];
+                const double dgamma_sum2_next = dgamma_sum2_lanes[lane][j] + dgamma_sum2_term;
+                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane][j];
+                dgamma_sum2_errors[lane][j] += dgamma_sum2_lanes[lane][j] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
+                dgamma_sum2_lanes[lane][j] = dgamma_sum2_next;
+                dgamma_sum2_errors[lane][j] += dgamma_sum2_errors[lane + 1][j];
+                const double dbeta_sum_term = dbeta_sum_lanes[lane + 1][j];
+                const double dbeta_sum_next = dbeta_sum_lanes[lane][j] + dbeta_sum_term;
+                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane][j];
+                dbeta_sum_errors[lane][j] += dbeta_sum_lanes[lane][j] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
+                dbeta_sum_lanes[lane][j] = dbeta_sum_next;
+                dbeta_sum_errors[lane][j] += dbeta_sum_errors[lane + 1][j];
+            }
+        }
+        SIMD
+        for (ptrdiff_t j = 0; j < width; j++) {
+            const ptrdiff_t c = first + j;
+            dgamma_sum2_blocks[block * C + c] = dgamma_sum2_lanes[0][j];
+            dgamma_sum2_block_errors[block * C + c] = dgamma_sum2_errors[0][j];
+            dbeta_sum_blocks[block * C + c] = dbeta_sum_lanes[0][j];
+            dbeta_sum_block_errors[block * C + c] = dbeta_sum_errors[0][j];
+        }
+    }
+    SHARED_FOR
+    for (ptrdiff_t c = 0; c < C; c++) {
+        double dgamma_sum2_total = 0.0;
+        double dgamma_sum2_rest = 0.0;
+        for (ptrdiff_t block = 0; block < (N0 * N1 + 511) / 512; block++) {
+            const double dgamma_sum2_term = dgamma_sum2_blocks[block * C + c];
+            const double dgamma_sum2_next = dgamma_sum2_total + dgamma_sum2_term;
+            const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_total;
+            dgamma_sum2_rest += dgamma_sum2_total - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
+            dgamma_sum2_total = dgamma_sum2_next;
+            dgamma_sum2_rest += dgamma_sum2_block_errors[block * C + c];
+        }
+        /* (1) */
+        const double dgamma_sum2 = dgamma_sum2_total + (isfinite(dgamma_sum2_total) ? dgamma_sum2_rest : 0.0);
+        double dbeta_sum_total = 0.0;
+        double dbeta_sum_rest = 0.0;
+        for (ptrdiff_t block = 0; block < (N0 * N1 + 511) / 512; block++) {
+            const double dbeta_sum_term = dbeta_sum_blocks[block * C + c];
+            const double dbeta_sum_next = dbeta_sum_total + dbeta_sum_term;
+            const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_total;
+            dbeta_sum_rest += dbeta_sum_total - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
+            dbeta_sum_total = dbeta_sum_next;
+            dbeta_sum_rest += dbeta_sum_block_errors[block * C + c];
+        }
+        /* (2) */
+        const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
+        /* (1) */
+        dgamma[c * layout->dgamma__c] = dgamma_sum2;
+        /* (2) */
+        dbeta[c * layout->dbeta__c] = dbeta_sum;
+    }
+}
+
 int instance_norm_backward_float64(
     const instance_norm_backward_float64_layout *layout,
     const double *dy,
@@ -866,15 +917,17 @@ int instance_norm_backward_float64(
     const ptrdiff_t C = layout->C;
     const ptrdiff_t S0 = layout->S0;
     const ptrdiff_t S1 = layout->S1;
-    int status = 0;
+    double *const shared = malloc(sizeof(double) * (size_t)(N0 * N1 * C + N0 * N1 * C + 1));
+    double *shared_left = shared;
+    int status = !shared;
+    double *const all_dgamma_sum = status ? NULL : take(&shared_left, N0 * N1 * C);
+    double *const all_dx_sum = status ? NULL : take(&shared_left, N0 * N1 * C);
 
     (void)threads;
     if (status == 0 && layout->x__s1 != 1 && layout->x__c == 1 && layout->dy__c == 1 && layout->dx__c == 1) {
-        double *const memory = malloc(sizeof(double) * (size_t)(N0 * N1 * C + N0 * N1 * C + N0 * N1 * C + N0 * N1 * C + N0 * N1 * C + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + N0 * N1 * C + 1));
+        double *const memory = malloc(sizeof(double) * (size_t)(N0 * N1 * C + N0 * N1 * C + N0 * N1 * C + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + N0 * N1 * C + 1));
         double *left = memory;
         status = !memory;
-        double *const all_dgamma_sum = status ? NULL : take(&left, N0 * N1 * C);
-        double *const all_dx_sum = status ? NULL : take(&left, N0 * N1 * C);
         double *const all_mu_here = status ? NULL : take(&left, N0 * N1 * C);
         double *const all_eq3_part = status ? NULL : take(&left, N0 * N1 * C);
         double *const all_eq3_part2 = status ? NULL : take(&left, N0 * N1 * C);
@@ -891,31 +944,47 @@ int instance_norm_backward_float64(
 #endif
         if (status == 0)
             group1_kept(layout, dy, x, mu, sigma2, gamma, dx, all_dgamma_sum, all_dx_sum, all_mu_here, all_eq3_part, all_eq3_part2, dgamma_sum_blocks, dgamma_sum_block_errors, dx_sum_blocks, dx_sum_block_errors, all_eq3_part3, epsilon);
-#ifdef _OPENMP
-        if (status == 0 && threads > 1) {
-#pragma omp parallel num_threads(threads)
-            group1_part(layout, sigma2, dgamma, dbeta, all_dgamma_sum, all_dx_sum, epsilon);
-        } else
-#endif
-        if (status == 0)
-            group1_part(layout, sigma2, dgamma, dbeta, all_dgamma_sum, all_dx_sum, epsilon);
         free(memory);
     }
     else if (status == 0) {
-        double *const memory = malloc(sizeof(double) * (size_t)(N0 * N1 * C + N0 * N1 * C + 1));
-        double *left = memory;
-        status = !memory;
-        double *const all_dgamma_sum = status ? NULL : take(&left, N0 * N1 * C);
-        double *const all_dx_sum = status ? NULL : take(&left, N0 * N1 * C);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_reduced(layout, dy, x, mu, sigma2, gamma, dx, dgamma, dbeta, all_dgamma_sum, all_dx_sum, epsilon);
+            group1_reduced(layout, dy, x, mu, sigma2, gamma, dx, all_dgamma_sum, all_dx_sum, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_reduced(layout, dy, x, mu, sigma2, gamma, dx, dgamma, dbeta, all_dgamma_sum, all_dx_sum, epsilon);
+            group1_reduced(layout, dy, x, mu, sigma2, gamma, dx, all_dgamma_sum, all_dx_sum, epsilon);
+    }
+    if (status == 0 && layout->sigma2__n1 != 1 && layout->sigma2__c == 1) {
+        double *const memory = malloc(sizeof(double) * (size_t)(C + (N0 * N1 + 511) / 512 * C + (N0 * N1 + 511) / 512 * C + (N0 * N1 + 511) / 512 * C + (N0 * N1 + 511) / 512 * C + 1));
+        double *left = memory;
+        status = !memory;
+        double *const all_eq1_part = status ? NULL : take(&left, C);
+        double *const dgamma_sum2_blocks = status ? NULL : take(&left, (N0 * N1 + 511) / 512 * C);
+        double *const dgamma_sum2_block_errors = status ? NULL : take(&left, (N0 * N1 + 511) / 512 * C);
+        double *const dbeta_sum_blocks = status ? NULL : take(&left, (N0 * N1 + 511) / 512 * C);
+        double *const dbeta_sum_block_errors = status ? NULL : take(&left, (N0 * N1 + 511) / 512 * C);
+#ifdef _OPENMP
+        if (status == 0 && threads > 1) {
+#pragma omp parallel num_threads(threads)
+            group2_kept(layout, sigma2, dgamma, dbeta, all_dgamma_sum, all_dx_sum, all_eq1_part, dgamma_sum2_blocks, dgamma_sum2_block_errors, dbeta_sum_blocks, dbeta_sum_block_errors, epsilon);
+        } else
+#endif
+        if (status == 0)
+            group2_kept(layout, sigma2, dgamma, dbeta, all_dgamma_sum, all_dx_sum, all_eq1_part, dgamma_sum2_blocks, dgamma_sum2_block_errors, dbeta_sum_blocks, dbeta_sum_block_errors, epsilon);
         free(memory);
     }
+    else if (status == 0) {
+#ifdef _OPENMP
+        if (status == 0 && threads > 1) {
+#pragma omp parallel num_threads(threads)
+            group2_reduced(layout, sigma2, dgamma, dbeta, all_dgamma_sum, all_dx_sum, epsilon);
+        } else
+#endif
+        if (status == 0)
+            group2_reduced(layout, sigma2, dgamma, dbeta, all_dgamma_sum, all_dx_sum, epsilon);
+    }
+    free(shared);
     return status;
 }

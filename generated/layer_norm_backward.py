@@ -135,6 +135,8 @@ def layer_norm_backward(
 
     Source of the equations: J. L. Ba, J. R. Kiros and G. E. Hinton, Layer Normalization (2016), equations 3 and 4.
 
+    mu and sigma2 are taken as the forward pass saved them; beta is not needed.
+
     Computes::
 
         (1) dgamma[k] = Sum((x[i, k] - mu[i])*dy[i, k]/sqrt(epsilon + sigma2[i]), i=1..m)

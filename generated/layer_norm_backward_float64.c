@@ -7,6 +7,8 @@
  *
  * Source of the equations: J. L. Ba, J. R. Kiros and G. E. Hinton, Layer Normalization (2016), equations 3 and 4.
  *
+ * mu and sigma2 are taken as the forward pass saved them; beta is not needed.
+ *
  *   (1) dgamma[k] = Sum((x[i, k] - mu[i])*dy[i, k]/sqrt(epsilon + sigma2[i]), i=1..m)
  *   (2) dbeta[k] = Sum(dy[i, k], i=1..m)
  *   (3) dx[i, k] = (n*dy[i, k]*gamma[k] - (x[i, k] - mu[i])*Sum((x[i, l] - mu[i])*dy[i, l]*gamma[l],

@@ -119,6 +119,8 @@ def rms_norm_backward(
 
     Source of the equations: B. Zhang and R. Sennrich, Root Mean Square Layer Normalization (NeurIPS 2019), equation 4.
 
+    mean_square is taken as the forward pass saved it.
+
     Computes::
 
         (1) dgamma[k] = Sum(dy[i, k]*x[i, k]/sqrt(epsilon + mean_square[i]), i=1..m)

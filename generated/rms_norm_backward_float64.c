@@ -7,6 +7,8 @@
  *
  * Source of the equations: B. Zhang and R. Sennrich, Root Mean Square Layer Normalization (NeurIPS 2019), equation 4.
  *
+ * mean_square is taken as the forward pass saved it.
+ *
  *   (1) dgamma[k] = Sum(dy[i, k]*x[i, k]/sqrt(epsilon + mean_square[i]), i=1..m)
  *   (2) dx[i, k] = (n*dy[i, k]*gamma[k] - x[i, k]*Sum(dy[i, l]*gamma[l]*x[i, l], l=1..n)/(epsilon +
  *         mean_square[i]))/(n*sqrt(epsilon + mean_square[i]))

@@ -52,8 +52,24 @@ def assemble(
         optional={own: one for one, own in new_outputs if one in forward.defaults and one in arrays},
         domains={one: value for one, value in forward.domains.items() if one in names},
         given=[one.equation for one in _definitions(program, used) if one not in again],
-        description=description,
+        description=f"{description}\n{_taken(forward, used, again, names)}\n",
     )
+
+
+def _taken(forward: Operator, used: Sequence[str], again: Sequence[Assignment], names: Sequence[str]) -> str:
+    """What of the forward pass an operator takes as saved, what it computes again, and what it does not need."""
+    idle = [one for one in forward.inputs if one not in names]
+    parts = [
+        (used, "is taken as the forward pass saved it", "are taken as the forward pass saved them"),
+        ([one.name for one in again], "is computed again", "are computed again"),
+        (idle, "is not needed", "are not needed"),
+    ]
+    said = [f"{_listed(list(some))} {one if len(some) == 1 else more}" for some, one, more in parts if some]
+    return "; ".join(said) + "." if said else "It takes all that the forward pass took."
+
+
+def _listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _element(program: Program, one: Any, like: Mapping[str, str]) -> Any:

@@ -26,24 +26,34 @@ class Cluster:
 def cluster(groups: Sequence[Group]) -> tuple[Cluster, ...]:
     """Put groups into clusters, in an order in which each reads only earlier ones."""
     left = list(groups)
+    rank = max((len(group.kept) + len(group.reduced) for group in groups), default=0)
     result: list[Cluster] = []
     while left:
-        members = [left.pop(0)]
-        outer = members[0].kept
-        for group in list(left):
-            waiting = [one for one in left if one is not group]
-            narrower = outer if set(outer) <= set(group.kept) else group.kept
-            alike = narrower and set(narrower) <= set(outer) and set(narrower) <= set(group.kept)
-            if (
-                alike
-                and not _reads(group, waiting)
-                and all(_at_same_place(one, members, narrower) for one in (*members, group))
-            ):
-                left.remove(group)
-                members.append(group)
-                outer = narrower
-        result.append(Cluster(outer, tuple(members)))
+        narrower = [group.kept for group in left if group.kept and set(group.kept) <= set(left[0].kept)]
+        found = [Cluster(outer, _members(left, outer)) for outer in dict.fromkeys([left[0].kept, *narrower])]
+        # What visits the data most often gains most from the cache; more outer indices are more work for threads.
+        result.append(max(found, key=lambda one: (_visits(one, rank), len(one.outer))))
+        left = [group for group in left if group not in result[-1].groups]
     return tuple(result)
+
+
+def _visits(one: Cluster, rank: int) -> int:
+    return sum(len(group.kept) + len(group.reduced) == rank for group in one.groups)
+
+
+def _members(left: Sequence[Group], outer: Sequence[str]) -> tuple[Group, ...]:
+    """The first of some groups, and those that can go through the outer loops with it."""
+    members = [left[0]]
+    for group in left[1:]:
+        waiting = [one for one in left if one is not group and one not in members]
+        if (
+            outer
+            and set(outer) <= set(group.kept)
+            and not _reads(group, waiting)
+            and all(_at_same_place(one, members, outer) for one in (*members, group))
+        ):
+            members.append(group)
+    return tuple(members)
 
 
 def _reads(group: Group, others: Sequence[Group]) -> bool:

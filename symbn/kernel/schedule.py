@@ -31,10 +31,12 @@ def lower(operator: Operator, *, compensated: bool) -> Program:
     compensated
         Sum the rounding error of each addition too: for data in the accumulator's own dtype.
     """
-    return _Lowering(operator, compensated).run()
+    return Lowering(operator, compensated).program
 
 
-class _Lowering:
+class Lowering:
+    """How an operator's program came about: ``work`` has the clusters of each of its steps."""
+
     def __init__(self, operator: Operator, compensated: bool) -> None:
         self.operator = operator
         self.compensated = compensated
@@ -46,15 +48,16 @@ class _Lowering:
         self.workspaces = Workspaces(_shared(groups))
         self.arguments = _arguments(operator, self.levels)
         self.nests: list[Nest] = []
+        self.work: list[tuple[Cluster, ...]] = []
+        self.program = self._program()
 
-    def run(self) -> Program:
+    def _program(self) -> Program:
         steps: list[tuple[Alternative, ...]] = []
         left = list(self.clusters)
         while left:
             name, one = f"group{len(steps) + 1}", left.pop(0)
             pair = self.crossed(one, left[0], name) if left else ()
-            if pair:
-                left.pop(0)
+            self.work.append((one, left.pop(0)) if pair else (one,))
             steps.append(pair or self.alternatives(one, name))
         return Program(
             (*self.arguments, *self.workspaces.arrays()),
@@ -70,10 +73,12 @@ class _Lowering:
         """How a cluster can run: group after group with the kept index in the vector lanes, or all groups together."""
         general = Alternative((self.together(one, f"{name}_reduced"),))
         mains = {group: _main_arrays(group, self.levels, self.arguments) for group in one.groups}
-        rank = max((entry.rank for found in mains.values() for entry in found), default=0)
-        leading = {group: found for group, found in mains.items() if any(entry.rank == rank for entry in found)}
-        if not leading:
+        # Memory is contiguous along one index: that of the arrays with most indices, kept by the group that keeps most.
+        ranked = sorted((entry.rank, len(group.kept), entry.vector) for group in mains for entry in mains[group])
+        if not ranked:
             return (general,)
+        vector = ranked[-1][-1]
+        leading = {group: found for group, found in mains.items() if any(entry.vector == vector for entry in found)}
         nests = [
             self.kept(group, leading[group], f"{name}_kept")
             if group in leading

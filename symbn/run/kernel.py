@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from symbn import dtypes
 from symbn.build.native import Native
 from symbn.emit.c import Source
 from symbn.equations.names import identifier
@@ -73,6 +74,15 @@ class Kernel:
         """Run the kernel; see the class. CheckError if the result differs from the equations."""
         arrays, scalars, bound = self._arguments(positional, named, axes)
         return self._call(arrays, scalars, None, out, check, bound)
+
+    def explain(self) -> str:
+        """What the kernel does, in words: its steps, what each visit of the data computes, which loops run when.
+
+        For a gradient: what of the forward pass it takes as saved, and what it computes again.
+        """
+        from symbn.kernel import explain
+
+        return explain.explain(self.operator, compensated=dtypes.dtype(self.dtype).compensated)
 
     def report(self, axes: Mapping[str, Sequence[str]] | None = None, **named: Any) -> Report:
         """Run, and return how every element of every output compares with the equations, good or bad."""
