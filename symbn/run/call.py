@@ -369,8 +369,8 @@ class Call:
                 shape = [plan.extents[index] for index in one.indices]
                 a = np.broadcast_to(np.array(values[one.name], planning.dtype_of(interface, one)), shape)
             placed[one.name] = check.Placed(a, plan.axes.get(one.name, one.indices))
-        for one, a in zip(self._outputs, run.outputs, strict=True):
-            placed[one.name] = check.Placed(a, plan.axes[one.name])
+        for one, a, result in zip(self._outputs, run.outputs, run.results, strict=True):
+            placed[one.name] = check.Placed(a, plan.axes[one.name], result)
         named = dict(zip((scalar.name for scalar in self._scalars), run.scalars, strict=True))
         return check.compare(interface, self._reference, placed, named, mode, self._names)
 
