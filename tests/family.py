@@ -100,7 +100,7 @@ class Norm:
         gamma = (rng.uniform(0.5, 2, parts.parameters) * rng.choice([-1, 1], parts.parameters)).astype(dtype)
         beta = rng.standard_normal(parts.parameters).astype(dtype)
         data = {"x": x, "residual": residual} if self.residual else {"x": x}
-        return Case(self, where, data, dict(zip(self.parameters, (gamma, beta))), dy)
+        return Case(self, where, data, dict(zip(self.parameters, (gamma, beta), strict=False)), dy)
 
 
 @dataclass(frozen=True)

@@ -201,9 +201,12 @@ class _Comparison:
         shape = []
         for index, group in axes.items():
             sizes = [array.shape[axis] for axis in group]
-            picked = picks is not None and index == self.feature
-            key += _picked(picks, sizes) if picked else [slice(None)] * len(sizes)
-            shape.append(-1 if picked else math.prod(sizes))
+            if picks is not None and index == self.feature:
+                key += _picked(picks, sizes)
+                shape.append(picks.stop - picks.start if isinstance(picks, slice) else len(picks))
+            else:
+                key += [slice(None)] * len(sizes)
+                shape.append(math.prod(sizes))
         return moved[tuple(key)].reshape(shape)
 
     def sizes(self, argument: ArrayArgument) -> list[list[int]]:
@@ -292,9 +295,10 @@ class _Comparison:
             for axis, place in zip(axes, places, strict=True):
                 result[axis] = int(place)
         # An axis that is split is one of the caller's with its elements in the same order.
-        flat = np.ravel_multi_index(result, placed.array.shape) if result else 0
-        shape = self.shown(name).shape
-        return tuple(int(place) for place in np.unravel_index(flat, shape)) if shape else ()
+        if not result:
+            return ()
+        number = np.ravel_multi_index(result, placed.array.shape)
+        return tuple(map(int, np.unravel_index(number, self.shown(name).shape)))
 
     def shown(self, name: str) -> Array:
         """An output as the caller knows it."""

@@ -114,3 +114,13 @@ def test_small_arrays_are_computed_by_one_thread(plans):
     symbn.batch_norm(np.zeros((THREADED_ELEMENTS // 2 - 1, 2)))
     symbn.batch_norm(np.zeros((THREADED_ELEMENTS // 2, 2)))
     assert [ready.plan.threaded for ready in plans.values()] == [False, True]
+
+
+def test_nothing_steps_over_an_empty_array():
+    """NumPy gives it any strides, those of 0 among them."""
+    for shape in ((4, 0, 5), (2, 0, 3, 0, 5), (0, 3)):
+        x, axes = np.empty(shape), ("i",) * len(shape)
+        assert layout.outer_axes([(x, axes)], "i") == 0
+        assert levels(x, axes)[1][0] == 0
+    full, gap = np.empty((4, 5, 0)), np.empty((4, 8))[:, :5]
+    assert levels(full, ("i", "i", "k"), [(gap, ("i", "i"))]) == [(4, full.strides[0] // 8), (5, full.strides[1] // 8)]
