@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import runpy
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
 
 import mpmath
 import numpy as np
 import pytest
 
 mpmath.mp.dps = 60
+
+HELPERS = {name: runpy.run_path(str(Path(__file__).with_name(f"{name}.py"))) for name in ("family", "hard_data")}
 
 
 def _integers(values):
@@ -135,6 +140,18 @@ def _pick(count, wanted, rng):
 def oracle():
     """Exact batch normalization, independent of symbn."""
     return Oracle()
+
+
+@pytest.fixture(scope="session", params=HELPERS["family"]["FAMILY"], ids=str)
+def norm(request):
+    """Each normalization of the shipped family, with an oracle in NumPy's widest float."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def hard_data():
+    """``columns`` of data and ``pairs`` of cotangent and data, by name."""
+    return SimpleNamespace(**{name: HELPERS["hard_data"][name] for name in ("columns", "pairs")})
 
 
 @pytest.fixture

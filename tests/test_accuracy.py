@@ -84,36 +84,10 @@ def test_float32_of_a_large_array(oracle, rng, layout, offset):
     assert max(errors.y, errors.mean, errors.var) <= LIMIT
 
 
-def adversarial(rng, m, dtype):
-    """Features that summation or centring finds hard, of ordinary magnitude unless their name says otherwise."""
-    normal = rng.standard_normal
-    outlier, first, differs = normal(m), normal(m), np.full(m, 3.14159, dtype)
-    outlier[m // 2] = 1e6
-    first[0] = -1e6
-    differs[-1] = np.nextafter(differs[0], dtype(9))
-    huge, tiny, subnormal = (3e36, 1e-37, 1e-42) if dtype is np.float32 else (1e150, 1e-150, None)
-    columns = {
-        "outlier": outlier,
-        "first sample an outlier": first,
-        "one sample differs in its last bit": differs,
-        "huge": normal(m) * huge,
-        "tiny": normal(m) * tiny,
-        "alternating signs": np.where(np.arange(m) % 2, -1, 1) * (1e4 + normal(m)),
-        "lognormal": rng.lognormal(0, 3, m),
-        "lognormal with signs": rng.lognormal(0, 6, m) * np.sign(normal(m)),
-        "sorted": np.sort(normal(m)),
-        "sum cancels": np.concatenate([half := normal(m // 2) * 1e8, -half, normal(m - 2 * (m // 2))]),
-        "constant": np.full(m, 0.1),
-    }
-    if subnormal:
-        columns["subnormal"] = normal(m) * subnormal
-    return columns
-
-
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("m", [2, 3, 16, 17, 513, 5003])
-def test_float32_of_adversarial_data(oracle, rng, m, order):
-    columns = adversarial(rng, m, np.float32)
+def test_float32_of_adversarial_data(oracle, hard_data, rng, m, order):
+    columns = hard_data.columns(rng, m, np.float32)
     x = np.array(np.stack(list(columns.values()), axis=1), np.float32, order=order)
     result = symbn.batch_norm(x)
     for k, name in enumerate(columns):
@@ -176,8 +150,8 @@ def test_float64_inference_stays_within_a_few_ulps(oracle, rng, layout, offset):
 
 
 @pytest.mark.parametrize("m", [2, 17, 513, 5003])
-def test_float64_statistics_of_adversarial_data(oracle, rng, m):
-    columns = adversarial(rng, m, np.float64)
+def test_float64_statistics_of_adversarial_data(oracle, hard_data, rng, m):
+    columns = hard_data.columns(rng, m, np.float64)
     x = np.stack(list(columns.values()), axis=1)
     result = symbn.batch_norm(x)
     for k, name in enumerate(columns):

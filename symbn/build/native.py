@@ -13,7 +13,7 @@ from typing import Any
 
 import _cffi_backend
 
-from symbn.build import cache, compiler, library
+from symbn.build import cache, compiler, library, loading
 from symbn.build.declarations import declarations
 from symbn.emit.c import Source
 from symbn.emit.interface import Interface
@@ -73,5 +73,5 @@ def load(source: Source, path: Path, cached: bool) -> Native:
 
     ffi = cffi.FFI()
     ffi.cdef("".join(declarations(source.header)))
-    loaded = ffi.dlopen(str(path))
+    loaded = loading.load(ffi, path)
     return Native(source.interface, ffi, getattr(loaded, source.interface.function), path, cached)

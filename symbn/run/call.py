@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -166,7 +167,7 @@ class Call:
             if arrays[source] is None and given[number] is not None:
                 output, name = self._label(self._outputs[number]), self._label(self._inputs[source])
                 raise ArgumentError(f"out: {output} is not returned where {name} is not given; leave its entry None")
-        bound, originals = self._bind(arrays, where), arrays
+        bound, originals = self._bind(arrays, given, where), arrays
         if bound is not None:
             arrays, given = self._split(arrays, given, bound)
         writable = self._writable(arrays, given, mode)
@@ -198,15 +199,17 @@ class Call:
 
     # ---- the caller's axes -----------------------------------------------------------------------
 
-    def _bind(self, arrays: Sequence[Array | None], where: Any) -> Bound | None:
+    def _bind(self, arrays: Sequence[Array | None], given: Sequence[Array | None], where: Any) -> Bound | None:
         """Which axes each index stands for; None where every array has one axis for each."""
         if self._axes is None:
             return None
         first = next(n for n, one in enumerate(self._inputs) if self._axes.is_data(one))
         if arrays[first] is None:
             raise ArgumentError(f"{self._label(self._inputs[first])}: is missing; the operator has no default for it")
-        labels = map(self._label, self._inputs)
-        return self._axes.bind(list(zip(self._inputs, arrays, labels, strict=True)), where)
+        labels = [*map(self._label, self._inputs), *(f"out ({self._label(one)})" for one in self._outputs)]
+        return self._axes.bind(
+            list(zip((*self._inputs, *self._outputs), (*arrays, *given), labels, strict=True)), where
+        )
 
     def _split(
         self, arrays: Sequence[Array | None], given: Sequence[Array | None], bound: Bound
@@ -284,7 +287,8 @@ class Call:
             self.plain.clear()
         shapes = zip(self._shapes(plan, bound), plan.outputs, strict=True)
         signature = [None if a is None else (np.ndarray, a.shape, a.dtype, a.flags.num) for a in arrays]
-        key = (where, *signature)
+        # as the short way has it: an integer of any other type has been taken, too
+        key = (None if where is None else operator.index(where), *signature)
         self.plain[key] = (
             ready.compiled.function,
             ready.compiled.ffi.from_buffer,
@@ -365,8 +369,8 @@ class Call:
                 shape = [plan.extents[index] for index in one.indices]
                 a = np.broadcast_to(np.array(values[one.name], planning.dtype_of(interface, one)), shape)
             placed[one.name] = check.Placed(a, plan.axes.get(one.name, one.indices))
-        for one, a in zip(self._outputs, run.outputs, strict=True):
-            placed[one.name] = check.Placed(a, plan.axes[one.name])
+        for one, a, result in zip(self._outputs, run.outputs, run.results, strict=True):
+            placed[one.name] = check.Placed(a, plan.axes[one.name], result)
         named = dict(zip((scalar.name for scalar in self._scalars), run.scalars, strict=True))
         return check.compare(interface, self._reference, placed, named, mode, self._names)
 

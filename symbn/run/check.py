@@ -39,6 +39,8 @@ class Placed:
 
     array: Array
     axes: tuple[str, ...]
+    #: an output as the caller knows it: an axis there may be split here, where two indices share it
+    result: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -158,11 +160,10 @@ class _Comparison:
         self.worst: dict[str, list[Place]] = {name: [] for name in interface.outputs}
 
     def _feature(self) -> str | None:
-        """The index whose elements can be compared one by one: independent, one axis wherever it is."""
+        """The index whose elements can be compared one by one: independent, and in each output."""
         for index, _ in self.interface.extents:
-            placed = [one.axes.count(index) for one in self.arrays.values() if index in one.axes]
             in_outputs = all(index in self.arrays[name].axes for name in self.interface.outputs)
-            if index in self.interface.features and placed and max(placed) == 1 and in_outputs:
+            if index in self.interface.features and in_outputs:
                 return index
         return None
 
@@ -173,10 +174,9 @@ class _Comparison:
         if self.feature is None:
             yield None
             return
-        sizes = [
-            one.array.shape[one.axes.index(self.feature)] for one in self.arrays.values() if self.feature in one.axes
-        ]
-        count = sizes[0]
+        placed = self.arrays[self.interface.outputs[0]]
+        sizes = [size for size, one in zip(placed.array.shape, placed.axes, strict=True) if one == self.feature]
+        count = math.prod(sizes)
         largest = max(one.array.size for one in self.arrays.values())
         if mode == "sample":
             picks = sorted(_random.sample(range(count), math.ceil(count / SAMPLE_ONE_IN)))
@@ -195,15 +195,19 @@ class _Comparison:
         """The array with one axis for each index, in the reference's order; a view where it can be."""
         placed = self.arrays[argument.name]
         array = placed.array
-        if picks is not None and self.feature in placed.axes:
-            key = [slice(None)] * array.ndim
-            key[placed.axes.index(self.feature)] = picks
-            array = array[tuple(key)]
-        own = self.own(argument)
-        axes = [[axis for axis, one in enumerate(placed.axes) if one == index] for index in own]
-        moved = array.transpose([axis for group in axes for axis in group])
-        shape = [math.prod(array.shape[axis] for axis in group) for group in axes]
-        return moved.reshape(shape)
+        axes = {index: [axis for axis, one in enumerate(placed.axes) if one == index] for index in self.own(argument)}
+        moved = array.transpose([axis for group in axes.values() for axis in group])
+        key: list[Any] = []
+        shape = []
+        for index, group in axes.items():
+            sizes = [array.shape[axis] for axis in group]
+            if picks is not None and index == self.feature:
+                key += _picked(picks, sizes)
+                shape.append(picks.stop - picks.start if isinstance(picks, slice) else len(picks))
+            else:
+                key += [slice(None)] * len(sizes)
+                shape.append(math.prod(sizes))
+        return moved[tuple(key)].reshape(shape)
 
     def sizes(self, argument: ArrayArgument) -> list[list[int]]:
         """The lengths of the axes of each of the array's indices, as written."""
@@ -290,12 +294,21 @@ class _Comparison:
             places = np.unravel_index(flat, [placed.array.shape[axis] for axis in axes])
             for axis, place in zip(axes, places, strict=True):
                 result[axis] = int(place)
-        return tuple(result)
+        # An axis that is split is one of the caller's with its elements in the same order.
+        if not result:
+            return ()
+        number = np.ravel_multi_index(result, placed.array.shape)
+        return tuple(map(int, np.unravel_index(number, self.shown(name).shape)))
+
+    def shown(self, name: str) -> Array:
+        """An output as the caller knows it."""
+        placed = self.arrays[name]
+        return placed.array if placed.result is None else placed.result
 
     def report(self) -> Report:
         outputs = []
         for name in self.interface.outputs:
-            array = self.arrays[name].array
+            array = self.shown(name)
             compared, failed, uncertain = self.tally[name]
             outputs.append(
                 OutputReport(
@@ -310,6 +323,14 @@ class _Comparison:
                 )
             )
         return Report(self.interface.function, tuple(outputs))
+
+
+def _picked(picks: Array, sizes: Sequence[int]) -> list[Array]:
+    """Positions along several axes taken together, as a key for each of them."""
+    if len(sizes) == 1:
+        return [picks]
+    flat = np.arange(picks.start, picks.stop) if isinstance(picks, slice) else picks
+    return list(np.unravel_index(flat, sizes))
 
 
 def ulp_of(scale: Array, dtype: Any) -> Array:

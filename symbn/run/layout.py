@@ -102,10 +102,12 @@ def outer_axes(arrays: Sequence[tuple[Array, tuple[str, ...]]], index: str) -> i
     """How many of an index's axes (those longer than 1 counted) belong to its outer part.
 
     Neighbouring axes are one where every array steps evenly across both; None where more than two parts
-    would be left, so that a copy has to be made.
+    would be left, so that a copy has to be made. An empty array is nowhere stepped over.
     """
     breaks: set[int] = set()
     for array, axes in arrays:
+        if array.size == 0:
+            continue
         own = [axis for axis, one in enumerate(axes) if one == index and array.shape[axis] != 1]
         for number, (first, second) in enumerate(zip(own, own[1:], strict=False), 1):
             if array.strides[first] != array.shape[second] * array.strides[second]:

@@ -191,7 +191,7 @@ class _Planner:
                 raise ArgumentTypeError(f"{label}: has dtype {a.dtype}, expected {dtype.name}")
             if not a.flags.writeable:
                 raise ArgumentError(f"{label}: is read-only; give an array that can be written")
-            if any(stride == 0 and size > 1 for stride, size in zip(a.strides, a.shape, strict=True)):
+            if a.size and any(stride == 0 and size > 1 for stride, size in zip(a.strides, a.shape, strict=True)):
                 raise ArgumentError(f"{label}: its elements share memory (a broadcast array); give one of its own")
 
     # ---- the layout struct -----------------------------------------------------------------------

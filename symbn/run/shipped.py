@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from symbn.build import loading
 from symbn.emit.interface import Interface
 from symbn.errors import NotBuiltError
 from symbn.run.call import Compiled
@@ -24,7 +25,7 @@ def _library() -> tuple[Any, Any, str]:
         raise NotBuiltError from None
     path = Path(str(module.__file__)).with_name(module.LIBRARY)
     try:
-        library = module.ffi.dlopen(str(path))
+        library = loading.load(module.ffi, path)
     except OSError as error:
         raise NotBuiltError(f"the shipped kernels cannot be loaded: {error}; install symbn again") from None
     several = len(module.SUFFIXES) > 1

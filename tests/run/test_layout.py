@@ -114,3 +114,14 @@ def test_small_arrays_are_computed_by_one_thread(plans):
     symbn.batch_norm(np.zeros((THREADED_ELEMENTS // 2 - 1, 2)))
     symbn.batch_norm(np.zeros((THREADED_ELEMENTS // 2, 2)))
     assert [ready.plan.threaded for ready in plans.values()] == [False, True]
+
+
+def test_nothing_steps_over_an_empty_array():
+    """It has any strides: NumPy's own are 0, those of a part of an array are that array's."""
+    part = np.empty((4, 6, 5))[:, :0]
+    for x in (part, np.empty((2, 2, 3, 2, 5))[:, :0, :, :0], np.empty((4, 0, 5)), np.empty((0, 3))):
+        axes = ("i",) * x.ndim
+        assert layout.outer_axes([(x, axes)], "i") == 0
+        assert levels(x, axes)[1][0] == 0
+    full, gap = np.empty((4, 5, 0)), np.empty((4, 8))[:, :5]
+    assert levels(full, ("i", "i", "k"), [(gap, ("i", "i"))]) == [(4, full.strides[0] // 8), (5, full.strides[1] // 8)]
