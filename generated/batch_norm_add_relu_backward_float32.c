@@ -254,9 +254,8 @@ static void group1_reduced(
         const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
         /* (6) */
         const double eq6_part3 = dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
-        /* (4) */
+        /* (4), (5) */
         dgamma[k * layout->dgamma__k] = (float)(dgamma_sum);
-        /* (5) */
         dbeta[k * layout->dbeta__k] = (float)(dbeta_sum);
         for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
@@ -286,8 +285,9 @@ static void group1_reduced(
                 /* (3), (6) */
                 const double t1 = (double)x_row2[q] - mu_here;
                 const double t12 = (eq4_part2 * t1 + (double)residual_row2[q] + beta_here > 0.0 ? 1.0 : 0.0);
+                const double dresidual_row_value = t12 * (double)dy_row2[q];
                 dx_row[q] = (float)(eq6_part * (eq6_part2 * t12 * (double)dy_row2[q] - eq6_part3 * t1 - dbeta_sum));
-                dresidual_row[q] = (float)(t12 * (double)dy_row2[q]);
+                dresidual_row[q] = (float)(dresidual_row_value);
             }
             close_window_float(dx + k * layout->dx__k, 2, dx_row_extents, dx_row_strides, start, count, dx_row_buffer, dx_row);
             close_window_float(dresidual + k * layout->dresidual__k, 2, dresidual_row_extents, dresidual_row_strides, start, count, dresidual_row_buffer, dresidual_row);
@@ -440,9 +440,8 @@ static void group1_kept(
         /* (6) */
         const double eq6_part3 = dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
         all_eq6_part3[k] = eq6_part3;
-        /* (4) */
+        /* (4), (5) */
         dgamma[k * layout->dgamma__k] = (float)(dgamma_sum);
-        /* (5) */
         dbeta[k * layout->dbeta__k] = (float)(dbeta_sum);
     }
     SHARED_FOR
@@ -463,8 +462,9 @@ static void group1_kept(
                 /* (3), (6) */
                 const double t1 = (double)x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k];
                 const double t12 = (all_eq4_part2[k] * t1 + (double)residual[i0 * layout->residual__i0 + i1 * layout->residual__i1 + k] + all_beta_here[k] > 0.0 ? 1.0 : 0.0);
+                const double dresidual_value = t12 * (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
                 dx[i0 * layout->dx__i0 + i1 * layout->dx__i1 + k] = (float)(all_eq6_part[k] * (all_eq6_part2[k] * t12 * (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k] - all_eq6_part3[k] * t1 - all_dbeta_sum[k]));
-                dresidual[i0 * layout->dresidual__i0 + i1 * layout->dresidual__i1 + k] = (float)(t12 * (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k]);
+                dresidual[i0 * layout->dresidual__i0 + i1 * layout->dresidual__i1 + k] = (float)(dresidual_value);
             }
             if (++i1 == m1) {
                 i1 = 0;

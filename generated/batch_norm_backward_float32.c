@@ -237,9 +237,8 @@ static void group1_reduced(
         const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
         /* (3) */
         const double eq3_part3 = dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
-        /* (1) */
+        /* (1), (2) */
         dgamma[k * layout->dgamma__k] = (float)(dgamma_sum);
-        /* (2) */
         dbeta[k * layout->dbeta__k] = (float)(dbeta_sum);
         for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
@@ -400,9 +399,8 @@ static void group1_kept(
         /* (3) */
         const double eq3_part3 = dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
         all_eq3_part3[k] = eq3_part3;
-        /* (1) */
+        /* (1), (2) */
         dgamma[k * layout->dgamma__k] = (float)(dgamma_sum);
-        /* (2) */
         dbeta[k * layout->dbeta__k] = (float)(dbeta_sum);
     }
     SHARED_FOR

@@ -243,9 +243,8 @@ static void group1_reduced(
         const double dgamma_sum = dgamma_sum_total + (isfinite(dgamma_sum_total) ? dgamma_sum_rest : 0.0);
         /* (3) */
         const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
-        /* (2) */
+        /* (2), (3) */
         dgamma[k * layout->dgamma__k] = (float)(dgamma_sum);
-        /* (3) */
         dbeta[k * layout->dbeta__k] = (float)(dbeta_sum);
     }
 }
@@ -376,9 +375,8 @@ static void group1_kept(
         }
         /* (3) */
         const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
-        /* (2) */
+        /* (2), (3) */
         dgamma[k * layout->dgamma__k] = (float)(dgamma_sum);
-        /* (3) */
         dbeta[k * layout->dbeta__k] = (float)(dbeta_sum);
     }
 }

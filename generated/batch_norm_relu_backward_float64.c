@@ -308,9 +308,8 @@ static void group1_reduced(
         const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
         /* (5) */
         const double eq5_part3 = dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
-        /* (3) */
+        /* (3), (4) */
         dgamma[k * layout->dgamma__k] = dgamma_sum;
-        /* (4) */
         dbeta[k * layout->dbeta__k] = dbeta_sum;
         for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
@@ -541,9 +540,8 @@ static void group1_kept(
         /* (5) */
         const double eq5_part3 = dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
         all_eq5_part3[k] = eq5_part3;
-        /* (3) */
+        /* (3), (4) */
         dgamma[k * layout->dgamma__k] = dgamma_sum;
-        /* (4) */
         dbeta[k * layout->dbeta__k] = dbeta_sum;
     }
     SHARED_FOR

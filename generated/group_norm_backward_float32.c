@@ -771,9 +771,8 @@ static void group2_reduced(
         const double dgamma_sum2 = dgamma_sum2_total + (isfinite(dgamma_sum2_total) ? dgamma_sum2_rest : 0.0);
         /* (2) */
         const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
-        /* (1) */
+        /* (1), (2) */
         dgamma[g * layout->dgamma__g + c0 * layout->dgamma__c0 + c1 * layout->dgamma__c1] = (float)(dgamma_sum2);
-        /* (2) */
         dbeta[g * layout->dbeta__g + c0 * layout->dbeta__c0 + c1 * layout->dbeta__c1] = (float)(dbeta_sum);
     }
 }

@@ -549,9 +549,8 @@ static void group2_reduced(
         const double dgamma_sum2 = dgamma_sum2_total + (isfinite(dgamma_sum2_total) ? dgamma_sum2_rest : 0.0);
         /* (2) */
         const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
-        /* (1) */
+        /* (1), (2) */
         dgamma[c * layout->dgamma__c] = (float)(dgamma_sum2);
-        /* (2) */
         dbeta[c * layout->dbeta__c] = (float)(dbeta_sum);
     }
 }
@@ -673,9 +672,8 @@ static void group2_kept(
         }
         /* (2) */
         const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
-        /* (1) */
+        /* (1), (2) */
         dgamma[c * layout->dgamma__c] = (float)(dgamma_sum2);
-        /* (2) */
         dbeta[c * layout->dbeta__c] = (float)(dbeta_sum);
     }
 }

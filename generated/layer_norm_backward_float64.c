@@ -502,9 +502,8 @@ static void group1_merged(
         }
         /* (2) */
         const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
-        /* (1) */
+        /* (1), (2) */
         dgamma[k0 * layout->dgamma__k0 + k1 * layout->dgamma__k1] = dgamma_sum;
-        /* (2) */
         dbeta[k0 * layout->dbeta__k0 + k1 * layout->dbeta__k1] = dbeta_sum;
     }
 }
@@ -660,9 +659,8 @@ static void group1_reduced(
         const double dgamma_sum = dgamma_sum_total + (isfinite(dgamma_sum_total) ? dgamma_sum_rest : 0.0);
         /* (2) */
         const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
-        /* (1) */
+        /* (1), (2) */
         dgamma[k0 * layout->dgamma__k0 + k1 * layout->dgamma__k1] = dgamma_sum;
-        /* (2) */
         dbeta[k0 * layout->dbeta__k0 + k1 * layout->dbeta__k1] = dbeta_sum;
     }
 }
@@ -840,9 +838,8 @@ static void group1_kept(
         }
         /* (2) */
         const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
-        /* (1) */
+        /* (1), (2) */
         dgamma[k0 * layout->dgamma__k0 + k1 * layout->dgamma__k1] = dgamma_sum;
-        /* (2) */
         dbeta[k0 * layout->dbeta__k0 + k1 * layout->dbeta__k1] = dbeta_sum;
     }
 }

@@ -62,9 +62,8 @@ static void group1_reduced(
         const double eq1_part = (m < 1.0 ? running_mean[k * layout->running_mean__k] : momentum * mu[k * layout->mu__k] + (1.0 - momentum) * running_mean[k * layout->running_mean__k]);
         /* (2) */
         const double eq2_part = (m < 1.0 ? running_var[k * layout->running_var__k] : (1.0 - momentum) * running_var[k * layout->running_var__k] + m * momentum / nan_max(1.0, m - unbiased) * sigma2[k * layout->sigma2__k]);
-        /* (1) */
+        /* (1), (2) */
         new_mean[k * layout->new_mean__k] = eq1_part;
-        /* (2) */
         new_var[k * layout->new_var__k] = eq2_part;
     }
 }

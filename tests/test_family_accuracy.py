@@ -21,7 +21,7 @@ FLOAT64 = {
     "dx": 6,
     "dresidual": 0,
     "dgamma": 2,
-    "dbeta": LIMIT,
+    "dbeta": 1,
 }
 #: tiny; odd and prime, more than one axis on either side; sums of many elements over many groups
 SIZES = {
@@ -222,7 +222,7 @@ def test_float64_stays_within_a_few_ulps(oracle, norm, rng, offset):
     """Sums are compensated, so that what is left is the roundings of the last equations, at any offset.
 
     The gradients are for the statistics as given, which are float64 and no more. Of y 3.4 was the most seen, of
-    the variance 0.8, of dx 4.0 and of dgamma 1.3.
+    the variance 0.8, of dx 4.0, of dgamma 1.3 and of dbeta, where it is a sum of sums, 0.52.
     """
     for shape, where in SIZES[norm.name]:
         case = norm.case(rng, shape, where, np.float64, offset)

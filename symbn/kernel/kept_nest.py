@@ -13,7 +13,7 @@ from symbn.kernel.groups import Group, Pass
 from symbn.kernel.ir import Assign, Comment, Expr, For, Int, Let, Load, Local, Op, Stmt, Var, Walk, add, mul, prod, sub
 from symbn.kernel.levels import Levels, size, unflatten
 from symbn.kernel.naming import Names
-from symbn.kernel.nest import NestBuilder, labels
+from symbn.kernel.nest import NestBuilder, assign, labels
 from symbn.kernel.sharing import share
 from symbn.kernel.summation import LANES, ZERO, Slot, Slots, accumulate, finish, fold, merge
 from symbn.kernel.workspaces import Workspaces
@@ -61,11 +61,14 @@ class KeptNest(NestBuilder):
                 body += [Comment(f"({value.equation})"), Let(value.name, expr)]
                 local.add(value.name)
                 body += self.keep(value.name, number)
-        for store in self.group.stores:
-            if store.stage == number:
-                target = Load(store.array, self.levels.subscripts(store.indices))
-                value_here = self.from_workspaces(store.value, frozenset(local))
-                body += [Comment(f"({store.equation})"), Assign(target, value_here)]
+        stores = [store for store in self.group.stores if store.stage == number]
+        if stores:
+            targets = [Load(store.array, self.levels.subscripts(store.indices)) for store in stores]
+            values = [self.from_workspaces(store.value, frozenset(local)) for store in stores]
+            body += [
+                Comment(labels(stores)),
+                *assign(list(zip(targets, values, strict=True)), self.names.branch()),
+            ]
         return self.over_kept(body) if body else []
 
     def merge_blocks(self, reduction: Reduction) -> list[Stmt]:
@@ -137,8 +140,9 @@ class KeptNest(NestBuilder):
             body: list[Stmt] = [self.feature(), Comment(labels([*one.reductions, *one.stores])), *lets]
             for (stem, slot), value in zip(slots, values, strict=False):
                 body += accumulate(slot(Var(self.lane), place), value, stem)
-            for store, value in zip(one.stores, values[len(slots) :], strict=True):
-                body.append(Assign(Load(store.array, self.levels.subscripts(store.indices)), value))
+            targets = [Load(store.array, self.levels.subscripts(store.indices)) for store in one.stores]
+            if targets:
+                body += assign(list(zip(targets, values[len(slots) :], strict=True)), self.names.branch())
             return body
 
         lane = Let(self.lane, Op("imod", (Var(self.row), Int(LANES))), "index")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from symbn.kernel.computations import Reduction
+from symbn.kernel.computations import Reduction, loads
 from symbn.kernel.groups import Group, Store
-from symbn.kernel.ir import Expr, For, Int, Let, Level, Load, Op, Stmt, Var, add, mul, sub
+from symbn.kernel.ir import Assign, Expr, For, Int, Let, Level, Load, Op, Stmt, Var, add, mul, sub
 from symbn.kernel.levels import Levels, size, unflatten
 from symbn.kernel.naming import Names
 from symbn.kernel.summation import BLOCK, Slot
@@ -48,6 +48,20 @@ class NestBuilder:
         """One of the interleaved partial sums within a block."""
         low = Load(f"{reduction.hi}_errors", subscripts) if self.compensated else None
         return Slot(Load(f"{reduction.hi}_lanes", subscripts), low)
+
+
+def assign(stores: Sequence[tuple[Load, Expr]], names: Names) -> list[Stmt]:
+    """Stores at one place, once all their values are known: an output may be the memory of an input."""
+    first, *later = stores
+    result: list[Stmt] = []
+    assigns = [Assign(*first)]
+    for target, value in later:
+        if any(loads(value)):
+            name = names.fresh(f"{target.array}_value")
+            result.append(Let(name, value))
+            value = Var(name)
+        assigns.append(Assign(target, value))
+    return [*result, *assigns]
 
 
 def blocks_of(count: Expr) -> Expr:

@@ -12,7 +12,7 @@ from symbn.kernel.groups import Group, Pass, Store
 from symbn.kernel.ir import Assign, Comment, Expr, For, Int, Let, Load, Local, Op, Stmt, Var, Window, add, sub
 from symbn.kernel.levels import Levels
 from symbn.kernel.naming import Names
-from symbn.kernel.nest import NestBuilder, labels
+from symbn.kernel.nest import NestBuilder, assign, labels
 from symbn.kernel.sharing import share
 from symbn.kernel.summation import BLOCK, LANES, Slot, Slots, accumulate, finish, fold, merge
 from symbn.kernel.workspaces import Workspaces
@@ -58,10 +58,14 @@ class ReducedNest(NestBuilder):
         for value in self.group.values:
             if value.stage == stage:
                 result += [Comment(f"({value.equation})"), Let(value.name, self.levels.expand(value.expr))]
-        for store in self.group.stores:
-            if store.stage == stage:
-                target = Load(store.array, self.levels.subscripts(store.indices))
-                result += [Comment(f"({store.equation})"), Assign(target, self.levels.expand(store.value))]
+        stores = [store for store in self.group.stores if store.stage == stage]
+        if stores:
+            targets = [Load(store.array, self.levels.subscripts(store.indices)) for store in stores]
+            values = [self.levels.expand(store.value) for store in stores]
+            result += [
+                Comment(labels(stores)),
+                *assign(list(zip(targets, values, strict=True)), self.names.branch()),
+            ]
         return result
 
     # ---- one pass --------------------------------------------------------------------------------
@@ -109,8 +113,8 @@ class ReducedNest(NestBuilder):
         rows = [self.names.stem(f"{store.array}_row") for store in stores]
         lets, values = share([self.at(Var(self.place), store.value) for store in stores], self.names)
         inner: list[Stmt] = [Comment(labels(stores)), *lets]
-        for row, value in zip(rows, values, strict=True):
-            inner.append(Assign(Load(row, (Var(self.place),)), value))
+        targets = [Load(row, (Var(self.place),)) for row in rows]
+        inner += assign(list(zip(targets, values, strict=True)), self.names.branch())
         body: list[Stmt] = [For(self.place, Int(0), Var(self.count), tuple(inner), kind="simd")]
         for row, store in zip(rows, stores, strict=True):
             body = [self.window(row, store.array, store.indices, body, written=True)]

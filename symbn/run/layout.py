@@ -39,7 +39,7 @@ def axes_of(
                 + (
                     "as its axes were given"
                     if argument.name in bound
-                    else f"one for each index of {written}; axes= says which index an axis belongs to"
+                    else f"one for each index of {written}; a kernel's axes= says which index an axis belongs to"
                     if len(axes) == len(argument.indices)
                     else f"as many for each index of {written} as it has elsewhere"
                 )
