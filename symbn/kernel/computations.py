@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import sympy
 from sympy import Add, Indexed, Mul, Pow, Sum, Symbol
@@ -16,15 +16,20 @@ from sympy import Expr as Symbolic
 from symbn.equations import constants, functions
 from symbn.equations.names import identifier
 from symbn.equations.operator import Operator
+from symbn.equations.reductions import REDUCTIONS, is_reduction
 from symbn.kernel.ir import Const, Expr, Load, Op, Var
 from symbn.kernel.naming import Names
 
 
+#: what a reduction does with its terms
+Combination: TypeAlias = Literal["sum", "mean", "prod", "max", "min"]
+
+
 @dataclass(frozen=True)
 class Reduction:
-    """``value[kept] = Sum of body over the indices ``over``, divided by their extents if ``mean``.
+    """``value[kept]`` = the sum, mean, product, maximum or minimum of body over the indices ``over``.
 
-    A mean is held in two parts, ``hi`` + ``lo``, so that what is centred by it keeps every digit; a sum
+    A mean is held in two parts, ``hi`` + ``lo``, so that what is centred by it keeps every digit; anything else
     is held in ``hi`` alone.
     """
 
@@ -33,8 +38,12 @@ class Reduction:
     kept: tuple[str, ...]
     over: tuple[str, ...]
     body: Expr
-    mean: bool
+    op: Combination
     equation: int
+
+    @property
+    def mean(self) -> bool:
+        return self.op == "mean"
 
 
 @dataclass(frozen=True)
@@ -136,8 +145,8 @@ class _Extractor:
             return self.indexed(expr)
         if isinstance(expr, Symbol):
             return self.symbol(expr)
-        if isinstance(expr, Sum):
-            return self.collapsed(self.reduce(expr, mean=False))
+        if is_reduction(expr):
+            return self.collapsed(self.reduce(expr, REDUCTIONS[type(expr)]))
         if isinstance(expr, Add):
             return self.add(expr)
         if isinstance(expr, Mul):
@@ -223,11 +232,11 @@ class _Extractor:
             if all(left.count(1 / count) >= counts.count(count) for count in counts):
                 for factor in [total, *(1 / count for count in counts)]:
                     left.remove(factor)
-                numerators.append(self.collapsed(self.reduce(total, mean=True)))
+                numerators.append(self.collapsed(self.reduce(total, "mean")))
             elif len(counts) > 1 and 1 / Mul(*counts) in left:
                 left.remove(total)
                 left.remove(1 / Mul(*counts))
-                numerators.append(self.collapsed(self.reduce(total, mean=True)))
+                numerators.append(self.collapsed(self.reduce(total, "mean")))
         negative = False
         for factor in _ordered(left):
             if factor == -1:
@@ -275,19 +284,19 @@ class _Extractor:
 
     # ---- reductions ------------------------------------------------------------------------------
 
-    def reduce(self, expr: Sum, mean: bool) -> Reduction:
+    def reduce(self, expr: Any, op: Combination) -> Reduction:
         body = self.convert(expr.function)
         bound = [str(limit[0].name) for limit in reversed(expr.limits)]
         kept = tuple(index for index in self.operator.indices if index in indices_of(body) - set(bound))
         renamed = self.common_names(bound, kept)
         body, over = substitute(body, renamed), tuple(renamed.values())
         for known in self.reductions:
-            if (known.kept, known.over, known.body, known.mean) == (kept, over, body, mean):
+            if (known.kept, known.over, known.body, known.op) == (kept, over, body, op):
                 return known
         names = self.names
-        high = names.stem(f"{self.target}_hi" if mean else f"{self.target}_sum")
+        high = names.stem(f"{self.target}_{'hi' if op == 'mean' else op}")
         low = names.stem(f"{self.target}_lo")
-        self.reductions.append(Reduction(high, low, kept, over, body, mean, self.number))
+        self.reductions.append(Reduction(high, low, kept, over, body, op, self.number))
         return self.reductions[-1]
 
     def common_names(self, bound: list[str], kept: tuple[str, ...]) -> dict[str, str]:

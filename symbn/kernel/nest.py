@@ -9,7 +9,7 @@ from symbn.kernel.groups import Group, Store
 from symbn.kernel.ir import Expr, For, Int, Let, Load, Op, Stmt, Var, add, mul, sub
 from symbn.kernel.levels import Levels, size, unflatten
 from symbn.kernel.naming import Names
-from symbn.kernel.summation import BLOCK, Slot
+from symbn.kernel.summation import BLOCK, Slot, partial
 from symbn.kernel.workspaces import Workspaces
 
 
@@ -50,13 +50,13 @@ class NestBuilder:
         return [For(self.flat, Int(0), size(self.kept), inside, kind="parallel")]
 
     def total(self, reduction: Reduction) -> Slot:
-        """A reduction's running total over the blocks, always with compensation."""
-        return Slot(Load(f"{reduction.hi}_total", ()), Load(f"{reduction.hi}_rest", ()))
+        """A reduction's running total over the blocks; a sum's always with compensation."""
+        return partial(reduction, Load(f"{reduction.hi}_total", ()), Load(f"{reduction.hi}_rest", ()))
 
     def lanes(self, reduction: Reduction, subscripts: tuple[Expr, ...]) -> Slot:
-        """One of the interleaved partial sums within a block."""
+        """One of the interleaved partial results within a block."""
         low = Load(f"{reduction.hi}_errors", subscripts) if self.compensated else None
-        return Slot(Load(f"{reduction.hi}_lanes", subscripts), low)
+        return partial(reduction, Load(f"{reduction.hi}_lanes", subscripts), low)
 
 
 def labels(entries: Iterable[Reduction | Store]) -> str:

@@ -58,7 +58,7 @@ class ReducedNest(NestBuilder):
     def visit(self, one: Pass) -> list[Stmt]:
         result: list[Stmt] = []
         for reduction in one.reductions:
-            result += [Local(part.array, (), zero=True) for part in self.total(reduction).parts()]
+            result += [Local(part.array, (), start) for part, start in self.total(reduction).parts()]
         self.windows = {}
         for expr in one.expressions():
             for load in loads(expr):
@@ -109,7 +109,7 @@ class ReducedNest(NestBuilder):
         if not reductions:
             return []
         slots = [(entry.hi, self.slots(entry)) for entry in reductions]
-        arrays = [part.array for _, slot in slots for part in slot(Int(0), Int(0)).parts()]
+        parts = [one for _, slot in slots for one in slot(Int(0), Int(0)).parts()]
         whole = sub(Var(self.count), Op("imod", (Var(self.count), Int(LANES))))
 
         def body(position: Expr) -> tuple[Stmt, ...]:
@@ -122,7 +122,7 @@ class ReducedNest(NestBuilder):
         lanes = For(self.lane, Int(0), Int(LANES), body(add(Var(self.place), Var(self.lane))), kind="simd")
         rest = sub(Var(self.count), Var(self.whole))
         return [
-            *(Local(array, (LANES,), zero=True) for array in arrays),
+            *(Local(part.array, (LANES,), start) for part, start in parts),
             Let(self.whole, whole, "index"),
             For(self.place, Int(0), Var(self.whole), (lanes,), step=LANES),
             For(self.lane, Int(0), rest, body(add(Var(self.whole), Var(self.lane)))),

@@ -149,8 +149,8 @@ class _Comparison:
         self.arithmetic = Arithmetic(compensated=not self.narrow)
         self.arguments = {argument.name: argument for argument in interface.arrays}
         self.order = (
-            *(index for index, _ in interface.extents if index not in interface.summed),
-            *(index for index, _ in interface.extents if index in interface.summed),
+            *(index for index, _ in interface.extents if index not in interface.reduced),
+            *(index for index, _ in interface.extents if index in interface.reduced),
         )
         self.feature = self._feature()
         #: output -> elements compared, failed, uncertain
