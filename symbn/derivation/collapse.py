@@ -9,7 +9,8 @@ from sympy import Add, Derivative, Eq
 
 from symbn.derivation.derivation import Step
 from symbn.derivation.facts import Facts
-from symbn.derivation.program import Assignment, Program, indices_of, is_leaf, needed
+from symbn.derivation.expressions import Assignment, indices_of, is_leaf, needed
+from symbn.derivation.program import Program
 from symbn.derivation.proof import Proof
 from symbn.derivation.rules import EXPANDING, FACTORING, Context, Rule
 from symbn.equations import notation

@@ -10,7 +10,7 @@ from typing import Any
 from sympy import Eq
 
 from symbn.derivation.derivation import Derivation, Step
-from symbn.derivation.program import indices_of, name_of
+from symbn.derivation.expressions import indices_of, name_of
 from symbn.equations import notation
 from symbn.errors import ArgumentError
 from symbn.render.counts import operations
@@ -205,7 +205,9 @@ def _symbols(derivation: Derivation) -> list[tuple[str, str, str]]:
             rows.append((notation.symbol(extent)[0], "", f"the number of values of {names}"))
     gradients = dict(zip(derivation.collapsed.outputs, derivation.wrt, strict=True))
     meanings: dict[str, tuple[Any, str]] = {name: (operator.element(name), "input") for name in operator.inputs}
-    for own, eq in zip(operator.system, derivation.forward, strict=True):
+    system = iter(operator.system)
+    for eq in derivation.forward:
+        own = eq if name_of(eq.lhs) in derivation.introduced else next(system)
         what = "output" if name_of(own.lhs) in operator.outputs else "intermediate"
         meanings.setdefault(name_of(eq.lhs), (eq.lhs, what))
     for source in (derivation.staged, derivation.collapsed):

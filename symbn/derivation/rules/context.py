@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from symbn.derivation.facts import Facts
-from symbn.derivation.program import Program, reads
+from symbn.derivation.expressions import reads
+from symbn.derivation.program import Program
 
 
 @dataclass

@@ -8,7 +8,8 @@ import sympy
 from sympy import Add, Sum
 
 from symbn.derivation.facts import maximal_sums
-from symbn.derivation.program import bound_by, free, is_leaf, leaves, name_of, reads, total
+from symbn.derivation.expressions import bound_by, free, is_leaf, leaves, name_of, reads
+from symbn.derivation.program import total
 from symbn.derivation.rules import words
 from symbn.derivation.rules.constants import pull
 from symbn.derivation.rules.context import Context
