@@ -66,6 +66,10 @@ def total(terms: Terms, arithmetic: Arithmetic, mean: bool = False) -> Reduced:
         exact = factor * centre.astype(np.longdouble) + shift
         crude = rough.astype(np.longdouble) / (count if mean else 1)
         value = np.where(np.isfinite(rough), exact, crude)
+    # How many terms there are of some kind, say: a sum that a condition may ask for.
+    whole = not mean and _whole(terms)
+    if np.any(whole):
+        value = np.where(whole, rough, value)
     over = max(count, 1) if mean else 1
 
     def scale() -> Array:
@@ -77,12 +81,18 @@ def total(terms: Terms, arithmetic: Arithmetic, mean: bool = False) -> Reduced:
         bound = own + arithmetic.sum_error(count, scale(), spread)
         if not mean:
             bound = bound + ROUNDINGS * arithmetic.roundoff * np.abs(value)
-            # How many terms there are of some kind, say: a sum that a condition may ask for.
-            whole = terms.along(np.all, a == np.rint(a)) & (scale() < _WHOLE)
-            bound = np.where(whole, own, bound + TINY)
-        return np.asarray(bound + TINY * mean, arithmetic.wide)
+        return np.asarray(np.where(whole, own, bound + TINY), arithmetic.wide)
 
     return Reduced(value, scale, error)
+
+
+def _whole(terms: Terms) -> Array:
+    """Where all terms are whole numbers, which are added without rounding."""
+    first = terms.value[tuple(slice(1) if axis in terms.axis else slice(None) for axis in range(terms.value.ndim))]
+    if not np.any(first == np.rint(first)):
+        return False
+    small = terms.along(np.sum, np.abs(terms.value)) < _WHOLE
+    return terms.along(np.all, terms.value == np.rint(terms.value)) & small
 
 
 def average(terms: Terms, arithmetic: Arithmetic) -> Reduced:

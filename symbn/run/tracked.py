@@ -72,6 +72,11 @@ class Tracked:
         """The error of the value as one number of the accumulator's precision."""
         return self.held_error + self.arithmetic.kernel * np.abs(self.value) if self._two_part else self.held_error
 
+    @cached_property
+    def lost(self) -> Array:
+        """Where there should be a number, but nothing is known of it."""
+        return np.isinf(self.error) & np.isfinite(self.value)
+
     @property
     def exact(self) -> bool:
         """Is this an input, or a number: free of error?"""
@@ -135,14 +140,12 @@ class Tracked:
         a, b = self._narrow(other)
         value = a * b
         u = ROUNDINGS * self.arithmetic.roundoff
-        return Tracked(
-            value,
-            self.arithmetic,
-            _scaled(self, other, value),
-            lambda: (
-                np.abs(a) * other.error + np.abs(b) * self.error + self.error * other.error + u * np.abs(value) + TINY
-            ),
-        )
+
+        def error() -> Array:
+            moved = np.abs(a) * other.error + np.abs(b) * self.error + self.error * other.error
+            return np.where(self.lost | other.lost, np.inf, moved) + u * np.abs(value) + TINY
+
+        return Tracked(value, self.arithmetic, _scaled(self, other, value), error)
 
     def __rmul__(self, other: Any) -> Tracked:
         return self.lift(other) * self
@@ -157,7 +160,8 @@ class Tracked:
         def error() -> Array:
             with np.errstate(all="ignore"):
                 least = np.maximum(np.abs(b) - other.error, 0.0)
-                return _known((self.error + np.abs(value) * other.error) / least) + u * np.abs(value) + TINY
+                moved = _known((self.error + np.abs(value) * other.error) / least, self, other)
+                return moved + u * np.abs(value) + TINY
 
         return Tracked(value, self.arithmetic, _quotient_scale(self, other, value), error)
 
@@ -202,7 +206,7 @@ class Tracked:
             with np.errstate(all="ignore"):
                 ahead, behind = f(self.value + self.error), f(self.value - self.error)
                 moved = np.fmax(np.abs(ahead - value), np.abs(behind - value))
-            return _known(moved) + u * np.abs(value) + TINY
+            return _known(moved, self) + u * np.abs(value) + TINY
 
         return Tracked(value, self.arithmetic, scale, error)
 
@@ -345,9 +349,15 @@ def _at(array: Array, key: Any) -> Array:
     return array[key] if isinstance(array, np.ndarray) else array
 
 
-def _known(array: Array) -> Array:
-    """An error bound with what is not a number (0/0, inf - inf: the value itself is then none) set to zero."""
-    return np.where(np.isnan(array), 0.0, array)
+def _known(array: Array, *sources: Tracked) -> Array:
+    """An error bound with what is not a number (0/0, inf - inf: the value itself is then none) set to zero.
+
+    It is infinite where nothing is known of one of its sources.
+    """
+    known = np.where(np.isnan(array), 0.0, array)
+    for source in sources:
+        known = np.where(source.lost, np.inf, known)
+    return known
 
 
 def _add(a: Array, b: Array) -> Array:
@@ -390,7 +400,7 @@ def _two_sided(ufunc: Any, a: Tracked, b: Tracked) -> Tracked:
 
     def error() -> Array:
         moved = [np.abs(ufunc(a.value + s * a.error, b.value + t * b.error) - value) for s in (-1, 1) for t in (-1, 1)]
-        return _known(np.fmax.reduce(moved)) + u * np.abs(value) + TINY
+        return _known(np.fmax.reduce(moved), a, b) + u * np.abs(value) + TINY
 
     return Tracked(value, a.arithmetic, None, error)
 
