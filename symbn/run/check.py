@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from symbn.emit.interface import ArrayArgument, Interface
-from symbn.run.tracked import Arithmetic, Tracked
+from symbn.run.rounding import Arithmetic
+from symbn.run.tracked import Tracked
 
 #: the limit for outputs of narrower dtype than the arithmetic, in scaled ulps
 NARROW_LIMIT = 0.51

@@ -54,7 +54,7 @@ def known_sum(expr: Any, context: Context) -> tuple[Any, str] | None:
             why = (
                 f"by the definition of {words.math(context.program.leaf(found[1]))}" if found else "by the definitions"
             )
-            return expr.xreplace({one: value}), f"{words.math(one)} is known, by {why}: it is {words.math(value)}."
+            return expr.xreplace({one: value}), f"{words.math(one)} is known, {why}: it is {words.math(value)}."
     return None
 
 
