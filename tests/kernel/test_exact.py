@@ -5,9 +5,10 @@ import itertools
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sympy import Eq, Idx, IndexedBase, Integer, Max, Piecewise, Sum, Symbol, sqrt, symbols
+from sympy import Eq, Idx, IndexedBase, Integer, Max, Piecewise, Product, Sum, Symbol, sqrt, symbols
 
 from symbn.equations.operator import Operator
+from symbn.equations.reductions import ReduceMax, ReduceMin
 from symbn.kernel import kept_nest, nest, schedule
 
 #: sizes of the extents m, n, p, q, and the inner part of each where an index is reduced
@@ -128,17 +129,18 @@ def readings(arrays, bound):
 def expressions(draw, arrays, bound, depth):
     """An expression over ``arrays`` (name -> indices), in which the indices ``bound`` may occur."""
     readable = readings(arrays, bound)
-    inner = ["add", "sub", "mul", "div", "power", "root", "branch", "sum", "sum", "mean"]
+    inner = ["add", "sub", "mul", "div", "power", "root", "branch", "sum", "sum", "mean", "prod", "max", "min"]
     kinds = ["leaf", *inner] if depth else ["leaf"]
     kind = draw(st.sampled_from(kinds))
     free = [name for name in INDICES if name not in bound]
-    if kind in ("sum", "mean") and free:
+    if kind in ("sum", "mean", "prod", "max", "min") and free:
         over = draw(st.lists(st.sampled_from(free), min_size=1, max_size=2, unique=True))
         body = draw(expressions(arrays, (*bound, *over), depth - 1))
         count = Integer(1)
         for name in over:
             count *= INDICES[name][1]
-        total = Sum(body, *((INDICES[name][0], 1, INDICES[name][1]) for name in over))
+        reduction = {"prod": Product, "max": ReduceMax, "min": ReduceMin}.get(kind, Sum)
+        total = reduction(body, *((INDICES[name][0], 1, INDICES[name][1]) for name in over))
         return total / count if kind == "mean" else total
     if kind in ("add", "sub", "mul", "div", "branch"):
         left, right = (draw(expressions(arrays, bound, depth - 1)) for _ in range(2))
