@@ -13,6 +13,8 @@ from symbn.run.rounding import ROUNDINGS, TINY, Arithmetic, finite
 Array = Any
 Thunk = Callable[[], Array]
 
+#: the smallest number with all its digits
+_NORMAL = 2.0**-1022
 #: whole numbers up to here are added without rounding
 _WHOLE = 2.0**53
 
@@ -110,8 +112,10 @@ def product(terms: Terms, arithmetic: Arithmetic) -> Reduced:
         grown = terms.along(np.prod, wrong)
         largest = terms.along(np.prod, np.maximum(wrong, 1.0))
         bound = grown - terms.along(np.prod, exact) + arithmetic.product_error(terms.count, grown, largest)
-        # A factor that is no number makes the product none; a bound that is none says nothing.
-        return np.where(np.isnan(bound), np.where(np.isfinite(value), np.inf, 0.0), bound)
+        # What is not finite is met as it is, unless the others are zero once they are rounded: 0 times infinity.
+        vanishing = terms.along(np.prod, np.minimum(exact, 1.0)) < _NORMAL
+        exempt = np.isfinite(value) | (np.isinf(value) & vanishing)
+        return np.where(np.isfinite(bound), bound, np.where(exempt, np.inf, 0.0))
 
     return Reduced(value, lambda: np.abs(value), error)
 
