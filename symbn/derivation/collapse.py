@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import sympy
-from sympy import Add, Derivative, Eq
+from sympy import Add, Derivative, Eq, Piecewise, Sum
 
 from symbn.derivation.derivation import Step
 from symbn.derivation.facts import Facts
@@ -16,7 +16,7 @@ from symbn.derivation.rules import EXPANDING, FACTORING, Context, Rule
 from symbn.equations import notation
 from symbn.errors import DerivationError
 
-#: what has more terms than this keeps its name and is not written out where it is read
+#: what has more terms than this keeps its name and is not written out where it is read; so does a sum of choices
 _TERMS = 3
 #: no derivation comes near: it stops rules that undo each other
 _APPLICATIONS = 400
@@ -61,11 +61,16 @@ def collapse(
         if name in outputs:
             value = apply(target, value, FACTORING)
             context.shared.learn(Assignment(target, value, False))
-        elif len(Add.make_args(value)) <= _TERMS:
+        elif len(Add.make_args(value)) <= _TERMS and not _sums_choices(value):
             context.found[name] = target, value
         values[name] = value
     wanted = needed(outputs, values)
     return steps, [Assignment(one.target, values[one.name], False) for one in staged if one.name in wanted]
+
+
+def _sums_choices(value: Any) -> bool:
+    """Is there a choice within a sum? SymPy takes it out of all sums around it, and its condition out of scope."""
+    return any(one.has(Piecewise) for one in value.atoms(Sum))
 
 
 def _chain_reason(line: Any) -> str:

@@ -30,6 +30,9 @@ _EXPONENT = 1000
 #: where a function's value took part, two numbers are the same that differ by less than this times its magnitude
 TOLERANCE = Fraction(1, 2**96)
 
+#: stands among the branches that were taken for several terms that are the maximum
+TIE = -1
+
 Place = tuple[int, ...]
 Values = dict[str, dict[Place, Any]]
 
@@ -113,7 +116,7 @@ class Evaluator:
         self.values = values
         #: are slopes asked for? Then a root at 0 has no value either
         self.differentiating = False
-        #: (choice, number of the branch) for each branch that was taken
+        #: (choice, number of the branch) for each branch that was taken; (maximum, TIE) where terms were equal
         self.taken: set[tuple[Any, int]] = set()
         #: reductions at the places where they have been evaluated, while the values stay as they are
         self._reduced: dict[Any, Number] = {}
@@ -176,7 +179,10 @@ class Evaluator:
         places = product(*(range(self.size(index)) for index in over))
         terms = [self(expr.function, {**at, **dict(zip(over, place, strict=True))}) for place in places]
         if name in ("max", "min"):
-            return _extreme(name, terms, terms)
+            result = _extreme(name, terms, terms)
+            if sum(term.value == result.value for term in terms) > 1:
+                self.taken.add((expr, TIE))
+            return result
         result = Number(Fraction(name == "prod"))
         for term in terms:
             result = result * term if name == "prod" else result + term

@@ -64,7 +64,9 @@ def derive(operator: Operator, of: Iterable[Any] | None = None, wrt: Iterable[An
         for equations in (staged, collapsed)
     )
     definitions = {one.name: one.value for one in program.assignments}
-    shown = needed((*definitions.keys() - program.introduced, *(one for own in staged for one in reads(own.value))), definitions)
+    shown = needed(
+        (*definitions.keys() - program.introduced, *(one for own in staged for one in reads(own.value))), definitions
+    )
     return Derivation(
         operator,
         of=tuple(outputs),

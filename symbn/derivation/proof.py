@@ -9,7 +9,7 @@ from typing import Any
 
 import sympy
 
-from symbn.derivation.exact import Evaluator, Number, OutsideDomainError, Values, close
+from symbn.derivation.exact import TIE, Evaluator, Number, OutsideDomainError, Values, close
 from symbn.derivation.expressions import Assignment, element, name_of
 from symbn.derivation.program import Program
 from symbn.equations import constants, notation
@@ -69,7 +69,7 @@ class Proof:
                 "so that no derivation of it can be checked; look at its roots, logarithms and divisions"
             )
         values = [expr for one in program.assignments for expr in (one.value, one.slope) if expr is not None]
-        self._take_branches({part for value in values for part in value.atoms(sympy.Piecewise)})
+        self._take_branches({part for value in values for part in value.atoms(sympy.Piecewise, ReduceMax, ReduceMin)})
         if any(value.has(*_KINKED) for value in values):
             ties = (self._sample(_SMALL, (-1, 1), (1,)) for _ in range(_SEARCHES))
             self.samples += [one for one in ties if one is not None][:2]
@@ -79,8 +79,12 @@ class Proof:
         return next((one for one in drawn if one is not None), None)
 
     def _take_branches(self, choices: set[Any]) -> None:
-        """Add samples until each branch of each choice is taken by one, or none is found that takes it."""
-        wanted = {(choice, arm) for choice in choices for arm in range(len(choice.args))}
+        """Add samples until each branch of each choice is taken by one, or none is found that takes it.
+
+        Of a maximum over indices the branch that counts is that of equal terms.
+        """
+        branches = {one: range(len(one.args)) if isinstance(one, sympy.Piecewise) else (TIE,) for one in choices}
+        wanted = {(choice, arm) for choice, arms in branches.items() for arm in arms}
         for sample in self.samples:
             wanted -= sample.taken
         for attempt in range(_SEARCHES):

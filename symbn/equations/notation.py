@@ -141,9 +141,7 @@ class _Latex(LatexPrinter):  # type: ignore[misc]
         if not expr.is_Mul:
             return str(super()._print_Mul(expr))
         factors = sorted(expr.args, key=_place_in_product)
-        wide = [
-            one for one in factors if is_reduction(one) or (isinstance(one, Add) and any(map(_is_tall, one.args)))
-        ]
+        wide = [one for one in factors if is_reduction(one) or (isinstance(one, Add) and any(map(_is_tall, one.args)))]
         rest = [one for one in factors if one not in wide]
         if wide and any((one.is_Pow and one.exp.could_extract_minus_sign()) or _is_ratio(one) for one in rest):
             texts = [self._print(one) for one in wide]

@@ -111,11 +111,7 @@ def _product(expr: Mul, limit: float) -> list[str]:
     below = [factor for factor in expr.args if isinstance(factor, Pow) and factor.exp.could_extract_minus_sign()]
     number, _ = expr.as_coeff_Mul()
     above = [factor for factor in expr.args if factor not in below and factor != number]
-    wide = [
-        factor
-        for factor in above
-        if isinstance(factor, _WIDE) and width(notation.tex(factor)) > limit / 3
-    ]
+    wide = [factor for factor in above if isinstance(factor, _WIDE) and width(notation.tex(factor)) > limit / 3]
     if not wide:
         wide = [factor for factor in above if isinstance(factor, _WIDE)][-1:]
     if not wide:

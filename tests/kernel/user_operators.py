@@ -256,7 +256,9 @@ OPERATORS = {
         Operator(
             "reductions_of_reductions",
             [
-                Eq(t[i], ReduceMax(x[i, k] * w[k] + Sum(x[j, k], (j, 1, m)) - ReduceMin(x[i, h], (h, 1, n)), (k, 1, n))),
+                Eq(
+                    t[i], ReduceMax(x[i, k] * w[k] + Sum(x[j, k], (j, 1, m)) - ReduceMin(x[i, h], (h, 1, n)), (k, 1, n))
+                ),
                 Eq(z[k], Sum(x[i, k] * ReduceMax(x[i, h], (h, 1, n)), (i, 1, m))),
                 Eq(y[k], z[k] * ReduceMin(Product(x[i, h] / 9, (i, 1, m)), (h, 1, n)) + ReduceMax(w[h], (h, 1, n))),
             ],

@@ -21,7 +21,9 @@ from symbn.run.call import Call, Compiled
 DTYPES = ["float32", "float64"]
 m, n = symbols("m n", integer=True, positive=True)
 i, j, k, h = Idx("i", (1, m)), Idx("j", (1, m)), Idx("k", (1, n)), Idx("h", (1, n))
-x, w, y, mu, e, largest, smallest, product, bound = map(IndexedBase, "x w y mu e largest smallest product bound".split())
+x, w, y, mu, e, largest, smallest, product, bound = map(
+    IndexedBase, "x w y mu e largest smallest product bound".split()
+)
 
 TOP, BOTTOM = ReduceMax(x[i, k], (i, 1, m)), ReduceMin(x[i, k], (i, 1, m))
 EACH = symbn.Operator(
@@ -56,15 +58,23 @@ OPERATORS = {
     ),
     "range_norm": symbn.Operator(
         "range_norm",
-        [Eq(largest[k], TOP), Eq(smallest[k], BOTTOM), Eq(y[i, k], (x[i, k] - smallest[k]) / (largest[k] - smallest[k]))],
+        [
+            Eq(largest[k], TOP),
+            Eq(smallest[k], BOTTOM),
+            Eq(y[i, k], (x[i, k] - smallest[k]) / (largest[k] - smallest[k])),
+        ],
         outputs=[y],
     ),
-    "geometric": symbn.Operator(
-        "geometric", [Eq(y[k], Product(Abs(x[i, k]) + 1, (i, 1, m)) ** (1 / m))], outputs=[y]
-    ),
+    "geometric": symbn.Operator("geometric", [Eq(y[k], Product(Abs(x[i, k]) + 1, (i, 1, m)) ** (1 / m))], outputs=[y]),
     "of_each_other": symbn.Operator(
         "of_each_other",
-        [Eq(y[i], ReduceMax(x[i, k] * ReduceMin(x[j, k], (j, 1, m)), (k, 1, n)) - ReduceMin(x[j, k], (j, 1, m), (k, 1, n)))],
+        [
+            Eq(
+                y[i],
+                ReduceMax(x[i, k] * ReduceMin(x[j, k], (j, 1, m)), (k, 1, n))
+                - ReduceMin(x[j, k], (j, 1, m), (k, 1, n)),
+            )
+        ],
         outputs=[y],
     ),
 }
@@ -206,7 +216,11 @@ def test_the_check_raises_no_false_alarm(name, dtype):
         if value is not None:
             samples[rng.integers(shape[0], size=2), rng.integers(shape[1], size=2)] = value
         result = forward(x=samples, check="full")
-        results = {one: getattr(result, one) for one in forward.operator.outputs} if len(forward.operator.outputs) > 1 else {"y": result}
+        results = (
+            {one: getattr(result, one) for one in forward.operator.outputs}
+            if len(forward.operator.outputs) > 1
+            else {"y": result}
+        )
         given = {f"d{one}": rng.standard_normal(np.shape(array)).astype(dtype) for one, array in results.items()}
         others = {one: {**given, **results}[one] for one in backward.operator.inputs if one != "x"}
         backward(x=samples, **others, check="full")

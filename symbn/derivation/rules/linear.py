@@ -16,15 +16,12 @@ def substitution(expr: Any, context: Context) -> tuple[Any, str] | None:
     """What was found for a gradient on the way stands in its place, but not inside a choice."""
     names: list[str] = []
 
-    def put(part: Any, summed: bool = False) -> Any:
+    def put(part: Any) -> Any:
         if is_leaf(part):
             name = name_of(part)
             if name not in context.found:
                 return part
             target, value = context.found[name]
-            # SymPy takes a choice out of a sum, be it within another: with that one's index in the condition.
-            if summed and any(one.has(Piecewise) for one in value.atoms(Sum)):
-                return part
             names.append(words.math(target))
             places = dict(zip(indices_of(target), indices_of(part), strict=True))
             return context.program.rename(value, places)
@@ -32,8 +29,8 @@ def substitution(expr: Any, context: Context) -> tuple[Any, str] | None:
             return part
         if isinstance(part, Sum):
             scope = bound_by(part)
-            return total(context.program.distinct(put(part.function, True), scope), scope, context.program)
-        return part.func(*(put(arg, summed) for arg in part.args))
+            return total(context.program.distinct(put(part.function), scope), scope, context.program)
+        return part.func(*map(put, part.args))
 
     new = put(expr)
     if not names:
