@@ -14,8 +14,8 @@ from symbn import ReduceMax, ReduceMin
 torch = pytest.importorskip("torch")
 
 m, n = symbols("m n", integer=True, positive=True)
-i, j, k, l = Idx("i", (1, m)), Idx("j", (1, m)), Idx("k", (1, n)), Idx("l", (1, m))
-x, y, e, t, low, mu, s = map(IndexedBase, "x y e t low mu s".split())
+i, j, k, s = Idx("i", (1, m)), Idx("j", (1, m)), Idx("k", (1, n)), Idx("s", (1, m))
+x, y, e, t, low, mu, squares = map(IndexedBase, "x y e t low mu squares".split())
 TOP = ReduceMax(x[i, k], (i, 1, m))
 CASES = {
     "amax": ([Eq(y[k], TOP)], lambda a: a.amax(0)),
@@ -34,7 +34,7 @@ CASES = {
             Eq(
                 y[i, k],
                 exp(x[i, k] - ReduceMax(x[j, k], (j, 1, m)))
-                / Sum(exp(x[j, k] - ReduceMax(x[l, k], (l, 1, m))), (j, 1, m)),
+                / Sum(exp(x[j, k] - ReduceMax(x[s, k], (s, 1, m))), (j, 1, m)),
             )
         ],
         lambda a: torch.softmax(a, 0),
@@ -78,8 +78,8 @@ def operator(name):
     if name == "largest of row sums":
         h = Idx("h", (1, n))
         equations = [
-            Eq(s[i], Sum(x[i, h] ** 2, (h, 1, n))),
-            Eq(t[k], ReduceMax(s[i] * x[i, k], (i, 1, m))),
+            Eq(squares[i], Sum(x[i, h] ** 2, (h, 1, n))),
+            Eq(t[k], ReduceMax(squares[i] * x[i, k], (i, 1, m))),
             equations[1],
         ]
     return symbn.Operator("a_case", equations, outputs=[y])

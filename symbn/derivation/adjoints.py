@@ -14,8 +14,8 @@ from typing import Any
 import sympy
 from sympy import Add, Derivative, Eq, Mul, Piecewise, Sum
 
-from symbn.derivation.partials import partial
 from symbn.derivation.expressions import Assignment, Index, bound_by, indices_of, is_leaf, name_of, reads
+from symbn.derivation.partials import partial
 from symbn.derivation.program import Program, total
 
 

@@ -8,8 +8,8 @@ import sympy
 from sympy import Add, Derivative, Eq, Piecewise, Sum
 
 from symbn.derivation.derivation import Step
-from symbn.derivation.facts import Facts
 from symbn.derivation.expressions import Assignment, indices_of, is_leaf, needed
+from symbn.derivation.facts import Facts
 from symbn.derivation.program import Program
 from symbn.derivation.proof import Proof
 from symbn.derivation.rules import EXPANDING, FACTORING, Context, Rule

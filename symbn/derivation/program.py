@@ -7,14 +7,13 @@ from itertools import permutations
 from typing import Any
 
 import sympy
-from sympy import Add, Eq, Expr, Float, Idx, Indexed, IndexedBase, Mul, Sum, Symbol
+from sympy import Add, Expr, Float, Idx, Indexed, IndexedBase, Mul, Sum, Symbol
 
 from symbn.derivation.expressions import (
     Assignment,
     Index,
     bound_by,
     free,
-    indices_of,
     is_leaf,
     leaves,
     name_of,
@@ -224,7 +223,7 @@ class Program:
         return self._whole(self.distinct(expr, scope))
 
     def distinct(self, expr: Any, scope: Iterable[Index]) -> Any:
-        """The expression with each reduction over the first indices that mean nothing outside: equal ones look equal."""
+        """The expression with each reduction over the first indices that mean nothing outside: equal ones look so."""
         scope = set(scope)
         if is_reduction(expr):
             taken, names = scope | free(expr), dict[Index, Index]()

@@ -8,8 +8,8 @@ from typing import Any
 import sympy
 from sympy import Add, Indexed, IndexedBase, Mul, Piecewise, Sum, Symbol
 
-from symbn.derivation.partials import partial
 from symbn.derivation.expressions import Assignment, bound_by, is_leaf, name_of, reads
+from symbn.derivation.partials import partial
 from symbn.derivation.program import Program, total
 
 

@@ -39,8 +39,9 @@ class Operator:
     equations
         ``sympy.Eq(lhs, rhs)`` in the order of evaluation. A left side is ``v[i, k]`` (or a plain Symbol);
         it is defined once, and read only by later equations. An index that occurs on the right only is
-        bound by a ``Sum``, ``Product``, ``ReduceMax`` or ``ReduceMin``. What nothing defines is an input: an
-        array where it is indexed, a scalar where it is not. Extents (``m`` in ``Sum(..., (i, 1, m))``) are read off the arrays at the call.
+        bound by a ``Sum``, a ``Product``, a ``ReduceMax`` or a ``ReduceMin``. What nothing defines is an input:
+        an array where it is indexed, a scalar where it is not. Extents (``m`` in ``Sum(..., (i, 1, m))``) are
+        read off the arrays at the call.
     outputs
         The defined arrays (or their names) that the kernel returns, in order.
     inputs

@@ -131,7 +131,8 @@ class _Scan:
         for index in indices:
             if index not in bound:
                 raise self.fail(
-                    f"index '{index}' of {expr} is free: it is neither on the left side nor bound by a reduction such as Sum"
+                    f"index '{index}' of {expr} is free: "
+                    "it is neither on the left side nor bound by a reduction such as Sum"
                 )
         if len(set(indices)) < len(indices):
             raise self.fail(f"{expr} repeats an index; a diagonal cannot be generated")

@@ -20,7 +20,6 @@ from symbn.equations.reductions import REDUCTIONS, is_reduction
 from symbn.kernel.ir import Const, Expr, Load, Op, Var
 from symbn.kernel.naming import Names
 
-
 #: what a reduction does with its terms
 Combination: TypeAlias = Literal["sum", "mean", "prod", "max", "min"]
 

@@ -112,8 +112,8 @@ class _Machine:
             case Let(name, value):
                 self.frame[name] = self.value(value)
             case Local(name, shape, initial):
-                elements = itertools.product(*map(range, shape)) if initial else ()
-                self.memory[name] = dict.fromkeys(elements, self.value(initial) if initial else None)
+                elements = itertools.product(*map(range, shape))
+                self.memory[name] = {place: self.value(initial) for place in elements} if initial else {}
             case Assign(target, value):
                 self.memory[target.array][self.place(target)] = self.value(value)
             case For(index, start, stop, body, step, kind):

@@ -109,13 +109,14 @@ def product(terms: Terms, arithmetic: Arithmetic) -> Reduced:
 
     def error() -> Array:
         exact, wrong = np.abs(a), np.abs(a) + terms.spread(terms.error)
-        grown = terms.along(np.prod, wrong)
-        largest = terms.along(np.prod, np.maximum(wrong, 1.0))
-        bound = grown - terms.along(np.prod, exact) + arithmetic.product_error(terms.count, grown, largest)
+        with np.errstate(all="ignore"):
+            grown = terms.along(np.prod, wrong)
+            most = terms.along(np.prod, np.maximum(wrong, 1.0))
+            least = terms.along(np.prod, np.minimum(exact, 1.0))
+            bound = grown - terms.along(np.prod, exact) + arithmetic.product_error(terms.count, grown, most)
         # What is not finite is met as it is, unless the others are zero once they are rounded: 0 times infinity.
-        vanishing = terms.along(np.prod, np.minimum(exact, 1.0)) < _NORMAL
-        exempt = np.isfinite(value) | (np.isinf(value) & vanishing)
-        return np.where(np.isfinite(bound), bound, np.where(exempt, np.inf, 0.0))
+        unknown = np.isfinite(value) | (np.isinf(value) & (least < _NORMAL))
+        return np.where(np.isfinite(bound), bound, np.where(unknown, np.inf, 0.0))
 
     return Reduced(value, lambda: np.abs(value), error)
 
@@ -136,24 +137,18 @@ def _extreme(terms: Terms, a: Array) -> Reduced:
         return terms.along(np.max, array, initial=-np.inf)
 
     def may_be() -> Array:
-        """The terms that can be the maximum: those that come up to what one of them exceeds for certain."""
-        wrong = terms.spread(terms.error)
+        """The terms that can be the maximum: those that come up to what one of them reaches for certain."""
+        exact, wrong = a.astype(np.longdouble), terms.spread(terms.error)
         with np.errstate(all="ignore"):
-            return a + wrong >= top(a - wrong)
+            return exact + wrong >= top(exact - wrong)
 
-    def scale() -> Array:
-        return terms.along(np.max, np.where(may_be(), terms.spread(terms.scale), 0.0), initial=0.0)
-
-    def error() -> Array:
-        wrong = terms.spread(terms.error)
-        with np.errstate(all="ignore"):
-            bound = np.fmax(top(a + wrong) - top(a), top(a) - top(a - wrong))
-        return np.where(np.isnan(bound), 0.0, bound)
+    def among(thunk: Thunk | None) -> Array:
+        return terms.along(np.max, np.where(may_be(), terms.spread(thunk), 0.0), initial=0.0)
 
     return Reduced(
         top(a).astype(np.longdouble),
-        scale,
-        None if terms.error is None else error,
+        lambda: among(terms.scale),
+        None if terms.error is None else lambda: among(terms.error),
         lambda: terms.along(np.sum, may_be()) == 1,
     )
 

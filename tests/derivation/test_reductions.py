@@ -55,7 +55,8 @@ def test_the_gradient_of_a_product_divides_by_no_zero():
         "  (1) y[k] = Product(x[i, k], i=1..m)",
         "  (2) z[k] = Sum(Piecewise((1, Eq(x[i, k], 0)), (0, True)), i=1..m)",
         "  (3) q[k] = Product(Piecewise((1, Eq(x[i, k], 0)), (x[i, k], True)), i=1..m)",
-        "  (4) dx[i, k] = Piecewise((y[k]/x[i, k], Eq(z[k], 0)), (q[k], Eq(z[k], 1) & Eq(x[i, k], 0)), (0, True))*dy[k]",
+        "  (4) dx[i, k] = "
+        "Piecewise((y[k]/x[i, k], Eq(z[k], 0)), (q[k], Eq(z[k], 1) & Eq(x[i, k], 0)), (0, True))*dy[k]",
     ]
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from symbn.derivation.facts import Facts
 from symbn.derivation.expressions import reads
+from symbn.derivation.facts import Facts
 from symbn.derivation.program import Program
 
 

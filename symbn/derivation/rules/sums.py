@@ -7,8 +7,8 @@ from typing import Any
 import sympy
 from sympy import Add, Sum
 
-from symbn.derivation.facts import maximal_sums
 from symbn.derivation.expressions import bound_by, free, is_leaf, leaves, name_of, reads
+from symbn.derivation.facts import maximal_sums
 from symbn.derivation.program import total
 from symbn.derivation.rules import words
 from symbn.derivation.rules.constants import pull
