@@ -98,6 +98,21 @@ def test_no_samples_leave_nothing_to_divide(operators, draw, interpret, contiguo
     assert got["total"] == {(): 0}
 
 
+@pytest.mark.parametrize("contiguous", [False, True], ids=["general", "contiguous"])
+@pytest.mark.parametrize("compensated", [False, True], ids=["plain", "compensated"])
+@pytest.mark.parametrize("m", [0, 1, 15, 17, 511, 513, 1100])
+def test_reductions_of_any_length(evaluate, draw, interpret, m, compensated, contiguous):
+    """Of nothing a maximum is minus infinity, a minimum infinity, a product 1."""
+    i, k, extent = Idx("i", (1, Symbol("m"))), Idx("k", (1, Symbol("n"))), Symbol("m")
+    x, *results = map(IndexedBase, ("x", "top", "bottom", "product"))
+    kinds = (ReduceMax, ReduceMin, Product)
+    bodies = (x[i, k], x[i, k] ** 2, x[i, k] ** 2 + 1)
+    equations = [Eq(one[k], kind(body, (i, 1, extent))) for one, kind, body in zip(results, kinds, bodies, strict=True)]
+    operator = Operator("each", equations, outputs=results)
+    sizes = {"m": m, "n": 2}
+    compare(operator, evaluate, draw, interpret, sizes, {}, compensated=compensated, contiguous=contiguous)
+
+
 # ---- random operators ----------------------------------------------------------------------------------
 
 m, n, p = symbols("m n p", integer=True, positive=True)
