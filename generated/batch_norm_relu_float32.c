@@ -15,8 +15,8 @@
  *   (4) y[i, k] = Max(0, z[i, k])
  *
  * Arithmetic is in double.
- * Sums are formed in a fixed tree: blocks of 512 terms, 16 interleaved partial sums (lanes) in a block,
- * then the blocks in order; so the bits depend on neither memory layout nor number of threads. A name in
+ * Reductions are formed in a fixed tree: blocks of 512 terms, 16 interleaved partial results (lanes) in
+ * a block, then the blocks in order; so the bits depend on neither memory layout nor number of threads. A name in
  * _total and one in _rest are a sum and what its additions rounded away; _hi and _lo are a mean in two
  * parts, so that what is centred by it keeps every digit.
  * eq3_part is a part of equation (3) that is computed once, _here an element read once, all_ the values of
@@ -45,7 +45,8 @@ static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b)
 /* The larger of two; not a number where one of them is not. */
 static inline double nan_max(double a, double b)
 {
-    return (a > b || a != a) ? a : b;
+    const double other = a > b ? a : b;
+    return a != a ? a : other;
 }
 
 /* The place on each level of a flat position, and the offset of that element. */

@@ -18,8 +18,8 @@
  *         + sigma2[n, c]))
  *
  * Arithmetic is in double.
- * Sums are formed in a fixed tree: blocks of 512 terms, 16 interleaved partial sums (lanes) in a block,
- * then the blocks in order; so the bits depend on neither memory layout nor number of threads. A name in
+ * Reductions are formed in a fixed tree: blocks of 512 terms, 16 interleaved partial results (lanes) in
+ * a block, then the blocks in order; so the bits depend on neither memory layout nor number of threads. A name in
  * _total and one in _rest are a sum and what its additions rounded away; _hi and _lo are a mean in two
  * parts, so that what is centred by it keeps every digit.
  * eq3_part is a part of equation (3) that is computed once, _here an element read once, all_ the values of

@@ -37,7 +37,8 @@
 /* The larger of two; not a number where one of them is not. */
 static inline double nan_max(double a, double b)
 {
-    return (a > b || a != a) ? a : b;
+    const double other = a > b ? a : b;
+    return a != a ? a : other;
 }
 
 static void group1_reduced(

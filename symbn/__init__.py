@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from symbn.catalogue import operators
     from symbn.equations.operator import Operator
+    from symbn.equations.reductions import ReduceMax, ReduceMin
     from symbn.errors import (
         ArgumentError,
         ArgumentTypeError,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Operator": "symbn.equations.operator",
     "operators": "symbn.catalogue",
+    **dict.fromkeys(["ReduceMax", "ReduceMin"], "symbn.equations.reductions"),
     "Kernel": "symbn.run.kernel",
     "update_running_stats": "symbn.running",
     **dict.fromkeys(["get_check", "set_check", "get_num_threads", "set_num_threads"], "symbn.run.settings"),
@@ -69,6 +71,8 @@ __all__ = [
     "LoweringError",
     "NotBuiltError",
     "Operator",
+    "ReduceMax",
+    "ReduceMin",
     "RenderError",
     "SymbnError",
     "build",

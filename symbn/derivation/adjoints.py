@@ -1,7 +1,7 @@
 """Reverse mode: from the gradients of what an equation defines to the gradients of what it reads.
 
 Where ``v[I] = f(u[J], ...)``, u receives the gradient of v times the derivative of f, summed over the indices that
-v has and u has not, and over those of each Sum around u that u does not carry. Indices that both carry are the
+v has and u has not, and over those of each reduction around u that u does not carry. Indices that both carry are the
 same element: the sum over them and its Kronecker deltas cancel, which is why none is written.
 """
 
@@ -14,8 +14,9 @@ from typing import Any
 import sympy
 from sympy import Add, Derivative, Eq, Mul, Piecewise, Sum
 
+from symbn.derivation.expressions import Assignment, Index, bound_by, indices_of, is_leaf, name_of, reads
 from symbn.derivation.partials import partial
-from symbn.derivation.program import Assignment, Index, Program, bound_by, indices_of, is_leaf, name_of, reads, total
+from symbn.derivation.program import Program, total
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Occurrence:
     """A place in an equation where something is read, and the derivative along the way there."""
 
     leaf: Any
-    #: the indices of the sums around it
+    #: the indices of the reductions around it
     bound: tuple[Index, ...]
     #: derivative = outside * guard(inside): what is outside the conditions on the way, and what is inside them
     outside: Any
@@ -40,9 +41,12 @@ class Occurrence:
         return self.outside * value
 
 
-def occurrences(expr: Any, active: frozenset[str]) -> list[Occurrence]:
-    """Where an expression reads the active names, with the derivative at each place."""
-    return list(_walk(expr, active, Occurrence(None, (), sympy.Integer(1), sympy.Integer(1), ())))
+def occurrences(equation: Assignment, active: frozenset[str]) -> list[Occurrence]:
+    """Where an equation's right side reads the active names, with the derivative at each place."""
+    value, way = equation.value, Occurrence(None, (), sympy.Integer(1), sympy.Integer(1), ())
+    if equation.slope is not None:
+        value, way = value.function, replace(way, bound=bound_by(value), outside=equation.slope)
+    return list(_walk(value, active, way))
 
 
 def _walk(expr: Any, active: frozenset[str], way: Occurrence) -> Iterator[Occurrence]:

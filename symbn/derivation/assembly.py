@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from symbn.derivation.program import Assignment, Program, indices_of, name_of, needed, reads
+from sympy.core.relational import Relational
+
+from symbn.derivation.expressions import Assignment, indices_of, name_of, needed, reads
+from symbn.derivation.program import Program
 from symbn.equations.operator import Operator
 from symbn.equations.order import in_order
 
@@ -25,7 +28,7 @@ def assemble(
     not save is computed again.
     """
     forward = program.operator
-    saved = _saved(program)
+    saved = _saved(program) - _compared(program, equations)
     again = _recomputed(program, equations, saved)
     ordered = in_order([*again, *equations], lambda one: one.name, lambda one: reads(one.value))
     read = frozenset().union(*(reads(one.value) for one in ordered))
@@ -86,6 +89,12 @@ def _saved(program: Program) -> frozenset[str]:
     own = {program.renamed(one) for one in forward.statistics} & program.defined.keys()
     own = {one for one in own if one in inputs or not program.defined[one].given}
     return frozenset(own | {one.name for one in program.assignments if one.given and one.name in inputs})
+
+
+def _compared(program: Program, equations: Sequence[Assignment]) -> frozenset[str]:
+    """The maxima and minima that a condition compares terms with: both must be computed from the same numbers."""
+    asked = {one for own in equations for part in own.value.atoms(Relational) for one in reads(part)}
+    return frozenset(one.name for one in program.assignments if one.slope is not None and one.name in asked)
 
 
 def _recomputed(program: Program, equations: Sequence[Assignment], saved: frozenset[str]) -> list[Assignment]:

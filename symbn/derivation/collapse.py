@@ -8,14 +8,15 @@ import sympy
 from sympy import Add, Derivative, Eq, Piecewise
 
 from symbn.derivation.derivation import Step
+from symbn.derivation.expressions import Assignment, indices_of, is_leaf, needed
 from symbn.derivation.facts import Facts
-from symbn.derivation.program import Assignment, Program, indices_of, is_leaf, needed
+from symbn.derivation.program import Program
 from symbn.derivation.proof import Proof
 from symbn.derivation.rules import EXPANDING, FACTORING, Context, Rule
 from symbn.equations import notation
 from symbn.errors import DerivationError
 
-#: what has more terms than this, or is a choice, keeps its name and is not written out where it is read
+#: what has more terms than this, or a choice, keeps its name and is not written out where it is read
 _TERMS = 3
 #: no derivation comes near: it stops rules that undo each other
 _APPLICATIONS = 400

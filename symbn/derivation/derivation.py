@@ -26,7 +26,8 @@ class Step:
 class Derivation:
     """How the gradient of an operator follows from its equations.
 
-    ``forward`` are the operator's equations under the names that the derivation uses. ``staged`` has one equation
+    ``forward`` are the operator's equations under the names that the derivation uses, with those of the names that it
+    has introduced. ``staged`` has one equation
     for each adjoint, ``collapsed`` is what the rules make of them; both are operators that compute the same.
     ``steps`` lead from the one to the other. ``slopes`` has, for each gradient by name, the derivatives of single
     equations that the chain rule took for it.
@@ -36,6 +37,7 @@ class Derivation:
     of: tuple[str, ...]
     wrt: tuple[str, ...]
     forward: tuple[Eq, ...]
+    introduced: frozenset[str]
     steps: tuple[Step, ...]
     staged: Operator
     collapsed: Operator

@@ -16,10 +16,12 @@ from typing import Any
 
 import mpmath
 import sympy
-from sympy import Derivative, Indexed, Piecewise, Sum
+from sympy import Derivative, Indexed, Piecewise
 
-from symbn.derivation.program import Assignment, Program, bound_by, free, indices_of, is_leaf, name_of
+from symbn.derivation.expressions import Assignment, bound_by, free, indices_of, is_leaf, name_of
+from symbn.derivation.program import Program
 from symbn.equations import constants, functions
+from symbn.equations.reductions import REDUCTIONS, is_reduction
 from symbn.errors import DerivationError
 
 PRECISION = 256
@@ -27,6 +29,9 @@ PRECISION = 256
 _EXPONENT = 1000
 #: where a function's value took part, two numbers are the same that differ by less than this times its magnitude
 TOLERANCE = Fraction(1, 2**96)
+
+#: stands among the branches that were taken for several terms that are the maximum
+TIE = -1
 
 Place = tuple[int, ...]
 Values = dict[str, dict[Place, Any]]
@@ -111,10 +116,10 @@ class Evaluator:
         self.values = values
         #: are slopes asked for? Then a root at 0 has no value either
         self.differentiating = False
-        #: (choice, number of the branch) for each branch that was taken
+        #: (choice, number of the branch) for each branch that was taken; (maximum, TIE) where terms were equal
         self.taken: set[tuple[Any, int]] = set()
-        #: sums at the places where they have been evaluated, while the values stay as they are
-        self._sums: dict[Any, Number] = {}
+        #: reductions at the places where they have been evaluated, while the values stay as they are
+        self._reduced: dict[Any, Number] = {}
         self._known: dict[tuple[tuple[Any, ...], Fraction], tuple[Fraction, Fraction]] = {}
 
     def size(self, index: Any) -> int:
@@ -128,7 +133,7 @@ class Evaluator:
     def assign(self, equation: Assignment) -> None:
         """Compute what an equation defines."""
         self.values[equation.name] = self.all(equation.target, equation.value)
-        self._sums.clear()
+        self._reduced.clear()
 
     def all(self, target: Any, value: Any) -> dict[Place, Number]:
         """An expression at every place of what it is the value of."""
@@ -144,17 +149,11 @@ class Evaluator:
         if expr.is_Number or expr.is_NumberSymbol:
             constant = constants.fraction(expr, digits=90)
             return Number(constant, noise=_size(constant) if expr.is_NumberSymbol else 0.0)
-        if isinstance(expr, Sum):
-            over = bound_by(expr)
-            if any((low, high) != (1, self.program.extent(index)) for index, low, high in expr.limits):
-                raise DerivationError(f"'{expr}': sums over something else than all values of its indices")
+        if is_reduction(expr):
             key = (expr, *((index, at.get(index)) for index in free(expr)))
-            if key not in self._sums:
-                result = Number(Fraction(0))
-                for place in product(*(range(self.size(index)) for index in over)):
-                    result = result + self(expr.function, {**at, **dict(zip(over, place, strict=True))})
-                self._sums[key] = result
-            return self._sums[key]
+            if key not in self._reduced:
+                self._reduced[key] = self._reduction(expr, at)
+            return self._reduced[key]
         if isinstance(expr, Derivative):
             return self._derivative(expr, at)
         if isinstance(expr, Piecewise):
@@ -173,13 +172,29 @@ class Evaluator:
             return self._power(expr, at)
         return self._function(expr, [self(arg, at) for arg in expr.args])
 
+    def _reduction(self, expr: Any, at: Mapping[Any, int]) -> Number:
+        over, name = bound_by(expr), REDUCTIONS[type(expr)]
+        if any((low, high) != (1, self.program.extent(index)) for index, low, high in expr.limits):
+            raise DerivationError(f"'{expr}': goes over something else than all values of its indices")
+        places = product(*(range(self.size(index)) for index in over))
+        terms = [self(expr.function, {**at, **dict(zip(over, place, strict=True))}) for place in places]
+        if name in ("max", "min"):
+            result = _extreme(name, terms, terms)
+            if sum(term.value == result.value for term in terms) > 1:
+                self.taken.add((expr, TIE))
+            return result
+        result = Number(Fraction(name == "prod"))
+        for term in terms:
+            result = result * term if name == "prod" else result + term
+        return result
+
     def _read(self, leaf: Any, place: Place) -> Number:
         number: Number = self.values[name_of(leaf)][place]
         return number
 
     def _at(self, index: Any, at: Mapping[Any, int], leaf: Any) -> int:
         if index not in at:
-            raise DerivationError(f"'{leaf}': the index {index} is neither on the left side nor bound by a Sum")
+            raise DerivationError(f"'{leaf}': the index {index} is neither on the left side nor bound by a reduction")
         return at[index]
 
     def _holds(self, condition: Any, at: Mapping[Any, int]) -> bool:
@@ -199,13 +214,13 @@ class Evaluator:
         name, place = name_of(moved), tuple(at[index] for index in indices_of(moved))
         before = self.values[name][place]
         self.values[name][place] = Number(before.value, Fraction(1), before.noise)
-        self._sums, kept = {}, self._sums
+        self._reduced, kept = {}, self._reduced
         asked, self.differentiating = self.differentiating, True
         there = dict(zip(equation.indices, (at[index] for index in indices_of(expr.expr)), strict=True))
         try:
             found = self(equation.value, there)
         finally:
-            self.values[name][place], self._sums, self.differentiating = before, kept, asked
+            self.values[name][place], self._reduced, self.differentiating = before, kept, asked
         return Number(found.slope, noise=found.drift)
 
     def _power(self, expr: Any, at: Mapping[Any, int]) -> Number:
@@ -230,12 +245,8 @@ class Evaluator:
     def _function(self, expr: Any, args: list[Number]) -> Number:
         name = functions.ELEMENTWISE[type(expr)]
         if name in ("max", "min"):
-            best = (max if name == "max" else min)(arg.value for arg in args)
-            tied = [arg for arg in args if arg.value == best]
-            # At a tie with a number there is no slope, else that of all tied arguments in equal shares.
-            flat = any(arg.is_Number and value.value == best for arg, value in zip(expr.args, args, strict=True))
-            slope = Fraction(0) if flat else sum((arg.slope for arg in tied), Fraction(0)) / len(tied)
-            return Number(best, slope, max(arg.noise for arg in args), max(arg.drift for arg in args))
+            moving = [value for arg, value in zip(expr.args, args, strict=True) if not arg.is_Number]
+            return _extreme(name, args, moving)
         (value, *_) = args
         if name == "fabs":
             sign = Fraction((value.value > 0) - (value.value < 0))
@@ -284,6 +295,15 @@ class Evaluator:
                     raise OutsideDomainError(f"{name[0]} of {at}") from error
                 known = self._known[name, at] = _fraction(found[0], name[0]), _fraction(found[1], name[0])
         return known
+
+
+def _extreme(name: str, args: list[Number], moving: list[Number]) -> Number:
+    """The maximum or minimum: at a tie with a number it has no slope, else that of all tied in equal shares."""
+    best = (max if name == "max" else min)(arg.value for arg in args)
+    tied = [arg for arg in args if arg.value == best]
+    flat = len(tied) > sum(arg.value == best for arg in moving)
+    slope = Fraction(0) if flat else sum((arg.slope for arg in tied), Fraction(0)) / len(tied)
+    return Number(best, slope, max(arg.noise for arg in args), max(arg.drift for arg in args))
 
 
 _MPMATH: dict[str, Callable[[Any], Any]] = {

@@ -9,19 +9,9 @@ from typing import Any
 import sympy
 from sympy import Add, Mul, Sum
 
-from symbn.derivation.program import (
-    Assignment,
-    Index,
-    Program,
-    bound_by,
-    free,
-    indices_of,
-    is_leaf,
-    leaves,
-    name_of,
-    reads,
-    total,
-)
+from symbn.derivation.expressions import Assignment, Index, bound_by, free, indices_of, is_leaf, leaves, name_of, reads
+from symbn.derivation.program import Program, total
+from symbn.equations.reductions import REDUCTIONS
 
 
 @dataclass(frozen=True)
@@ -104,7 +94,7 @@ class Facts:
         names = {}
         for leaf in leaves(body):
             equation = self.program.defined.get(name_of(leaf))
-            if equation is not None and not equation.value.has(Sum):
+            if equation is not None and not equation.value.has(*REDUCTIONS):
                 places = dict(zip(equation.indices, indices_of(leaf), strict=True))
                 names[leaf] = self.program.rename(equation.value, places)
         if names:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sympy import Add, Eq, IndexedBase, Symbol
+from sympy import Add, Eq
 
 from symbn.derivation import request
 from symbn.derivation.adjoints import chain, contribution, occurrences, slope
 from symbn.derivation.assembly import assemble
 from symbn.derivation.collapse import collapse
 from symbn.derivation.derivation import Derivation
-from symbn.derivation.program import Assignment, Program, free, indices_of, name_of, reads
+from symbn.derivation.expressions import Assignment, element, indices_of, name_of, needed, reads
+from symbn.derivation.program import Program
 from symbn.derivation.proof import Proof
 from symbn.equations.operator import Operator
 
@@ -42,7 +43,7 @@ def derive(operator: Operator, of: Iterable[Any] | None = None, wrt: Iterable[An
         parts = [program.array(ends[name], name)] if name in ends else []
         lines = list(parts)
         for equation in reversed(readers):
-            found = occurrences(equation.value, frozenset({name}))
+            found = occurrences(equation, frozenset({name}))
             parts += [contribution(one, equation, adjoints[equation.name], leaf, program) for one in found]
             if found:
                 lines.append(chain(equation, found, adjoints[equation.name], leaf, program))
@@ -62,11 +63,16 @@ def derive(operator: Operator, of: Iterable[Any] | None = None, wrt: Iterable[An
         assemble(program, f"{operator.name}_backward", equations, cots, list(targets.items()), about)
         for equations in (staged, collapsed)
     )
+    definitions = {one.name: one.value for one in program.assignments}
+    shown = needed(
+        (*definitions.keys() - program.introduced, *(one for own in staged for one in reads(own.value))), definitions
+    )
     return Derivation(
         operator,
         of=tuple(outputs),
         wrt=tuple(inputs),
-        forward=tuple(one.equation for one in program.assignments),
+        forward=tuple(one.equation for one in program.assignments if one.name in shown),
+        introduced=program.introduced,
         steps=tuple(steps),
         staged=as_operator,
         collapsed=collapsed_operator,
@@ -78,9 +84,7 @@ def _proved(equation: Eq | None, proof: Proof) -> list[Eq]:
     """The derivative of one equation, if it could be written down."""
     if equation is None:
         return []
-    indices = sorted(free(equation.rhs) | free(equation.lhs), key=str)
-    element = IndexedBase("slope")[tuple(indices)] if indices else Symbol("slope")
-    proof.equal(element, equation.lhs, equation.rhs, "derivative")
+    proof.equal(element("slope", equation.rhs, equation.lhs), equation.lhs, equation.rhs, "derivative")
     return [equation]
 
 

@@ -11,7 +11,8 @@ from symbn.derivation import request
 from symbn.derivation.adjoints import occurrences
 from symbn.derivation.assembly import assemble
 from symbn.derivation.collapse import collapse
-from symbn.derivation.program import Assignment, Program, indices_of, total
+from symbn.derivation.expressions import Assignment, indices_of
+from symbn.derivation.program import Program, total
 from symbn.derivation.proof import Proof
 from symbn.derivation.tangents import tangent
 from symbn.equations.operator import Operator
@@ -38,7 +39,7 @@ def derive(operator: Operator, of: Iterable[Any] | None = None, wrt: Iterable[An
             continue
         own = ends.get(name) or program.fresh(f"{name}_dot")
         target = program.array(own, name)
-        value = program.tidy(tangent(equation.value, names, program), equation.indices)
+        value = program.tidy(tangent(equation, names, program), equation.indices)
         chains[own] = _differential(equation, names, program)
         proof.equal(target, chains[own], value, "total differential")
         proof.assign(target, value)
@@ -61,7 +62,7 @@ def _differential(equation: Assignment, names: dict[str, str], program: Program)
     """The total differential with its derivatives unevaluated: over the elements of each array that are read."""
     terms: list[Any] = []
     for name, moved in names.items():
-        places = [indices_of(one.leaf) for one in occurrences(equation.value, frozenset({name}))]
+        places = [indices_of(one.leaf) for one in occurrences(equation, frozenset({name}))]
         if places:
             # An index that the equation has too is the same there, if every place where the array is read says so.
             own = [

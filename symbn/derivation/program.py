@@ -3,100 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache
 from itertools import permutations
-from typing import Any, TypeAlias
+from typing import Any
 
 import sympy
-from sympy import Add, Eq, Expr, Float, Idx, Indexed, IndexedBase, Mul, Sum, Symbol
+from sympy import Add, Expr, Float, Idx, Indexed, IndexedBase, Mul, Sum, Symbol
 
+from symbn.derivation.expressions import (
+    Assignment,
+    Index,
+    bound_by,
+    free,
+    is_leaf,
+    leaves,
+    name_of,
+    reads,
+)
+from symbn.derivation.reductions import alone
 from symbn.equations.names import identifier
 from symbn.equations.operator import Operator
-
-Index: TypeAlias = Any  # sympy.Idx, which SymPy does not type
+from symbn.equations.reductions import REDUCTIONS, is_reduction
 
 _LETTERS = "ijklmnopqrstuvwabcdefgh"
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """``target = value``, an equation of the operator; ``given`` ones hold between its inputs."""
-
-    target: Any
-    value: Any
-    given: bool
-
-    @property
-    def name(self) -> str:
-        return name_of(self.target)
-
-    @property
-    def indices(self) -> tuple[Index, ...]:
-        return indices_of(self.target)
-
-    @property
-    def equation(self) -> Eq:
-        return Eq(self.target, self.value, evaluate=False)
-
-
-@cache
-def name_of(leaf: Any) -> str:
-    """The name of an array's element or of a scalar."""
-    return str(leaf.base.label) if isinstance(leaf, Indexed) else str(leaf.name)
-
-
-def indices_of(leaf: Any) -> tuple[Index, ...]:
-    """The indices of an array's element; a scalar has none."""
-    return tuple(leaf.indices) if isinstance(leaf, Indexed) else ()
-
-
-def is_leaf(expr: Any) -> bool:
-    return isinstance(expr, Indexed | Symbol)
-
-
-def bound_by(total: Sum) -> tuple[Index, ...]:
-    """The indices that a Sum goes over."""
-    return tuple(limit[0] for limit in total.limits)
-
-
-@cache
-def free(expr: Any) -> frozenset[Index]:
-    """The indices that an expression varies with."""
-    if isinstance(expr, Indexed):
-        return frozenset(expr.indices)
-    if isinstance(expr, Sum):
-        return free(expr.function) - set(bound_by(expr))
-    return frozenset().union(*(free(arg) for arg in expr.args))
-
-
-def leaves(expr: Any) -> Iterator[Any]:
-    """The array elements and scalars that an expression reads, in order; extents are among the scalars."""
-    if is_leaf(expr):
-        yield expr
-    elif isinstance(expr, Sum):
-        yield from leaves(expr.function)
-    else:
-        for arg in expr.args:
-            yield from leaves(arg)
-
-
-@cache
-def reads(expr: Any) -> frozenset[str]:
-    """The names in an expression."""
-    return frozenset(map(name_of, leaves(expr)))
-
-
-def needed(names: Iterable[str], definitions: Mapping[str, Any]) -> frozenset[str]:
-    """Those of some definitions (name -> value) that names depend on, step by step, these among them."""
-    found: set[str] = set()
-    waiting = [*names]
-    while waiting:
-        name = waiting.pop()
-        if name in definitions and name not in found:
-            found.add(name)
-            waiting += reads(definitions[name])
-    return frozenset(found)
 
 
 class Program:
@@ -128,9 +56,10 @@ class Program:
             if name in defined:
                 self._renamed[name] = self.fresh(f"{name}_1")
             self._taken.add(identifier(name))
-        self.assignments = tuple(
-            Assignment(self.canonical(eq.lhs), self.canonical(eq.rhs), eq in operator.given) for eq in equations
-        )
+        written = [Assignment(self.canonical(eq.lhs), self.canonical(eq.rhs), eq in operator.given) for eq in equations]
+        self.assignments = alone(written, self)
+        #: what these equations define that the operator's do not
+        self.introduced = frozenset(one.name for one in self.assignments) - {one.name for one in written}
         self.defined = {one.name: one for one in self.assignments}
         #: a magnitude does not care for the sign of a difference, which the other equations choose
         even = {part.args[0] for one in self.assignments for part in one.value.atoms(sympy.Abs)}
@@ -146,7 +75,7 @@ class Program:
                     if index.lower == 1:
                         self._indices.setdefault(str(index.name), index)
                     self._extents.setdefault(str(index.name), sympy.expand(index.upper - index.lower + 1))
-        elif isinstance(part, Sum):
+        elif is_reduction(part):
             for index, lower, upper in part.limits:
                 self._extents.setdefault(str(index.name), sympy.expand(upper - lower + 1))
         elif isinstance(part, Symbol) and not isinstance(part, Idx):
@@ -159,13 +88,14 @@ class Program:
             self._objects[name] = Symbol(name)
 
     def canonical(self, expr: Any) -> Any:
-        """The expression over this program's objects, with every sum from 1."""
+        """The expression over this program's objects, with every reduction from 1."""
         if isinstance(expr, Indexed):
             base = IndexedBase(self._objects[name_of(expr)])
             name = self._renamed.get(name_of(expr), "")
             return (IndexedBase(name) if name else base)[tuple(self.index(str(one.name)) for one in expr.indices)]
-        if isinstance(expr, Sum):
-            return total(self.canonical(expr.function), [self.index(str(one.name)) for one in bound_by(expr)], self)
+        if is_reduction(expr):
+            over = [self.index(str(one.name)) for one in bound_by(expr)]
+            return reduction(expr.func, self.canonical(expr.function), over, self)
         if isinstance(expr, Symbol):
             name = str(expr.name)
             return Symbol(self._renamed[name]) if name in self._renamed else self._objects[name]
@@ -258,13 +188,13 @@ class Program:
             return expr
         if isinstance(expr, Indexed):
             return expr.base[tuple(names.get(index, index) for index in expr.indices)]
-        if isinstance(expr, Sum):
+        if is_reduction(expr):
             body, over = expr.function, list(bound_by(expr))
             for place, index in enumerate(over):
                 if index in names.values():
                     over[place] = self.fresh_index(index, {*free(body), *over, *names.values()})
                     body = self.rename(body, {index: over[place]})
-            return total(self.rename(body, names), over, self)
+            return reduction(expr.func, self.rename(body, names), over, self)
         return expr.func(*(self.rename(arg, names) for arg in expr.args))
 
     def renamings(self, indices: Iterable[Index], others: Iterable[Index]) -> Iterator[dict[Index, Index]]:
@@ -289,20 +219,19 @@ class Program:
         )
 
     def tidy(self, expr: Any, scope: Iterable[Index]) -> Any:
-        """The expression with no Sum over an index that is in use outside, and with ``2*(x - mu)`` kept whole."""
+        """The expression with no reduction over an index that is in use outside, and with ``2*(x - mu)`` kept whole."""
         return self._whole(self.distinct(expr, scope))
 
     def distinct(self, expr: Any, scope: Iterable[Index]) -> Any:
-        """The expression with each Sum over the first indices that mean nothing outside it: equal sums look equal."""
+        """The expression with each reduction over the first indices that mean nothing outside: equal ones look so."""
         scope = set(scope)
-        if isinstance(expr, Sum):
+        if is_reduction(expr):
             taken, names = scope | free(expr), dict[Index, Index]()
             for index in bound_by(expr):
                 names[index] = self.fresh_index(index, {*taken, *names.values()})
-            return total(
-                self.distinct(self.rename(expr.function, names), taken | {*names.values()}), names.values(), self
-            )
-        if is_leaf(expr) or not expr.has(Sum):
+            body = self.distinct(self.rename(expr.function, names), taken | {*names.values()})
+            return reduction(expr.func, body, names.values(), self)
+        if is_leaf(expr) or not expr.has(*REDUCTIONS):
             return expr
         return expr.func(*(self.distinct(arg, scope) for arg in expr.args))
 
@@ -340,6 +269,11 @@ def _negative(expr: Add) -> bool:
 
 
 def total(body: Any, over: Iterable[Index], program: Program) -> Expr:
-    """The Sum of a body over some indices; the body itself where there are none."""
+    """The Sum of a body over some indices."""
+    return reduction(Sum, body, over, program)
+
+
+def reduction(kind: Any, body: Any, over: Iterable[Index], program: Program) -> Expr:
+    """The reduction of a body over some indices; the body itself where there are none."""
     limits = [(index, 1, program.extent(index)) for index in over]
-    return Sum(body, *limits) if limits else body
+    return kind(body, *limits) if limits else body

@@ -9,9 +9,11 @@ from typing import Any
 
 import sympy
 
-from symbn.derivation.exact import Evaluator, Number, OutsideDomainError, Values, close
-from symbn.derivation.program import Assignment, Program, name_of
+from symbn.derivation.exact import TIE, Evaluator, Number, OutsideDomainError, Values, close
+from symbn.derivation.expressions import Assignment, element, name_of
+from symbn.derivation.program import Program
 from symbn.equations import constants, notation
+from symbn.equations.reductions import ReduceMax, ReduceMin
 from symbn.errors import DerivationError
 
 #: extents in order of the program's indices, one row for each sample
@@ -25,7 +27,17 @@ _DENOMINATORS = (3, 4, 5, 7)
 #: how many draws look for branches that no sample has taken yet, and how many for ties
 _SEARCHES = 60
 #: functions that have no derivative somewhere
-_KINKED = (sympy.Abs, sympy.Max, sympy.Min, sympy.Piecewise, sympy.sign, sympy.floor, sympy.ceiling)
+_KINKED = (
+    sympy.Abs,
+    sympy.Max,
+    sympy.Min,
+    sympy.Piecewise,
+    sympy.sign,
+    sympy.floor,
+    sympy.ceiling,
+    ReduceMax,
+    ReduceMin,
+)
 
 
 class Proof:
@@ -56,8 +68,8 @@ class Proof:
                 f"{program.operator.name}: found no inputs at which its equations are real numbers, "
                 "so that no derivation of it can be checked; look at its roots, logarithms and divisions"
             )
-        values = [equation.value for equation in program.assignments]
-        self._take_branches({part for value in values for part in value.atoms(sympy.Piecewise)})
+        values = [expr for one in program.assignments for expr in (one.value, one.slope) if expr is not None]
+        self._take_branches({part for value in values for part in value.atoms(sympy.Piecewise, ReduceMax, ReduceMin)})
         if any(value.has(*_KINKED) for value in values):
             ties = (self._sample(_SMALL, (-1, 1), (1,)) for _ in range(_SEARCHES))
             self.samples += [one for one in ties if one is not None][:2]
@@ -67,8 +79,12 @@ class Proof:
         return next((one for one in drawn if one is not None), None)
 
     def _take_branches(self, choices: set[Any]) -> None:
-        """Add samples until each branch of each choice is taken by one, or none is found that takes it."""
-        wanted = {(choice, arm) for choice in choices for arm in range(len(choice.args))}
+        """Add samples until each branch of each choice is taken by one, or none is found that takes it.
+
+        Of a maximum over indices the branch that counts is that of equal terms.
+        """
+        branches = {one: range(len(one.args)) if isinstance(one, sympy.Piecewise) else (TIE,) for one in choices}
+        wanted = {(choice, arm) for choice, arms in branches.items() for arm in arms}
         for sample in self.samples:
             wanted -= sample.taken
         for attempt in range(_SEARCHES):
@@ -92,6 +108,10 @@ class Proof:
         try:
             for equation in self.program.assignments:
                 evaluator.assign(equation)
+            for equation in self.program.assignments:
+                if equation.slope is not None:
+                    # For the branches that it takes.
+                    evaluator.all(element("slope", equation.slope), equation.slope)
         except OutsideDomainError:
             return None
         return evaluator

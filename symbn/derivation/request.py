@@ -8,7 +8,8 @@ from typing import Any
 import sympy
 from sympy import Indexed
 
-from symbn.derivation.program import Program, name_of, reads
+from symbn.derivation.expressions import name_of, reads
+from symbn.derivation.program import Program
 from symbn.equations import validation
 from symbn.equations.operator import Operator
 from symbn.errors import DerivationError, EquationError

@@ -230,7 +230,7 @@ def _interface(operator: Operator, program: Program, dtype: DType) -> Interface:
             if extent in operator.fixed_extents
         ),
         layout=(*program.level_extents(), *strides),
-        summed=operator.summed,
+        reduced=operator.reduced,
         features=operator.features,
         aliases=program.aliases,
         defaults=tuple((identifier(name), value) for name, value in operator.defaults.items()),

@@ -61,8 +61,8 @@ class ExpressionPrinter:
                 return name, _ATOM
             case Load():
                 return self.element(expr), _UNARY
-            case Op("nan", ()):
-                return "(double)NAN", _UNARY
+            case Op("nan" | "inf" as name, ()):
+                return f"(double){'NAN' if name == 'nan' else 'INFINITY'}", _UNARY
             case Op("real", (count,)):
                 return f"(double){self.inside(count, _UNARY)}", _UNARY
             case Op("select", (condition, yes, no)):

@@ -32,7 +32,7 @@ class Interface:
     """The C function of one operator and dtype.
 
     ``extents`` maps an index to the layout's extent fields: two (outer, inner) where the index is
-    reduced, else one. ``layout`` lists the layout's fields in order. ``summed`` are the indices that a
+    reduced, else one. ``layout`` lists the layout's fields in order. ``reduced`` are the indices that a
     reduction goes over, ``features`` those whose elements do not depend on each other. ``aliases`` are the
     (input, output) pairs that may be the same memory.
     """
@@ -44,7 +44,7 @@ class Interface:
     extents: tuple[tuple[str, tuple[str, ...]], ...]
     fixed: tuple[tuple[str, int], ...]
     layout: tuple[str, ...]
-    summed: tuple[str, ...]
+    reduced: tuple[str, ...]
     features: tuple[str, ...]
     aliases: tuple[tuple[str, str], ...]
     defaults: tuple[tuple[str, float], ...]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from fractions import Fraction
 
 from symbn.emit.expressions import ExpressionPrinter
 from symbn.kernel.ir import (
     Array,
     Assign,
     Comment,
+    Const,
+    Expr,
     For,
     Let,
     Load,
@@ -98,10 +102,10 @@ class StatementPrinter:
                 return [f"{pad}/* {text} */"]
             case Let(name, value, kind):
                 return [f"{pad}const {'ptrdiff_t' if kind == 'index' else 'double'} {name} = {self.expression(value)};"]
-            case Local(name, shape, zero):
+            case Local(name, shape, initial):
                 self.local[name] = "double"
-                initial = (" = {0.0}" if shape else " = 0.0") if zero else ""
-                return [f"{pad}double {name}{''.join(f'[{extent}]' for extent in shape)}{initial};"]
+                extents = "".join(f"[{extent}]" for extent in shape)
+                return [f"{pad}double {name}{extents}{self.initial(shape, initial)};"]
             case Assign(target, Op("add", (first, second))) if first == target and self.element(target)[1] == "double":
                 return [f"{pad}{self.element(target)[0]} += {self.expression(second)};"]
             case Assign(target, value):
@@ -119,6 +123,16 @@ class StatementPrinter:
                 places = (*subscripts, *("" for _ in levels))
                 base = " + ".join([array, *self.offsets(self.arrays[array], places)])
                 return [f"{pad}double *const {name} = {base};"]
+
+    def initial(self, shape: tuple[int, ...], value: Expr | None) -> str:
+        """How a local array starts; C fills with zeros what an initializer does not say."""
+        if value is None:
+            return ""
+        text = self.expression(value)
+        if not shape:
+            return f" = {text}"
+        count = 1 if value == Const(Fraction(0)) else math.prod(shape)
+        return f" = {{{', '.join([text] * count)}}}"
 
     def loop(self, loop: For, depth: int) -> list[str]:
         pad = _INDENT * depth

@@ -10,7 +10,7 @@ from symbn.equations.binding import AxisBinding
 from symbn.equations.operator import Operator
 
 _MACHINERY = frozenset(
-    {"binding", "constants", "functions", "later", "names", "notation", "operator", "order", "validation"}
+    {"binding", "constants", "functions", "later", "names", "notation", "operator", "order", "reductions", "validation"}
 )
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import sympy
 from sympy.codegen import cfunctions
 
+from symbn.equations.reductions import REDUCTIONS
+
 #: SymPy class -> the function's name in C's <math.h>, which later stages use as its name.
 ELEMENTWISE: MappingProxyType[Any, str] = MappingProxyType(
     {
@@ -55,5 +57,6 @@ RELATIONS: MappingProxyType[Any, str] = MappingProxyType(
 
 
 def names() -> str:
-    """The functions as a list for a message."""
-    return ", ".join(sorted({cls.__name__ for cls in ELEMENTWISE} | {"sqrt", "Piecewise", "Sum"}, key=str.lower))
+    """The functions and reductions as a list for a message."""
+    known = {cls.__name__ for cls in (*ELEMENTWISE, *REDUCTIONS)} | {"sqrt", "Piecewise"}
+    return ", ".join(sorted(known, key=str.lower))

@@ -6,20 +6,25 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from sympy import Add, Eq, Indexed, Mul, Pow, Rational, Sum, Symbol
+from sympy import Add, Eq, Indexed, Mul, Piecewise, Pow, Product, Rational, Sum, Symbol, true
 from sympy.printing.latex import LatexPrinter, tex_greek_dictionary
+from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.pretty.pretty import PrettyPrinter
 from sympy.printing.pretty.pretty_symbology import pretty_symbol, pretty_use_unicode
 from sympy.printing.pretty.stringpict import prettyForm
 from sympy.printing.str import StrPrinter
 
 from symbn.equations.names import identifier
+from symbn.equations.reductions import REDUCTIONS, ReduceMax, ReduceMin, is_reduction
 
 _GREEK = frozenset(
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi "
     "psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega".split()
 )
 _ACCENTS = ("hat", "bar", "tilde", "dot")
+#: a reduction in LaTeX, and on one line
+_OPERATORS = {Sum: r"\sum", Product: r"\prod", ReduceMax: r"\max", ReduceMin: r"\min"}
+_WORDS = {Sum: "Sum", Product: "Product", ReduceMax: "Max", ReduceMin: "Min"}
 
 
 def symbol(name: str) -> tuple[str, str]:
@@ -69,8 +74,8 @@ def _is_known(text: str) -> bool:
 
 
 def _place_in_product(factor: Any) -> tuple[int, int]:
-    """Numbers, scalars, parameters, differences, gradients, sums."""
-    if isinstance(factor, Sum):
+    """Numbers, scalars, parameters, differences, gradients, reductions."""
+    if is_reduction(factor):
         return 6, 0
     if isinstance(factor, Indexed):
         name = str(factor.base.label)
@@ -85,7 +90,7 @@ def _apart(product: str) -> str:
     product = re.sub(r"(\\mathrm\{[^{}]{2,}\}(?:_\{[^{}]*\})?) (?=[\\A-Za-z])", r"\1 \\, ", product)
     product = re.sub(r"(?<![-+=({,]) (\\mathrm\{[^{}]{2,}\})", r" \\, \1", product)
     spaced = re.sub(r"(?<![-+=({,]) \\mathrm\{d\}", r" \\, \\mathrm{d}", product)
-    return re.sub(r"(\\sum_\{[^{}]*\}\^\{[^{}]*\}) \\,", r"\1", spaced)
+    return re.sub(r"(\\(?:sum|prod|max|min)_\{[^{}]*\}\^\{[^{}]*\}) \\,", r"\1", spaced)
 
 
 def _decimal(number: Any) -> str:
@@ -98,9 +103,14 @@ def _is_ratio(factor: Any) -> bool:
     return bool(factor.is_Rational and not factor.is_Integer)
 
 
+def is_indicator(expr: Any) -> bool:
+    """Is it a choice of 1 where a condition holds, else 0: Iverson's bracket?"""
+    return isinstance(expr, Piecewise) and [value for value, _ in expr.args] == [1, 0] and expr.args[1][1] == true
+
+
 def _is_tall(expr: Any) -> bool:
-    """Does an expression print as a fraction or a sum, or holds one?"""
-    return expr.has(Sum) or any(one.exp.could_extract_minus_sign() for one in expr.atoms(Pow))
+    """Does an expression print as a fraction or a reduction, or holds one?"""
+    return expr.has(*REDUCTIONS) or any(one.exp.could_extract_minus_sign() for one in expr.atoms(Pow))
 
 
 def reading_order(terms: list[Any]) -> list[Any]:
@@ -131,18 +141,39 @@ class _Latex(LatexPrinter):  # type: ignore[misc]
         if not expr.is_Mul:
             return str(super()._print_Mul(expr))
         factors = sorted(expr.args, key=_place_in_product)
-        wide = [
-            one for one in factors if isinstance(one, Sum) or (isinstance(one, Add) and any(map(_is_tall, one.args)))
-        ]
+        wide = [one for one in factors if is_reduction(one) or (isinstance(one, Add) and any(map(_is_tall, one.args)))]
         rest = [one for one in factors if one not in wide]
         if wide and any((one.is_Pow and one.exp.could_extract_minus_sign()) or _is_ratio(one) for one in rest):
             texts = [self._print(one) for one in wide]
-            alone = isinstance(wide[-1], Sum)
+            alone = is_reduction(wide[-1])
             behind = [rf"\left({text}\right)" for text in (texts[:-1] if alone else texts)] + texts[
                 len(texts) - alone :
             ]
             return _apart(" ".join([self._print(Mul(*rest)), *behind]))
         return _apart(str(super()._print_Mul(Mul(*factors, evaluate=False))))
+
+    def _print_ReduceMax(self, expr: Any) -> str:
+        body = self._print(expr.function)
+        enclosed = isinstance(expr.function, Add) or expr.function.could_extract_minus_sign()
+        return operator(expr) + (rf"\left({body}\right)" if enclosed else body)
+
+    _print_ReduceMin = _print_ReduceMax
+
+    def _print_Piecewise(self, expr: Any) -> str:
+        if is_indicator(expr):
+            return rf"\left[{self._print(expr.args[0][1])}\right]"
+        return str(super()._print_Piecewise(expr))
+
+    def parenthesize(self, item: Any, level: int, is_neg: bool = False, strict: bool = False) -> str:
+        """A maximum binds as a product does, which SymPy says of its own sums and products alone."""
+        if isinstance(item, ReduceMax | ReduceMin) and level > PRECEDENCE["Mul"]:
+            return rf"\left({self._print(item)}\right)"
+        return str(super().parenthesize(item, level, is_neg, strict))
+
+    def _needs_mul_brackets(self, expr: Any, first: bool = False, last: bool = False) -> bool:
+        if is_indicator(expr):
+            return False
+        return super()._needs_mul_brackets(expr, first, last) or (not last and expr.has(ReduceMax, ReduceMin))
 
     def _print_Rational(self, expr: Any) -> str:
         return _decimal(expr) or str(super()._print_Rational(expr))
@@ -161,7 +192,7 @@ class _Latex(LatexPrinter):  # type: ignore[misc]
 
 
 class _Plain(StrPrinter):  # type: ignore[misc]
-    """SymPy's one-line form, with a Sum's limits in words."""
+    """SymPy's one-line form, with a reduction's limits in words."""
 
     def _as_ordered_terms(self, expr: Any, order: str | None = None) -> list[Any]:
         return reading_order(super()._as_ordered_terms(expr, order))
@@ -169,9 +200,11 @@ class _Plain(StrPrinter):  # type: ignore[misc]
     def _print_Rational(self, expr: Any) -> str:
         return _decimal(expr) or str(super()._print_Rational(expr))
 
-    def _print_Sum(self, expr: Sum) -> str:
+    def _print_Sum(self, expr: Any) -> str:
         limits = ", ".join(f"{index}={lower}..{upper}" for index, lower, upper in expr.limits)
-        return f"Sum({self._print(expr.function)}, {limits})"
+        return f"{_WORDS[type(expr)]}({self._print(expr.function)}, {limits})"
+
+    _print_Product = _print_ReduceMax = _print_ReduceMin = _print_Sum
 
 
 class _Pretty(PrettyPrinter):  # type: ignore[misc]
@@ -187,6 +220,22 @@ class _Pretty(PrettyPrinter):  # type: ignore[misc]
         indices = ", ".join(str(index.name) for index in expr.indices)
         text = pretty_symbol(letter) if letter in _GREEK else letter
         return prettyForm(f"{text}{square}[{indices}]")
+
+    def _print_ReduceMax(self, expr: Any) -> Any:
+        """The word between its limits, as a Sum's sign is."""
+        body = self._print(expr.function)
+        if isinstance(expr.function, Add) or expr.function.could_extract_minus_sign():
+            body = prettyForm(*body.parens())
+        for index, lower, upper in expr.limits:
+            head = prettyForm(_WORDS[type(expr)].lower())
+            head = prettyForm(*head.above(self._print(upper)))
+            height = head.height()
+            head = prettyForm(*head.below(self._print(Eq(index, lower, evaluate=False))))
+            head.baseline = height - 1
+            body = prettyForm(*prettyForm(*head.right(" ")).right(body), binding=prettyForm.MUL)
+        return body
+
+    _print_ReduceMin = _print_ReduceMax
 
 
 def pretty(eq: Eq) -> str:
@@ -207,6 +256,12 @@ def terminal(equations: Iterable[Eq]) -> str:
         labels = [f"({number})  " if place == middle else " " * (len(str(number)) + 4) for place in range(len(lines))]
         blocks.append("\n".join(label + line for label, line in zip(labels, lines, strict=True)))
     return "\n\n".join(blocks)
+
+
+def operator(reduction: Any) -> str:
+    """The sign of a reduction with its limits, in LaTeX, to be followed by the body."""
+    sign = _OPERATORS[type(reduction)]
+    return "".join(f"{sign}_{{{tex(index)}={tex(low)}}}^{{{tex(high)}}} " for index, low, high in reduction.limits)
 
 
 def tex(expr: Any) -> str:

@@ -9,12 +9,13 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import sympy
-from sympy import Eq, Idx, Indexed, IndexedBase, Sum, Symbol
+from sympy import Eq, Idx, Indexed, IndexedBase, Symbol
 
 from symbn.equations import notation, validation
 from symbn.equations.later import later
 from symbn.equations.names import identifier
 from symbn.equations.order import in_order
+from symbn.equations.reductions import REDUCTIONS
 from symbn.equations.validation import Name
 from symbn.errors import EquationError
 
@@ -38,8 +39,9 @@ class Operator:
     equations
         ``sympy.Eq(lhs, rhs)`` in the order of evaluation. A left side is ``v[i, k]`` (or a plain Symbol);
         it is defined once, and read only by later equations. An index that occurs on the right only is
-        bound by a ``Sum``. What nothing defines is an input: an array where it is indexed, a scalar where
-        it is not. Extents (``m`` in ``Sum(..., (i, 1, m))``) are read off the arrays at the call.
+        bound by a ``Sum``, a ``Product``, a ``ReduceMax`` or a ``ReduceMin``. What nothing defines is an input:
+        an array where it is indexed, a scalar where it is not. Extents (``m`` in ``Sum(..., (i, 1, m))``) are
+        read off the arrays at the call.
     outputs
         The defined arrays (or their names) that the kernel returns, in order.
     inputs
@@ -162,18 +164,18 @@ class Operator:
         return tuple(_system(self.given, self.equations))
 
     @property
-    def summed(self) -> tuple[str, ...]:
-        """The indices that a Sum goes over."""
-        sums = {one for eq in self.equations for one in eq.atoms(Sum)}
-        bound = {str(limit[0].name) for one in sums for limit in one.limits}
+    def reduced(self) -> tuple[str, ...]:
+        """The indices that a reduction goes over."""
+        reductions = {one for eq in self.equations for one in eq.atoms(*REDUCTIONS)}
+        bound = {str(limit[0].name) for one in reductions for limit in one.limits}
         return tuple(index for index in self.indices if index in bound)
 
     @property
     def features(self) -> tuple[str, ...]:
-        """The indices whose elements do not depend on each other: summed by nothing, the only ones of their extent."""
+        """The indices whose elements do not depend on each other: reduced by nothing, the only ones of their extent."""
         extents = list(self.indices.values())
         return tuple(
-            index for index, extent in self.indices.items() if index not in self.summed and extents.count(extent) == 1
+            index for index, extent in self.indices.items() if index not in self.reduced and extents.count(extent) == 1
         )
 
     # ---- what later stages make of an operator -----------------------------------------------------

@@ -8,11 +8,12 @@ from numbers import Real
 from typing import Any, TypeAlias
 
 import sympy
-from sympy import Eq, Expr, Idx, Indexed, IndexedBase, Sum, Symbol
+from sympy import Eq, Expr, Idx, Indexed, IndexedBase, Symbol
 from sympy.functions.elementary.piecewise import ExprCondPair
 
 from symbn.equations import functions
 from symbn.equations.names import identifier
+from symbn.equations.reductions import REDUCTIONS, is_reduction
 from symbn.errors import EquationError
 
 #: How a caller names an array or a scalar: the SymPy object or its name.
@@ -97,8 +98,8 @@ class _Scan:
             self.indexed(expr, bound, depth)
         elif isinstance(expr, IndexedBase):
             raise self.fail(f"'{expr.label}' is an array but stands without its indices")
-        elif isinstance(expr, Sum):
-            self.sum(expr, bound, depth)
+        elif is_reduction(expr):
+            self.reduction(expr, bound, depth)
         elif isinstance(expr, Idx) or (isinstance(expr, Symbol) and expr.name in bound):
             raise self.fail(f"index '{expr}' is used as a number; only extents and scalars can be")
         elif isinstance(expr, Symbol):
@@ -129,7 +130,10 @@ class _Scan:
         indices = tuple(self.index(index) for index in expr.indices)
         for index in indices:
             if index not in bound:
-                raise self.fail(f"index '{index}' of {expr} is free: it is neither on the left side nor bound by a Sum")
+                raise self.fail(
+                    f"index '{index}' of {expr} is free: "
+                    "it is neither on the left side nor bound by a reduction such as Sum"
+                )
         if len(set(indices)) < len(indices):
             raise self.fail(f"{expr} repeats an index; a diagonal cannot be generated")
         self.use(name, depth)
@@ -153,11 +157,11 @@ class _Scan:
                 if before and here and before != here:
                     raise self.fail(f"axis {axis} of '{name}' has clashing extents: {before} before, {here} here")
 
-    def sum(self, expr: Sum, bound: frozenset[str], depth: int) -> None:
+    def reduction(self, expr: Any, bound: frozenset[str], depth: int) -> None:
         inner = bound
         for limit in expr.limits:
             if len(limit) != 3:
-                raise self.fail(f"'{expr}' has no limits; write Sum(..., (i, 1, m))")
+                raise self.fail(f"'{expr}' has no limits; write {type(expr).__name__}(..., (i, 1, m))")
             index, lower, upper = limit
             name = self.index(index)
             if name in inner:
@@ -229,11 +233,11 @@ def scan(equations: tuple[Eq, ...], declared: Iterable[Indexed] = ()) -> Finding
             hint = " (SymPy evaluates Eq(a, a) to true)" if eq in (True, sympy.true, False, sympy.false) else ""
             raise scan.fail(f"{eq!r} is not a sympy.Eq{hint}")
         scan.later.add(scan.left_side(eq.lhs))
-        # Ranges first: an index may be declared by the Sum of a later equation.
+        # Ranges first: an index may be declared by the reduction of a later equation.
         for part in eq.atoms(Idx):
             if part.lower is not None and part.upper is not None:
                 scan.range(str(part.name), part.lower, part.upper)
-        for part in eq.atoms(Sum):
+        for part in eq.atoms(*REDUCTIONS):
             for limit in part.limits:
                 if len(limit) == 3 and isinstance(limit[0], Idx | Symbol):
                     scan.range(str(limit[0].name), limit[1], limit[2])

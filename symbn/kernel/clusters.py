@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from symbn.kernel.computations import kept_array, loads
+from symbn.kernel.computations import kept_array
+from symbn.kernel.expressions import loads
 from symbn.kernel.groups import Group
 from symbn.kernel.ir import Var
 

@@ -5,10 +5,10 @@ A computation still speaks of the equations' indices; which loops visit them is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import sympy
 from sympy import Add, Idx, Indexed, Mul, Pow, Sum, Symbol
@@ -19,18 +19,20 @@ from symbn.equations import constants, functions
 from symbn.equations.names import identifier
 from symbn.equations.operator import Operator
 from symbn.equations.order import in_order
+from symbn.equations.reductions import REDUCTIONS, is_reduction
+from symbn.kernel.expressions import chain, indices_of, loads, product, separate, substitute
 from symbn.kernel.ir import Const, Expr, Load, Op, Var
 from symbn.kernel.naming import Names
 
-#: a part of a product, and whether it divides
-Factor: TypeAlias = tuple[Expr, bool]
+#: what a reduction does with its terms
+Combination: TypeAlias = Literal["sum", "mean", "prod", "max", "min"]
 
 
 @dataclass(frozen=True)
 class Reduction:
-    """``value[kept] = Sum of body over the indices ``over``, divided by their extents if ``mean``.
+    """``value[kept]`` = the sum, mean, product, maximum or minimum of body over the indices ``over``.
 
-    A mean is held in two parts, ``hi`` + ``lo``, so that what is centred by it keeps every digit; a sum
+    A mean is held in two parts, ``hi`` + ``lo``, so that what is centred by it keeps every digit; anything else
     is held in ``hi`` alone.
     """
 
@@ -39,8 +41,12 @@ class Reduction:
     kept: tuple[str, ...]
     over: tuple[str, ...]
     body: Expr
-    mean: bool
+    op: Combination
     equation: int
+
+    @property
+    def mean(self) -> bool:
+        return self.op == "mean"
 
 
 @dataclass(frozen=True)
@@ -66,34 +72,6 @@ class Computations:
 def kept_array(name: str) -> str:
     """The workspace that keeps a value for all elements of the kept indices."""
     return f"all_{name}"
-
-
-def indices_of(expr: Expr) -> frozenset[str]:
-    """The indices that an expression varies with."""
-    if isinstance(expr, Load):
-        return frozenset(sub.name for sub in expr.subscripts if isinstance(sub, Var))
-    if isinstance(expr, Op):
-        return frozenset().union(*(indices_of(arg) for arg in expr.args))
-    return frozenset()
-
-
-def loads(expr: Expr) -> Iterator[Load]:
-    """The elements that an expression reads."""
-    if isinstance(expr, Load):
-        yield expr
-    elif isinstance(expr, Op):
-        for arg in expr.args:
-            yield from loads(arg)
-
-
-def substitute(expr: Expr, names: dict[str, str]) -> Expr:
-    """The expression with its indices renamed."""
-    if isinstance(expr, Load):
-        subs = tuple(Var(names.get(sub.name, sub.name)) if isinstance(sub, Var) else sub for sub in expr.subscripts)
-        return Load(expr.array, subs)
-    if isinstance(expr, Op):
-        return Op(expr.name, tuple(substitute(arg, names) for arg in expr.args))
-    return expr
 
 
 def extract(operator: Operator, names: Names) -> Computations:
@@ -128,7 +106,7 @@ class _Extractor:
         order = {identifier(name): place for place, name in enumerate(self.operator.outputs)}
         maps.sort(key=lambda entry: order[entry.name])
         return Computations(
-            tuple(share_partial_sums(self.needed(maps))),
+            tuple(share_parts(self.needed(maps))),
             tuple(maps),
             tuple((i, e) for i, e in self.operator.indices.items()),
         )
@@ -157,8 +135,8 @@ class _Extractor:
             return self.indexed(expr)
         if isinstance(expr, Symbol):
             return self.symbol(expr)
-        if isinstance(expr, Sum):
-            return self.reduce(expr, mean=False)
+        if is_reduction(expr):
+            return self.reduce(expr, REDUCTIONS[type(expr)])
         if isinstance(expr, Add):
             return self.add(expr)
         if isinstance(expr, Mul):
@@ -169,7 +147,7 @@ class _Extractor:
             return self.piecewise(expr)
         if isinstance(expr, sympy.And | sympy.Or):
             name = "and" if isinstance(expr, sympy.And) else "or"
-            return _chain(name, [self.convert(arg) for arg in _ordered(expr.args)])
+            return chain(name, [self.convert(arg) for arg in _ordered(expr.args)])
         if isinstance(expr, sympy.Not):
             return Op("not", (self.convert(expr.args[0]),))
         if type(expr) in functions.RELATIONS:
@@ -177,7 +155,7 @@ class _Extractor:
         name = functions.ELEMENTWISE[type(expr)]
         args = [self.convert(arg) for arg in expr.args]
         if name in ("max", "min"):
-            return _chain(name, [self.convert(arg) for arg in _ordered(expr.args)])
+            return chain(name, [self.convert(arg) for arg in _ordered(expr.args)])
         if name == "log" and len(args) == 2:
             return Op("div", (Op("log", (args[0],)), Op("log", (args[1],))))
         return Op(name, tuple(args))
@@ -238,11 +216,11 @@ class _Extractor:
             if all(left.count(1 / count) >= counts.count(count) for count in counts):
                 for factor in [total, *(1 / count for count in counts)]:
                     left.remove(factor)
-                numerators.append(self.reduce(total, mean=True))
+                numerators.append(self.reduce(total, "mean"))
             elif len(counts) > 1 and 1 / Mul(*counts) in left:
                 left.remove(total)
                 left.remove(1 / Mul(*counts))
-                numerators.append(self.reduce(total, mean=True))
+                numerators.append(self.reduce(total, "mean"))
         negative = False
         for factor in _ordered(left):
             if factor == -1:
@@ -258,10 +236,14 @@ class _Extractor:
         result = product([*((one, False) for one in numerators), *((one, True) for one in denominators)])
         return Op("neg", (result,)) if negative else result
 
-    def factors(self, expr: Mul) -> list[Any]:
+    def factors(self, expr: Any) -> list[Any]:
         """The factors of a product, those that are names for products written out: who names a part changes no bit."""
-        product = Mul(*map(self.written_out, expr.args))
-        return list(expr.args) if product == expr else self.factors(product) if product.is_Mul else [product]
+        written = [self.written_out(factor) for factor in Mul.make_args(expr)]
+        return [
+            part
+            for factor, whole in zip(Mul.make_args(expr), written, strict=True)
+            for part in ([factor] if factor is whole else self.factors(whole))
+        ]
 
     def written_out(self, factor: Any) -> Any:
         name = str(factor.base.label) if isinstance(factor, Indexed) else str(factor)
@@ -294,18 +276,18 @@ class _Extractor:
 
     # ---- reductions ------------------------------------------------------------------------------
 
-    def reduce(self, expr: Sum, mean: bool) -> Expr:
+    def reduce(self, expr: Any, op: Combination) -> Expr:
         """A reduction's value as one number, at the indices where it stands."""
         bound = [str(limit[0].name) for limit in reversed(expr.limits)]
-        return self.reduced(self.convert(expr.function), bound, mean)
+        return self.reduced(self.convert(expr.function), bound, op)
 
-    def reduced(self, body: Expr, bound: list[str], mean: bool) -> Expr:
-        """The sum or mean of a body over some indices."""
-        outside, inside, over = ([], [], []) if mean else separate(body, bound)
+    def reduced(self, body: Expr, bound: list[str], op: Combination) -> Expr:
+        """A body reduced over some indices."""
+        outside, inside, over = separate(body, bound) if op == "sum" else ([], [], [])
         if over:
             # What varies with few of the indices is taken out of the sum over the others, which may be shared.
             within = [index for index in bound if index not in over]
-            part = self.reduced(product(inside), within, mean=False)
+            part = self.reduced(product(inside), within, op)
             filled = Op("gt", (Op("extent", (Var(self.operator.indices[within[0]]),)), Const(Fraction(0))))
             for index in within[1:]:
                 more = Op("gt", (Op("extent", (Var(self.operator.indices[index]),)), Const(Fraction(0))))
@@ -320,20 +302,20 @@ class _Extractor:
             tuple(names[index] for index in kept),
             tuple(names[index] for index in bound),
             substitute(body, names),
-            mean,
+            op,
             self.number,
         )
         reduction = self.known(reduction)
         subs = tuple(Var(index) for index in kept)
         leading = Load(reduction.hi, subs)
-        return Op("add", (leading, Load(reduction.lo, subs))) if mean else leading
+        return Op("add", (leading, Load(reduction.lo, subs))) if reduction.mean else leading
 
     def known(self, new: Reduction) -> Reduction:
         """The reduction among those that there are; it is added where it is none of them."""
         for one in self.reductions:
-            if (one.kept, one.over, one.body, one.mean) == (new.kept, new.over, new.body, new.mean):
+            if (one.kept, one.over, one.body, one.op) == (new.kept, new.over, new.body, new.op):
                 return one
-        high = self.names.stem(f"{self.target}_hi" if new.mean else f"{self.target}_sum")
+        high = self.names.stem(f"{self.target}_{'hi' if new.mean else new.op}")
         self.reductions.append(replace(new, hi=high, lo=self.names.stem(f"{self.target}_lo")))
         return self.reductions[-1]
 
@@ -347,63 +329,15 @@ class _Extractor:
         return names
 
 
-def separate(body: Expr, bound: Sequence[str]) -> tuple[list[Factor], list[Factor], list[str]]:
-    """A product as its factors that vary with only some of several indices, the others, and these some."""
-    factors = list(_factors(body, False))
-    varying = [indices_of(factor) & set(bound) for factor, _ in factors]
-    some = set().union(*(one for one in varying if len(one) < len(bound)))
-    if not some or len(some) == len(bound):
-        return [], factors, []
-    outside = [factor for factor, own in zip(factors, varying, strict=True) if own <= some]
-    inside = [factor for factor, own in zip(factors, varying, strict=True) if not own <= some]
-    return outside, inside, [index for index in bound if index in some]
-
-
-def _factors(expr: Expr, inverse: bool) -> Iterator[Factor]:
-    """The factors of a product of expressions, and whether it is divided by them."""
-    match expr:
-        case Op("mul", args):
-            for arg in args:
-                yield from _factors(arg, inverse)
-        case Op("div", (over, under)):
-            yield from _factors(over, inverse)
-            yield from _factors(under, not inverse)
-        case Op("neg", (arg,)):
-            yield Const(Fraction(-1)), False
-            yield from _factors(arg, inverse)
-        case _ if expr != Const(Fraction(1)):
-            yield expr, inverse
-
-
-def product(factors: Sequence[Factor]) -> Expr:
-    """The product of some factors, divided by others; parts with fewer indices first, so that they can be hoisted."""
-    result: Expr | None = None
-    for indices in sorted({indices_of(value) for value, _ in factors}, key=lambda one: (len(one), sorted(one))):
-        for divides in (False, True):
-            values = [value for value, inverse in factors if indices_of(value) == indices and inverse == divides]
-            if values and divides:
-                result = Op("div", (Const(Fraction(1)) if result is None else result, _chain("mul", values)))
-            elif values:
-                result = _chain("mul", values if result is None else [result, *values])
-    return Const(Fraction(1)) if result is None else result
-
-
-def _chain(name: str, args: Sequence[Expr]) -> Expr:
-    result = args[0]
-    for arg in args[1:]:
-        result = Op(name, (result, arg))
-    return result
-
-
-def share_partial_sums(reductions: Iterable[Reduction]) -> list[Reduction]:
-    """A sum over some indices is the sum of partial sums, where another reduction computes these; in order."""
+def share_parts(reductions: Iterable[Reduction]) -> list[Reduction]:
+    """A reduction over some indices combines those over fewer, where another computes these; in order."""
     reductions = list(reductions)
     result = []
     for one in reductions:
         parts = [
             other
             for other in reductions
-            if not (one.mean or other.mean) and other.body == one.body and set(other.over) < set(one.over)
+            if not one.mean and (other.op, other.body) == (one.op, one.body) and set(other.over) < set(one.over)
         ]
         if parts:
             part = max(parts, key=lambda other: len(other.over))

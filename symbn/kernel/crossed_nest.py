@@ -1,12 +1,15 @@
 """The loop nest for two groups that each reduce what the other keeps, in one visit of the data.
 
-Layer norm's gradient is such a pair: dx takes sums along each row, dgamma and dbeta sums down each column. The rows
+The gradient of what is normalized along rows is such a pair: its data's takes sums along each row, its parameters' sums
+down each column. The rows
 are walked in blocks that threads share out. While a row's own sums are formed its elements are added to the
 columns' partial sums, of which each block has its own, one for each lane; they are merged in order at the end.
 The trees are those of the two groups each by itself, and so are the bits.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from symbn.kernel.computations import Reduction
 from symbn.kernel.groups import Group
@@ -16,7 +19,7 @@ from symbn.kernel.levels import Levels, size
 from symbn.kernel.naming import Names
 from symbn.kernel.nest import block_bounds, blocks_of
 from symbn.kernel.reduced_nest import ReducedNest
-from symbn.kernel.summation import LANES, ZERO, Slot, Slots, fold
+from symbn.kernel.summation import LANES, Slot, Slots, fold, is_compensated, partial
 from symbn.kernel.workspaces import Workspaces
 
 
@@ -34,15 +37,15 @@ class CrossedNest(ReducedNest):
         views = [
             Row(f"{part.array}_row", part.array, (self.row_block, self.row_lane), self.reduced)
             for entry in self.crossing
-            for part in self.partial(entry, Var(self.row_lane)).parts()
+            for part, _ in self.partial(entry, Var(self.row_lane)).parts()
         ]
         lane = Let(self.row_lane, Op("imod", (Var(self.row), Int(LANES))), "index")
         slots = [(entry.hi, self.slots_across(entry)) for entry in self.crossing]
-        arrays = [part for _, slot in slots for part in slot(Var(self.lane), Int(0)).parts()]
-        zeros = self.along_columns([Assign(part, ZERO) for part in arrays])
+        parts = [part for _, slot in slots for part in slot(Var(self.lane), Int(0)).parts()]
+        starts = self.along_columns([Assign(part, start) for part, start in parts])
         block: list[Stmt] = [
             *block_bounds(self.row_block, self.first, self.rows, size(self.kept)),
-            For(self.lane, Int(0), Int(LANES), tuple(zeros)),
+            For(self.lane, Int(0), Int(LANES), tuple(starts)),
             Walk(self.kept, self.row, Var(self.first), Var(self.rows), (lane, *views, *self.body())),
             *fold(slots, self.lane, lambda body: self.along_columns(body(Int(0)))),
         ]
@@ -63,10 +66,9 @@ class CrossedNest(ReducedNest):
 
     def across(self, reduction: Reduction, position: Expr) -> Slot:
         flat = add(Var(self.start), position)
-        high, *low = (
-            Load(f"{part.array}_row", (flat,)) for part in self.partial(reduction, Var(self.row_lane)).parts()
-        )
-        return Slot(high, low[0] if low else None)
+        slot = self.partial(reduction, Var(self.row_lane))
+        high, *low = (Load(f"{part.array}_row", (flat,)) for part, _ in slot.parts())
+        return replace(slot, high=high, low=low[0] if low else None)
 
 
 class MergedColumns(KeptNest):
@@ -90,6 +92,7 @@ def _lane_sum(
     compensated: bool,
 ) -> Slot:
     high = workspaces.lane_element(f"{reduction.hi}_lane_sums", block, blocks, lane, levels)
-    if not compensated:
-        return Slot(high, None)
-    return Slot(high, workspaces.lane_element(f"{reduction.hi}_lane_errors", block, blocks, lane, levels))
+    if not (compensated and is_compensated(reduction)):
+        return partial(reduction, high, None)
+    low = workspaces.lane_element(f"{reduction.hi}_lane_errors", block, blocks, lane, levels)
+    return partial(reduction, high, low)

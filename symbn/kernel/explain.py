@@ -6,11 +6,14 @@ from collections.abc import Iterable, Iterator
 
 from symbn.equations.operator import Operator
 from symbn.kernel.clusters import Cluster
-from symbn.kernel.computations import Reduction, indices_of, loads
+from symbn.kernel.computations import Reduction
+from symbn.kernel.expressions import indices_of, loads
 from symbn.kernel.groups import Group, Pass
 from symbn.kernel.ir import Alternative, Program
 from symbn.kernel.schedule import Lowering
 from symbn.kernel.summation import BLOCK, LANES
+
+_WORDS = {"prod": "product", "max": "maximum", "min": "minimum"}
 
 
 def explain(operator: Operator, *, compensated: bool) -> str:
@@ -68,7 +71,7 @@ def _work(one: Pass) -> Iterator[str]:
 
 
 def _reduction(one: Reduction) -> str:
-    return f"a {'mean' if one.mean else 'sum'} for ({one.equation})"
+    return f"a {_WORDS.get(one.op, one.op)} for ({one.equation})"
 
 
 def _alternatives(program: Program, alternatives: tuple[Alternative, ...]) -> Iterator[str]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from symbn.kernel.computations import Computations, Map, Reduction, indices_of, kept_array, loads
+from symbn.kernel.computations import Computations, Map, Reduction, kept_array
+from symbn.kernel.expressions import indices_of, loads
 from symbn.kernel.ir import Const, Expr, Load, Op, Var
 from symbn.kernel.naming import Names
 

@@ -54,6 +54,7 @@ _EXACT: dict[str, Callable[..., Any]] = {
     "imod": lambda a, b: a % b,
     "imin": min,
     "real": Fraction,
+    "inf": lambda: math.inf,
     "max": max,
     "min": min,
     "fabs": abs,
@@ -143,9 +144,9 @@ class _Machine:
         match statement:
             case Let(name, value):
                 self.frame[name] = self.value(value)
-            case Local(name, shape, zero):
-                elements = itertools.product(*map(range, shape)) if zero else ()
-                self.memory[name] = dict.fromkeys(elements, Fraction(0))
+            case Local(name, shape, initial):
+                elements = itertools.product(*map(range, shape))
+                self.memory[name] = {place: self.value(initial) for place in elements} if initial else {}
             case Assign(target, value):
                 self.memory[target.array][self.place(target)] = self.value(value)
             case For(index, start, stop, body, step, kind):

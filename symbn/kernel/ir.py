@@ -93,11 +93,11 @@ class Let:
 
 @dataclass(frozen=True)
 class Local:
-    """A local array of the accumulator's type (a variable where ``shape`` is empty): zero, or undefined."""
+    """A local array of the accumulator's type (a variable where ``shape`` is empty): all ``initial``, or undefined."""
 
     name: str
     shape: tuple[int, ...]
-    zero: bool
+    initial: Expr | None
 
 
 @dataclass(frozen=True)

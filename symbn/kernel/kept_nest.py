@@ -15,7 +15,7 @@ from symbn.kernel.levels import Levels, size, unflatten
 from symbn.kernel.naming import Names
 from symbn.kernel.nest import NestBuilder, assign, labels
 from symbn.kernel.sharing import share
-from symbn.kernel.summation import LANES, ZERO, Slot, Slots, accumulate, finish, fold, merge
+from symbn.kernel.summation import LANES, Slot, Slots, accumulate, finish, fold, is_compensated, merge, partial
 from symbn.kernel.workspaces import Workspaces
 
 #: features in one tile: with LANES partial sums each, what a first-level cache holds
@@ -75,7 +75,7 @@ class KeptNest(NestBuilder):
         total = self.total(reduction)
         one = For(self.block, Int(0), self.blocks, tuple(merge(total, self.partial(reduction), reduction.hi)))
         return [
-            *(Local(part.array, (), zero=True) for part in total.parts()),
+            *(Local(part.array, (), start) for part, start in total.parts()),
             one,
             *finish(reduction, total, self.total_count),
         ]
@@ -84,10 +84,10 @@ class KeptNest(NestBuilder):
         """A block's partial sum, at the current block and place."""
         block = Var(self.block)
         high = self.workspaces.block_element(f"{reduction.hi}_blocks", block, self.blocks, self.kept)
-        if not self.compensated:
-            return Slot(high, None)
+        if not (self.compensated and is_compensated(reduction)):
+            return partial(reduction, high, None)
         low = self.workspaces.block_element(f"{reduction.hi}_block_errors", block, self.blocks, self.kept)
-        return Slot(high, low)
+        return partial(reduction, high, low)
 
     def keep(self, name: str, stage: int) -> list[Stmt]:
         """Leave a value for later loops, if one reads it."""
@@ -149,13 +149,13 @@ class KeptNest(NestBuilder):
         rows = Walk(self.reduced, self.row, Var(self.start), Var(self.count), (lane, *self.over_features(row)))
         if not slots:
             return [rows]
-        arrays = [part.array for _, slot in slots for part in slot(Int(0), Int(0)).parts()]
-        zeros = self.over_features(
-            lambda place: [Assign(Load(array, (Var(self.lane), place)), ZERO) for array in arrays]
+        parts = [one for _, slot in slots for one in slot(Int(0), Int(0)).parts()]
+        starts = self.over_features(
+            lambda place: [Assign(Load(part.array, (Var(self.lane), place)), start) for part, start in parts]
         )
         return [
-            *(Local(array, (LANES, TILE), zero=False) for array in arrays),
-            For(self.lane, Int(0), Int(LANES), tuple(zeros)),
+            *(Local(part.array, (LANES, TILE), None) for part, _ in parts),
+            For(self.lane, Int(0), Int(LANES), tuple(starts)),
             rows,
             *fold(slots, self.lane, self.over_features),
             *self.over_features(lambda place: self.publish(one.reductions, slots, place)),

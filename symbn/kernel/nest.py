@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from symbn.kernel.computations import Reduction, loads
+from symbn.kernel.computations import Reduction
+from symbn.kernel.expressions import loads
 from symbn.kernel.groups import Group, Store
 from symbn.kernel.ir import Assign, Expr, For, Int, Let, Level, Load, Op, Stmt, Var, add, mul, sub
 from symbn.kernel.levels import Levels, size, unflatten
 from symbn.kernel.naming import Names
-from symbn.kernel.summation import BLOCK, Slot
+from symbn.kernel.summation import BLOCK, Slot, partial
 from symbn.kernel.workspaces import Workspaces
 
 
@@ -41,13 +42,13 @@ class NestBuilder:
         return over(self.kept, self.flat, body)
 
     def total(self, reduction: Reduction) -> Slot:
-        """A reduction's running total over the blocks, always with compensation."""
-        return Slot(Load(f"{reduction.hi}_total", ()), Load(f"{reduction.hi}_rest", ()))
+        """A reduction's running total over the blocks; a sum's always with compensation."""
+        return partial(reduction, Load(f"{reduction.hi}_total", ()), Load(f"{reduction.hi}_rest", ()))
 
     def lanes(self, reduction: Reduction, subscripts: tuple[Expr, ...]) -> Slot:
-        """One of the interleaved partial sums within a block."""
+        """One of the interleaved partial results within a block."""
         low = Load(f"{reduction.hi}_errors", subscripts) if self.compensated else None
-        return Slot(Load(f"{reduction.hi}_lanes", subscripts), low)
+        return partial(reduction, Load(f"{reduction.hi}_lanes", subscripts), low)
 
 
 def assign(stores: Sequence[tuple[Load, Expr]], names: Names) -> list[Stmt]:

@@ -7,7 +7,8 @@ strides: it is also the general nest.
 
 from __future__ import annotations
 
-from symbn.kernel.computations import Reduction, indices_of, loads
+from symbn.kernel.computations import Reduction
+from symbn.kernel.expressions import indices_of, loads
 from symbn.kernel.groups import Group, Pass, Store
 from symbn.kernel.ir import Assign, Comment, Expr, For, Int, Let, Load, Local, Op, Stmt, Var, Window, add, sub
 from symbn.kernel.levels import Levels
@@ -73,7 +74,7 @@ class ReducedNest(NestBuilder):
     def visit(self, one: Pass) -> list[Stmt]:
         result: list[Stmt] = []
         for reduction in one.reductions:
-            result += [Local(part.array, (), zero=True) for part in self.total(reduction).parts()]
+            result += [Local(part.array, (), start) for part, start in self.total(reduction).parts()]
         self.windows = {}
         for expr in one.expressions():
             for load in loads(expr):
@@ -124,7 +125,7 @@ class ReducedNest(NestBuilder):
         if not one.reductions:
             return []
         slots = [(entry.hi, self.slots(entry)) for entry in one.reductions]
-        arrays = [part.array for _, slot in slots for part in slot(Int(0), Int(0)).parts()]
+        parts = [part for _, slot in slots for part in slot(Int(0), Int(0)).parts()]
         whole = sub(Var(self.count), Op("imod", (Var(self.count), Int(LANES))))
         entries = [*one.reductions, *one.crossing]
 
@@ -140,7 +141,7 @@ class ReducedNest(NestBuilder):
         lanes = For(self.lane, Int(0), Int(LANES), body(add(Var(self.place), Var(self.lane))), kind="simd")
         rest = sub(Var(self.count), Var(self.whole))
         return [
-            *(Local(array, (LANES,), zero=True) for array in arrays),
+            *(Local(part.array, (LANES,), start) for part, start in parts),
             Let(self.whole, whole, "index"),
             For(self.place, Int(0), Var(self.whole), (lanes,), step=LANES),
             For(self.lane, Int(0), rest, body(add(Var(self.whole), Var(self.lane)))),

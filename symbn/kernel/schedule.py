@@ -8,8 +8,9 @@ from typing import Literal
 from symbn.equations.names import identifier
 from symbn.equations.operator import Operator
 from symbn.kernel.clusters import Cluster, cluster
-from symbn.kernel.computations import extract, kept_array, loads
+from symbn.kernel.computations import extract, kept_array
 from symbn.kernel.crossed_nest import CrossedNest, MergedColumns
+from symbn.kernel.expressions import loads
 from symbn.kernel.groups import Group, arrange, crossed
 from symbn.kernel.ir import Alternative, Array, Level, Nest, Program, Stmt, Var
 from symbn.kernel.kept_nest import KeptNest

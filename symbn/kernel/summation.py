@@ -1,12 +1,12 @@
-"""The tree in which a sum is formed.
+"""The tree in which a reduction is formed: a sum, a mean, a product, a maximum or a minimum.
 
-It depends on the order of the terms alone, so that the bits of a sum depend on neither memory layout nor
-number of threads: blocks of BLOCK terms; within a block LANES interleaved partial sums, then the lanes
-pairwise; then the blocks in order, with compensation.
+It depends on the order of the terms alone, so that the bits of the result depend on neither memory layout nor
+number of threads: blocks of BLOCK terms; within a block LANES interleaved partial results, then the lanes
+pairwise; then the blocks in order, a sum's with compensation.
 
 Error: with u the accumulator's unit roundoff, a sum of m terms t differs from the exact one by at most
-(BLOCK/LANES + 5) u sum|t| to first order, for any m; with compensated accumulators by terms in u^2. The
-check counts on it (symbn.run.tracked).
+(BLOCK/LANES + 5) u sum|t| to first order, for any m; with compensated accumulators by terms in u^2. A product
+of m factors is rounded m - 1 times, a maximum or minimum never. The check counts on it (symbn.run.tracked).
 """
 
 from __future__ import annotations
@@ -20,31 +20,55 @@ from symbn.kernel.ir import Assign, Comment, Const, Expr, For, Int, Let, Load, O
 
 #: terms in one block
 BLOCK = 512
-#: interleaved partial sums within a block
+#: interleaved partial results within a block
 LANES = 16
 
 ZERO = Const(Fraction(0))
+#: what a reduction does with its terms -> the operation that combines two, and the result for none
+_STEPS: dict[str, tuple[str, Expr]] = {
+    "sum": ("add", ZERO),
+    "mean": ("add", ZERO),
+    "prod": ("mul", Const(Fraction(1))),
+    "max": ("max", Op("neg", (Op("inf", ()),))),
+    "min": ("min", Op("inf", ())),
+}
 
 
 @dataclass(frozen=True)
 class Slot:
-    """Where one partial sum is kept, and the sum of its rounding errors if that is kept too."""
+    """Where a partial result is kept, and the sum of its rounding errors if that is kept too.
 
+    ``step`` is the operation that combines two of them, ``start`` the result for no terms.
+    """
+
+    step: str
+    start: Expr
     high: Load
     low: Load | None
 
-    def parts(self) -> list[Load]:
-        return [self.high] if self.low is None else [self.high, self.low]
+    def parts(self) -> list[tuple[Load, Expr]]:
+        """What is kept, each with what it is for no terms."""
+        return [(self.high, self.start)] if self.low is None else [(self.high, self.start), (self.low, ZERO)]
 
 
-#: (lane, place within a tile) -> the slot of that partial sum
+def is_compensated(reduction: Reduction) -> bool:
+    """Are the rounding errors of this reduction's steps a sum that can be kept?"""
+    return _STEPS[reduction.op][0] == "add"
+
+
+def partial(reduction: Reduction, high: Load, low: Load | None) -> Slot:
+    """The slot of a partial result; ``low`` is kept where the reduction can be compensated."""
+    return Slot(*_STEPS[reduction.op], high, low if is_compensated(reduction) else None)
+
+
+#: (lane, place within a tile) -> the slot of that partial result
 Slots = Callable[[Expr, Expr], Slot]
 
 
 def accumulate(slot: Slot, value: Expr, stem: str) -> list[Stmt]:
-    """``slot += value``; what the addition rounds away goes to the low part (Knuth's TwoSum)."""
+    """Combine a slot with a value; what an addition rounds away goes to the low part (Knuth's TwoSum)."""
     if slot.low is None:
-        return [Assign(slot.high, Op("add", (slot.high, value)))]
+        return [Assign(slot.high, Op(slot.step, (slot.high, value)))]
     term, total, back = Var(f"{stem}_term"), Var(f"{stem}_next"), Var(f"{stem}_back")
     error = Op("add", (sub(slot.high, sub(total, back)), sub(term, back)))
     return [
@@ -57,7 +81,7 @@ def accumulate(slot: Slot, value: Expr, stem: str) -> list[Stmt]:
 
 
 def merge(into: Slot, other: Slot, stem: str) -> list[Stmt]:
-    """``into += other``, with both low parts."""
+    """Combine two slots, with both low parts."""
     result = accumulate(into, other.high, stem)
     if into.low is not None and other.low is not None:
         result.append(Assign(into.low, Op("add", (into.low, other.low))))
@@ -67,7 +91,7 @@ def merge(into: Slot, other: Slot, stem: str) -> list[Stmt]:
 def fold(
     slots: list[tuple[str, Slots]], lane: str, along: Callable[[Callable[[Expr], list[Stmt]]], list[Stmt]]
 ) -> list[Stmt]:
-    """Add the lanes pairwise: the upper half onto the lower, then a quarter, down to lane 0.
+    """Combine the lanes pairwise: the upper half onto the lower, then a quarter, down to lane 0.
 
     ``along`` wraps a body in the loop over a tile's places, where there is one.
     """
@@ -75,7 +99,7 @@ def fold(
     simple = all(slot(Int(0), Int(0)).low is None for _, slot in slots)
     half = LANES // 2
     while half:
-        # The last step is one addition, and needs a scope of its own only for the names that compensation takes.
+        # The last step is one operation, and needs a scope of its own only for the names that compensation takes.
         looped = half > 1 or not simple
 
         def body(place: Expr, half: int = half, looped: bool = looped) -> list[Stmt]:
@@ -92,10 +116,11 @@ def fold(
 
 
 def finish(reduction: Reduction, total: Slot, count: Expr) -> list[Stmt]:
-    """A reduction's value from its compensated total; a mean is divided in two parts, hi + lo."""
+    """A reduction's value from its total; a mean is divided in two parts, hi + lo."""
     high, low = total.high, total.low
-    assert low is not None
     result: list[Stmt] = [Comment(f"({reduction.equation})")]
+    if low is None:
+        return [*result, Let(reduction.hi, high)]
     if not reduction.mean:
         # Where a total is not finite its low part is not a number, and has nothing to say.
         rest = Op("select", (Op("isfinite", (high,)), low, ZERO))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import sympy
-from sympy import Add, Expr, Mul, Sum
+from sympy import Add, Expr, Mul
 
-from symbn.derivation.program import Program, bound_by, free, is_leaf
+from symbn.derivation.expressions import bound_by, free, is_leaf, needed
+from symbn.derivation.program import Program
 from symbn.equations.operator import Operator
+from symbn.equations.reductions import is_reduction
 
 
 def operations(operator: Operator) -> Expr:
@@ -25,7 +27,7 @@ def operations(operator: Operator) -> Expr:
         if expr in seen or is_leaf(expr) or not expr.args:
             return
         seen.add(expr)
-        if isinstance(expr, Sum):
+        if is_reduction(expr):
             result += _size(program, free(expr.function) | set(bound_by(expr)))
             count(expr.function)
             return
@@ -36,9 +38,11 @@ def operations(operator: Operator) -> Expr:
         for arg in expr.args:
             count(arg)
 
+    definitions = {one.name: one.value for one in program.assignments}
+    wanted = needed(map(program.renamed, operator.outputs), definitions)
     for equation in program.assignments:
-        if not equation.given:
-            # With the same indices in sums that are the same, so that they are seen to be.
+        if not equation.given and equation.name in wanted:
+            # With the same indices in reductions that are the same, so that they are seen to be.
             count(program.distinct(equation.value, ()))
     return sympy.expand(result)
 

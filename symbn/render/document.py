@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from sympy import Eq
+from sympy import Eq, Piecewise, Product
 
 from symbn.derivation.derivation import Derivation, Step
-from symbn.derivation.program import indices_of, name_of
+from symbn.derivation.expressions import indices_of, name_of
 from symbn.equations import notation
+from symbn.equations.reductions import ReduceMax, ReduceMin
 from symbn.errors import ArgumentError
 from symbn.render.counts import operations
 from symbn.render.statements import Statement, listing
@@ -101,7 +102,7 @@ def document(derivation: Derivation, form: str = "both") -> Document:
             "arithmetic, at several small sizes.",
             *([f"Source of the equations: {literal(source)}"] if source else []),
         ),
-        forward=Section("The equations", (), (_numbered("F", derivation.forward),)),
+        forward=Section("The equations", _conventions(derivation), (_numbered("F", derivation.forward),)),
         symbols=tuple(_symbols(derivation)),
         sections=tuple(sections),
         result=Section(
@@ -120,6 +121,24 @@ def document(derivation: Derivation, form: str = "both") -> Document:
         ),
         statements=tuple(_statements(code.statements)) if code else (),
     )
+
+
+def _conventions(derivation: Derivation) -> tuple[str, ...]:
+    """What is said of the notation, where it occurs."""
+    lines = [*derivation.forward, *(step.after for step in derivation.steps)]
+    choices = frozenset().union(*(one.atoms(Piecewise) for one in lines))
+    kinds = {type(one.rhs) for one in derivation.forward}
+    said = []
+    if any(map(notation.is_indicator, choices)):
+        said.append("$[\\ldots]$ is 1 where what stands in it holds, and 0 where it does not.")
+    if kinds & {ReduceMax, ReduceMin}:
+        said.append("A maximum or minimum shares its gradient equally among the terms that are equal to it.")
+    if Product in kinds:
+        said.append(
+            "The gradient of a product takes the product of the other terms: that of all terms divided by this one, "
+            "or where this one alone is zero that of all terms which are not."
+        )
+    return tuple(said)
 
 
 def _numbered(letter: str, equations: Iterable[Eq]) -> Block:
@@ -205,7 +224,9 @@ def _symbols(derivation: Derivation) -> list[tuple[str, str, str]]:
             rows.append((notation.symbol(extent)[0], "", f"the number of values of {names}"))
     gradients = dict(zip(derivation.collapsed.outputs, derivation.wrt, strict=True))
     meanings: dict[str, tuple[Any, str]] = {name: (operator.element(name), "input") for name in operator.inputs}
-    for own, eq in zip(operator.system, derivation.forward, strict=True):
+    system = iter(operator.system)
+    for eq in derivation.forward:
+        own = eq if name_of(eq.lhs) in derivation.introduced else next(system)
         what = "output" if name_of(own.lhs) in operator.outputs else "intermediate"
         meanings.setdefault(name_of(eq.lhs), (eq.lhs, what))
     for source in (derivation.staged, derivation.collapsed):

@@ -71,6 +71,8 @@ def math(tex: str, *, inline: bool = False) -> str:
     if not inline:
         root.set("displaystyle", "true")
     for part in root.iter():
+        if not inline and part.tag == f"{{{_MATHML}}}msubsup" and part[0].text in ("max", "min"):
+            part.tag = f"{{{_MATHML}}}munderover"
         # A bar over several letters is a line: without a mathematical font no sign is stretched so far.
         if part.tag == f"{{{_MATHML}}}mover" and part[1].text == "\u2015":
             part.tag = f"{{{_MATHML}}}mrow"

@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sympy import Add, And, Mul, Or, Piecewise, Pow, Sum, true
+from sympy import Add, And, Mul, Or, Piecewise, Pow, true
 
 from symbn.equations import notation
+from symbn.equations.reductions import REDUCTIONS, is_reduction
 
 _TOKEN = re.compile(r"\\[A-Za-z]+|\\.|[{}_^&]|[^\\{}_^&\s]")
 #: commands that take no room, or that only change how what follows looks
@@ -18,6 +19,11 @@ _EMPTY = frozenset(
     \bar \hat \tilde \dot \overline \widehat \widetilde
     """.split()
 )
+
+
+#: what can be taken apart
+_WIDE = (Add, Piecewise, *REDUCTIONS)
+_TALL = (r"\sum", r"\prod", r"\max", r"\min", r"\frac")
 
 
 def width(tex: str) -> float:
@@ -39,8 +45,10 @@ def _width(tokens: Iterator[str]) -> float:
             size = max(_argument(tokens), _argument(tokens)) + 0.3
         elif token == r"\sqrt":
             size = _argument(tokens) + 0.9
-        elif token == r"\sum":
+        elif token in (r"\sum", r"\prod"):
             size = 1.5
+        elif token in (r"\max", r"\min"):
+            size = 1.9
         elif token in _EMPTY or token in ("&", r"\,", r"\:", r"\;"):
             size = 0.0
         elif token in "+-=<>" or token in (r"\leq", r"\geq", r"\neq", r"\wedge", r"\vee"):
@@ -83,8 +91,8 @@ def pieces(expr: Any, limit: float) -> list[str]:
             sign = "- " if negative else "+ " if result else ""
             result += [sign + parts[0], *parts[1:]]
         return result
-    if isinstance(expr, Sum):
-        limits = "".join(rf"\sum_{{{notation.tex(i)}={low}}}^{{{notation.tex(high)}}} " for i, low, high in expr.limits)
+    if is_reduction(expr):
+        limits = notation.operator(expr)
         body = pieces(expr.function, limit - width(limits))
         body = _enclosed(body) if isinstance(expr.function, Add) else body
         return [limits + body[0], *body[1:]]
@@ -103,22 +111,18 @@ def _product(expr: Mul, limit: float) -> list[str]:
     below = [factor for factor in expr.args if isinstance(factor, Pow) and factor.exp.could_extract_minus_sign()]
     number, _ = expr.as_coeff_Mul()
     above = [factor for factor in expr.args if factor not in below and factor != number]
-    wide = [
-        factor
-        for factor in above
-        if isinstance(factor, Add | Sum | Piecewise) and width(notation.tex(factor)) > limit / 3
-    ]
+    wide = [factor for factor in above if isinstance(factor, _WIDE) and width(notation.tex(factor)) > limit / 3]
     if not wide:
-        wide = [factor for factor in above if isinstance(factor, Add | Sum | Piecewise)][-1:]
+        wide = [factor for factor in above if isinstance(factor, _WIDE)][-1:]
     if not wide:
         return [notation.tex(expr)]
     head = Mul(number, *below, *(factor for factor in above if factor not in wide))
     result = [] if head == 1 else [notation.tex(head)]
-    wide.sort(key=lambda factor: isinstance(factor, Sum))
+    wide.sort(key=is_reduction)
     for place, factor in enumerate(wide):
         parts = pieces(factor, limit)
         last = place == len(wide) - 1
-        bare = isinstance(factor, Piecewise) or (isinstance(factor, Sum) and last)
+        bare = isinstance(factor, Piecewise) or (is_reduction(factor) and last)
         parts = parts if bare else _enclosed(parts)
         result += [rf"\cdot {parts[0]}" if result else parts[0], *parts[1:]]
     return result
@@ -145,7 +149,7 @@ def _choice(expr: Piecewise, limit: float) -> list[str]:
 
 def _enclosed(parts: list[str]) -> list[str]:
     """Pieces in parentheses that stand on different lines."""
-    size = "Bigg" if any(r"\sum" in part or r"\frac" in part for part in parts) else "big"
+    size = "Bigg" if any(sign in part for part in parts for sign in _TALL) else "big"
     first = rf"\{size}l( {parts[0]}"
     if len(parts) == 1:
         return [rf"{first} \{size}r)"]

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from symbn.emit.interface import ArrayArgument, Interface
-from symbn.run.tracked import Arithmetic, Tracked
+from symbn.run.rounding import Arithmetic
+from symbn.run.tracked import Tracked
 
 #: the limit for outputs of narrower dtype than the arithmetic, in scaled ulps
 NARROW_LIMIT = 0.51
@@ -151,8 +152,8 @@ class _Comparison:
         self.arithmetic = Arithmetic(compensated=not self.narrow)
         self.arguments = {argument.name: argument for argument in interface.arrays}
         self.order = (
-            *(index for index, _ in interface.extents if index not in interface.summed),
-            *(index for index, _ in interface.extents if index in interface.summed),
+            *(index for index, _ in interface.extents if index not in interface.reduced),
+            *(index for index, _ in interface.extents if index in interface.reduced),
         )
         self.feature = self._feature()
         #: output -> elements compared, failed, uncertain

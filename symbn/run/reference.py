@@ -18,15 +18,16 @@ from sympy.printing.numpy import NumPyPrinter
 from symbn.equations import notation
 from symbn.equations.names import identifier
 from symbn.equations.operator import Operator
+from symbn.equations.reductions import REDUCTIONS
 
 
 def axes(operator: Operator) -> tuple[str, ...]:
-    """The indices in the order in which the reference lays its arrays out: those that are summed come last."""
-    return (*(index for index in operator.indices if index not in operator.summed), *operator.summed)
+    """The indices in the order in which the reference lays its arrays out: those that are reduced come last."""
+    return (*(index for index in operator.indices if index not in operator.reduced), *operator.reduced)
 
 
 class _Printer(NumPyPrinter):  # type: ignore[misc]
-    """SymPy's NumPy printer, with array reductions for Sum and names for indexed arrays."""
+    """SymPy's NumPy printer, with array reductions and names for indexed arrays."""
 
     def __init__(self, order: tuple[str, ...], places: _Places) -> None:
         super().__init__({"fully_qualified_modules": True, "order": "none"})
@@ -45,7 +46,7 @@ class _Printer(NumPyPrinter):  # type: ignore[misc]
     def _print_Symbol(self, expr: Symbol) -> str:
         return identifier(str(expr.name))
 
-    def _reduction(self, name: str, expr: Sum) -> str:
+    def _reduction(self, name: str, expr: Any) -> str:
         numbers = sorted(self.axis_order.index(str(limit[0].name)) for limit in expr.limits)
         body = self._print(expr.function)
         used = {str(i.name) for one in expr.function.atoms(Indexed) for i in one.indices}
@@ -54,10 +55,14 @@ class _Printer(NumPyPrinter):  # type: ignore[misc]
                 # The terms do not vary with the index: repeat them, so that each is counted.
                 number = self.axis_order.index(str(limit[0].name))
                 body = f"({body}) * ones[{number}]"
-        return f"np.{name}({body}, axis=({', '.join(map(str, numbers))},), keepdims=True)"
+        # NumPy has no maximum of nothing; it takes one more number, which changes no other.
+        initial = {"max": ", initial=-np.inf", "min": ", initial=np.inf"}.get(name, "")
+        return f"np.{name}({body}, axis=({', '.join(map(str, numbers))},), keepdims=True{initial})"
 
-    def _print_Sum(self, expr: Sum) -> str:
-        return self._reduction("sum", expr)
+    def _print_Sum(self, expr: Any) -> str:
+        return self._reduction(REDUCTIONS[type(expr)], expr)
+
+    _print_Product = _print_ReduceMax = _print_ReduceMin = _print_Sum
 
     def _print_Mul(self, expr: Mul) -> str:
         """A Sum divided by the extents that it goes over is a mean."""

@@ -3,11 +3,11 @@
 The reference (symbn.run.reference) is plain NumPy. Evaluated on ``Tracked`` arrays instead of ndarrays
 the same code yields for each element
 
-- ``value``: evaluated in the reference's precision; what is summed over is held in longdouble, and sums are
+- ``value``: evaluated in the reference's precision; what reductions give is held in longdouble, and sums are
   taken about their own mean, so that they are as good as the terms;
 - ``scale``: the magnitude that its error is measured by. At a sum it is the largest magnitude among the
-  terms, at a product the product, at a reduction the sum of the magnitudes, through a function its
-  derivative's share;
+  terms, at a product the product, at a sum over indices the sum of the magnitudes, at a maximum that of what
+  may be it, through a function its derivative's share;
 - ``error``: a bound, to first order in the roundoffs, of what rounding may have done to a correct kernel's
   value and to the reference's own, together (running error analysis; Higham, Accuracy and Stability of
   Numerical Algorithms, 2002, section 3.3).
@@ -23,50 +23,15 @@ from typing import Any
 
 import numpy as np
 
-#: An operation may be rounded more than once where the kernel arranges it differently (a reciprocal for a
-#: division, a factor taken out), and a library function may be off by a few units: both are counted so.
-ROUNDINGS = 2.0
-FUNCTION_ROUNDINGS = 8.0
-#: the kernel's sums: so many terms in a block, so many interleaved partial sums in it
-BLOCK, LANES = 512, 16
-#: what a rounding below the smallest normal number may add, whatever its relative size
-TINY = 2.0**-1074
+from symbn.run import reducing
+from symbn.run.rounding import FUNCTION_ROUNDINGS, ROUNDINGS, TINY, Arithmetic, finite
 
 Array = Any
 Thunk = Callable[[], Array]
 
 
-class Arithmetic:
-    """The roundoffs that count: the kernel's, and the reference's own."""
-
-    def __init__(self, compensated: bool) -> None:
-        self.wide = np.longdouble if compensated else np.float64
-        kernel = 2.0**-53
-        own = float(np.finfo(self.wide).eps) / 2
-        self.roundoff = kernel + own
-        #: of the longdouble in which reduced values are held
-        self.reduced = float(np.finfo(np.longdouble).eps) / 2
-        self.kernel = kernel
-        self.own = own
-        self.compensated = compensated
-
-    def sum_error(self, count: int, magnitude: Array, spread: Array) -> Array:
-        """What summing ``count`` exact terms can do: in the kernel's tree, and in NumPy's.
-
-        ``magnitude`` and ``spread`` are the sums of the terms' magnitudes and of their distances from
-        their mean. The kernel adds in blocks, several terms in each lane, and folds the lanes in 4 steps; NumPy
-        adds pairwise, in runs of up to 128 terms by 8.
-        """
-        if self.compensated:
-            kernel = (min(count, BLOCK) * self.kernel) ** 2 * magnitude
-        else:
-            kernel = min(count / LANES + 5, BLOCK / LANES + 5) * self.kernel * magnitude
-        depth = min(count, 24 + np.log2(max(count, 1)))
-        return kernel + self.own * depth * spread + 4 * self.reduced * magnitude
-
-
 class Tracked:
-    """An array expression; operators, NumPy's functions and ``np.sum`` work on it as on an ndarray."""
+    """An array expression; operators, NumPy's functions and reductions work on it as on an ndarray."""
 
     __array_priority__ = 100.0
 
@@ -79,6 +44,7 @@ class Tracked:
         *,
         two_part: bool = False,
         shape: tuple[int, ...] | None = None,
+        lost: Thunk | None = None,
     ) -> None:
         self.value = value
         self.arithmetic = arithmetic
@@ -87,6 +53,12 @@ class Tracked:
         self._scale = scale
         self._error = error
         self._two_part = two_part
+        self._lost = lost
+        #: stands for these elements, wherever they are moved
+        self.origin: object = object()
+        #: for a maximum or minimum: the origin of its terms, and where one of them alone can be it
+        self.extreme_of: object = None
+        self._alone: Thunk | None = None
 
     @cached_property
     def scale(self) -> Array:
@@ -101,6 +73,12 @@ class Tracked:
     def error(self) -> Array:
         """The error of the value as one number of the accumulator's precision."""
         return self.held_error + self.arithmetic.kernel * np.abs(self.value) if self._two_part else self.held_error
+
+    @cached_property
+    def lost(self) -> Array:
+        """Where there should be a number, but nothing is known of it: a bound is infinite, or a source's was."""
+        here = np.isinf(self.error) & np.isfinite(self.value)
+        return here if self._lost is None else here | self._lost()
 
     @property
     def exact(self) -> bool:
@@ -128,7 +106,12 @@ class Tracked:
             return move(np.broadcast_to(a, self.value.shape))
 
         error = None if self.exact else lambda: spread(self.error)
-        return Tracked(move(self.value), self.arithmetic, lambda: spread(self.scale), error)
+        result = Tracked(
+            move(self.value), self.arithmetic, lambda: spread(self.scale), error, lost=lambda: spread(self.lost)
+        )
+        result.origin, result.extreme_of = self.origin, self.extreme_of
+        result._alone = (lambda alone: lambda: move(alone()))(self._alone) if self._alone else None
+        return result
 
     # ---- sums and products -----------------------------------------------------------------------
 
@@ -140,6 +123,7 @@ class Tracked:
             self.arithmetic,
             lambda: np.maximum(np.maximum(self.scale, other.scale), np.abs(value)),
             lambda: self.held_error + other.held_error + u * np.abs(value),
+            lost=lambda: self.lost | other.lost,
         )
 
     def __add__(self, other: Any) -> Tracked:
@@ -155,21 +139,19 @@ class Tracked:
         return self.lift(other)._combine(self, -1)
 
     def __neg__(self) -> Tracked:
-        return Tracked(-self.value, self.arithmetic, lambda: self.scale, lambda: self.error)
+        return Tracked(-self.value, self.arithmetic, lambda: self.scale, lambda: self.error, lost=lambda: self.lost)
 
     def __mul__(self, other: Any) -> Tracked:
         other = self.lift(other)
         a, b = self._narrow(other)
         value = a * b
         u = ROUNDINGS * self.arithmetic.roundoff
-        return Tracked(
-            value,
-            self.arithmetic,
-            _scaled(self, other, value),
-            lambda: (
-                np.abs(a) * other.error + np.abs(b) * self.error + self.error * other.error + u * np.abs(value) + TINY
-            ),
-        )
+
+        def error() -> Array:
+            moved = np.abs(a) * other.error + np.abs(b) * self.error + self.error * other.error
+            return np.where(self.lost | other.lost, np.inf, moved) + u * np.abs(value) + TINY
+
+        return Tracked(value, self.arithmetic, _scaled(self, other, value), error, lost=lambda: self.lost | other.lost)
 
     def __rmul__(self, other: Any) -> Tracked:
         return self.lift(other) * self
@@ -184,9 +166,11 @@ class Tracked:
         def error() -> Array:
             with np.errstate(all="ignore"):
                 least = np.maximum(np.abs(b) - other.error, 0.0)
-                return _known((self.error + np.abs(value) * other.error) / least) + u * np.abs(value) + TINY
+                moved = _known((self.error + np.abs(value) * other.error) / least, self, other)
+                return moved + u * np.abs(value) + TINY
 
-        return Tracked(value, self.arithmetic, _quotient_scale(self, other, value), error)
+        scale = _quotient_scale(self, other, value)
+        return Tracked(value, self.arithmetic, scale, error, lost=lambda: self.lost | other.lost)
 
     def __rtruediv__(self, other: Any) -> Tracked:
         return self.lift(other) / self
@@ -219,7 +203,7 @@ class Tracked:
 
         def scale() -> Array:
             with np.errstate(all="ignore"):
-                share = 0.0 if square else _finite(np.abs(slope(self.value)) * self.scale)
+                share = 0.0 if square else finite(np.abs(slope(self.value)) * self.scale)
             return np.maximum(np.abs(value), share)
 
         def error() -> Array:
@@ -229,9 +213,9 @@ class Tracked:
             with np.errstate(all="ignore"):
                 ahead, behind = f(self.value + self.error), f(self.value - self.error)
                 moved = np.fmax(np.abs(ahead - value), np.abs(behind - value))
-            return _known(moved) + u * np.abs(value) + TINY
+            return _known(moved, self) + u * np.abs(value) + TINY
 
-        return Tracked(value, self.arithmetic, scale, error)
+        return Tracked(value, self.arithmetic, scale, error, lost=lambda: self.lost)
 
     def _narrow(self, other: Tracked) -> tuple[Array, Array]:
         """The two values, both in the precision of the larger one."""
@@ -270,8 +254,8 @@ class Tracked:
         return NotImplemented
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        if func is np.sum or func is np.mean:
-            return args[0].reduce(**kwargs, mean=func is np.mean)
+        if func in _REDUCTIONS:
+            return args[0].reduce(_REDUCTIONS[func], **kwargs)
         if func is np.moveaxis:
             return args[0].moved(lambda a: np.moveaxis(a, *args[1:]))
         if func is np.where:
@@ -285,7 +269,12 @@ class Tracked:
         def uncertain() -> Array:
             # Numbers free of error compare the same in every precision.
             room = self.error + other.error
-            return (np.abs(self.value - other.value) <= room) & (room > 0)
+            near = (np.abs(self.value - other.value) <= room) & (room > 0)
+            for term, extreme in ((self, other), (other, self)):
+                if extreme._alone is not None and extreme.extreme_of is term.origin:
+                    # The one term that can be the maximum is it, with the same bits.
+                    near = near & ~extreme._alone()
+            return near
 
         return Condition(value, self.arithmetic, uncertain)
 
@@ -309,40 +298,18 @@ class Tracked:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def reduce(self, axis: tuple[int, ...], keepdims: bool, mean: bool) -> Tracked:
-        """The sum or mean, about the terms' own mean and in longdouble: exact but for rounding of their spread.
+    def reduce(self, name: str, axis: tuple[int, ...], keepdims: bool, initial: float | None = None) -> Tracked:
+        """The sum, mean, product, maximum or minimum along some axes, which stay, with length 1.
 
-        A mean is not rounded to the accumulator at the end, because a kernel does not do so either where
-        the mean is taken from a sample (it is held in two parts).
+        ``initial`` is what NumPy asks for, the result for no terms.
         """
         assert keepdims
-        a = self.value
-        count = int(np.prod([a.shape[number] for number in axis]))
-        with np.errstate(all="ignore"):
-            rough = a.sum(axis=axis, keepdims=True)
-            centre = _finite(rough / count)
-            rest = (a - centre).sum(axis=axis, keepdims=True).astype(np.longdouble)
-            factor = np.longdouble(1 if mean else count)
-            shift = rest / count if mean else rest
-            exact = factor * centre.astype(np.longdouble) + shift
-            crude = rough.astype(np.longdouble) / (count if mean else 1)
-            value = np.where(np.isfinite(rough), exact, crude)
-        over = max(count, 1) if mean else 1
-
-        def scale() -> Array:
-            return np.abs(a).sum(axis=axis, keepdims=True) / over
-
-        def error() -> Array:
-            spread = np.abs(a - centre).sum(axis=axis, keepdims=True) / over
-            own = 0.0
-            if not self.exact:
-                own = np.broadcast_to(self.error, a.shape).sum(axis=axis, keepdims=True) / over
-            bound = own + self.arithmetic.sum_error(count, scale(), spread)
-            if not mean:
-                bound = bound + ROUNDINGS * self.arithmetic.roundoff * np.abs(value)
-            return np.asarray(bound + TINY, self.arithmetic.wide)
-
-        return Tracked(value, self.arithmetic, scale, error, two_part=mean)
+        terms = reducing.Terms(self.value, axis, lambda: self.scale, None if self.exact else lambda: self.error)
+        found = reducing.REDUCTIONS[name](terms, self.arithmetic)
+        result = Tracked(found.value, self.arithmetic, found.scale, found.error, two_part=name == "mean")
+        if found.alone is not None:
+            result.extreme_of, result._alone = self.origin, found.alone
+        return result
 
 
 class Condition:
@@ -382,21 +349,25 @@ def _where(arithmetic: Arithmetic, condition: Condition, yes: Any, no: Any) -> T
         doubt = np.where(condition.uncertain, np.abs(yes.value - no.value), 0.0)
         return np.where(chosen, yes.error, no.error) + _known(doubt)
 
-    return Tracked(value, arithmetic, lambda: np.where(chosen, yes.scale, no.scale), error)
+    def scale() -> Array:
+        return np.where(chosen, yes.scale, no.scale)
+
+    return Tracked(value, arithmetic, scale, error, lost=lambda: np.where(chosen, yes.lost, no.lost))
 
 
 def _at(array: Array, key: Any) -> Array:
     return array[key] if isinstance(array, np.ndarray) else array
 
 
-def _known(array: Array) -> Array:
-    """An error bound with what is not a number (0/0, inf - inf: the value itself is then none) set to zero."""
-    return np.where(np.isnan(array), 0.0, array)
+def _known(array: Array, *sources: Tracked) -> Array:
+    """An error bound with what is not a number (0/0, inf - inf: the value itself is then none) set to zero.
 
-
-def _finite(array: Array) -> Array:
-    """The array with what is not finite set to zero."""
-    return np.where(np.isfinite(array), array, 0.0).astype(np.asarray(array).dtype)
+    It is infinite where nothing is known of one of its sources.
+    """
+    known = np.where(np.isnan(array), 0.0, array)
+    for source in sources:
+        known = np.where(source.lost, np.inf, known)
+    return known
 
 
 def _add(a: Array, b: Array) -> Array:
@@ -406,7 +377,7 @@ def _add(a: Array, b: Array) -> Array:
         if full.dtype == small.dtype or full.size == small.size or full.dtype == np.longdouble:
             return a + b
         leading = small.astype(full.dtype)
-        return (full + leading) + _finite(small - leading).astype(full.dtype)
+        return (full + leading) + finite(small - leading).astype(full.dtype)
 
 
 def _scaled(a: Tracked, b: Tracked, value: Array) -> Thunk:
@@ -439,9 +410,9 @@ def _two_sided(ufunc: Any, a: Tracked, b: Tracked) -> Tracked:
 
     def error() -> Array:
         moved = [np.abs(ufunc(a.value + s * a.error, b.value + t * b.error) - value) for s in (-1, 1) for t in (-1, 1)]
-        return _known(np.fmax.reduce(moved)) + u * np.abs(value) + TINY
+        return _known(np.fmax.reduce(moved), a, b) + u * np.abs(value) + TINY
 
-    return Tracked(value, a.arithmetic, None, error)
+    return Tracked(value, a.arithmetic, None, error, lost=lambda: a.lost | b.lost)
 
 
 def _jump(ufunc: Any, a: Tracked) -> Array:
@@ -457,6 +428,7 @@ _BINARY: dict[Any, Callable[[Tracked, Tracked], Tracked]] = {
     np.divide: Tracked.__truediv__,
     np.power: Tracked.__pow__,
 }
+_REDUCTIONS = {np.sum: "sum", np.mean: "mean", np.prod: "prod", np.max: "max", np.min: "min"}
 _COMPARE = frozenset({np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal})
 _FLAT = frozenset({np.sign, np.floor, np.ceil})
 _LN2, _LN10 = np.log(np.longdouble(2)), np.log(np.longdouble(10))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import runpy
 from functools import cache
@@ -11,10 +12,10 @@ from pathlib import Path
 import mpmath
 import pytest
 import sympy
-from sympy import Indexed, Piecewise, Sum, Symbol
+from sympy import Indexed, Piecewise, Product, Sum, Symbol
 from sympy.codegen import cfunctions
 
-from symbn import catalogue
+from symbn import ReduceMax, ReduceMin, catalogue
 
 USERS = runpy.run_path(str(Path(__file__).parent.parent / "kernel" / "user_operators.py"))["OPERATORS"]
 OPERATORS = {**{name: catalogue.load(name)[0] for name in catalogue.names()}, **USERS}
@@ -104,14 +105,17 @@ def compute(operator, inputs, sizes, symbolic=False):
     def value(expr, at):
         if isinstance(expr, Indexed):
             return known[str(expr.base.label)][tuple(at[str(index.name)] for index in expr.indices)]
-        if isinstance(expr, Sum):
+        if isinstance(expr, Sum | Product | ReduceMax | ReduceMin):
             names = [str(limit[0].name) for limit in expr.limits]
             counts = [size(limit[2] - limit[1] + 1) for limit in expr.limits]
             terms = [
                 value(expr.function, {**at, **dict(zip(names, place, strict=True))})
                 for place in itertools.product(*map(range, counts))
             ]
-            return sum(terms, sympy.Integer(0) if symbolic else mpmath.mpf(0))
+            if isinstance(expr, ReduceMax | ReduceMin):
+                return max(terms) if isinstance(expr, ReduceMax) else min(terms)
+            one = sympy.Integer(1) if symbolic else mpmath.mpf(1)
+            return math.prod(terms, start=one) if isinstance(expr, Product) else sum(terms, 0 * one)
         if isinstance(expr, Symbol):
             name = str(expr.name)
             return known[name][()] if name in known else number(sympy.Integer(sizes[name]))

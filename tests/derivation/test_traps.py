@@ -8,7 +8,8 @@ from sympy import Eq, Idx, IndexedBase, Interval, Max, Min, Piecewise, Rational,
 
 from symbn import catalogue
 from symbn.derivation import proof
-from symbn.derivation.program import Program, free, total
+from symbn.derivation.expressions import free
+from symbn.derivation.program import Program, total
 from symbn.equations.operator import Operator
 
 m, n, p = symbols("m n p", integer=True, positive=True)

@@ -35,6 +35,8 @@ def div(*args):
 @pytest.mark.parametrize(
     ("expr", "text"),
     [
+        (Op("inf", ()), "(double)INFINITY"),
+        (Op("neg", (Op("inf", ()),)), "-((double)INFINITY)"),
         (add(add(a, b), d), "a + b + d"),
         (add(a, add(b, d)), "a + (b + d)"),
         (sub(a, sub(b, d)), "a - (b - d)"),

@@ -101,7 +101,7 @@ MALFORMED = {
         [Eq(y[k], Sum(x[Symbol("r"), k] * Symbol("r"), (Symbol("r"), 1, m)))],
         ["equation (1)", "r", "number"],
     ),
-    "a Product": ([Eq(y[k], Product(x[i, k], (i, 1, m)))], ["equation (1)", "Product"]),
+    "a Product without limits": ([Eq(y[k], Product(x[i, k], (s, 1, m)))], ["equation (1)", "i", "free", "reduction"]),
     "an Integral": ([Eq(y[k], Integral(s, (s, 0, 1)) * x[k])], ["equation (1)", "Integral"]),
     "a Max over an index": ([Eq(y[k], Max(x[i, k], 0))], ["equation (1)", "i", "free"]),
     "two names of one identifier": (

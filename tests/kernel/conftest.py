@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 import sympy
-from sympy import Idx, Indexed, Sum, Symbol
+from sympy import Idx, Indexed, Product, Sum, Symbol
 
-from symbn import catalogue
+from symbn import ReduceMax, ReduceMin, catalogue
 from symbn.equations import functions
 from symbn.equations.names import identifier
 from symbn.kernel import interpreter
@@ -63,7 +63,7 @@ def interpret():
 
 
 class Equations:
-    """Evaluates an operator's equations over exact rationals: a Sum is a Python loop, nothing is shared.
+    """Evaluates an operator's equations over exact rationals: a reduction is a Python loop, nothing is shared.
 
     ``sizes`` gives a number for each extent; arrays are dicts from a tuple of places, counted from 0.
     """
@@ -95,14 +95,16 @@ class Equations:
     def value(self, expr, at):
         if isinstance(expr, Indexed):
             return self.arrays[str(expr.base.label)][tuple(at[index.name] for index in expr.indices)]
-        if isinstance(expr, Sum):
+        if isinstance(expr, Sum | Product | ReduceMax | ReduceMin):
             names = [limit[0].name for limit in expr.limits]
             counts = [int((limit[2] - limit[1] + 1).subs(self.symbols())) for limit in expr.limits]
-            terms = itertools.product(*map(range, counts))
-            return sum(
-                (self.value(expr.function, {**at, **dict(zip(names, place, strict=True))}) for place in terms),
-                Fraction(0),
-            )
+            places = itertools.product(*map(range, counts))
+            terms = [self.value(expr.function, {**at, **dict(zip(names, place, strict=True))}) for place in places]
+            if isinstance(expr, ReduceMax):
+                return max(terms, default=-math.inf)
+            if isinstance(expr, ReduceMin):
+                return min(terms, default=math.inf)
+            return sum(terms, Fraction(0)) if isinstance(expr, Sum) else math.prod(terms, start=Fraction(1))
         if isinstance(expr, Symbol) and not isinstance(expr, Idx):
             return self.scalars[expr.name] if expr.name in self.scalars else Fraction(self.sizes[expr.name])
         if expr.is_Rational:

@@ -5,9 +5,10 @@ import itertools
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sympy import Eq, Idx, IndexedBase, Integer, Max, Piecewise, Sum, Symbol, sqrt, symbols
+from sympy import Eq, Idx, IndexedBase, Integer, Max, Piecewise, Product, Sum, Symbol, sqrt, symbols
 
 from symbn.equations.operator import Operator
+from symbn.equations.reductions import ReduceMax, ReduceMin
 from symbn.kernel import kept_nest, nest, schedule
 
 #: sizes of the extents m, n, p, q, and the inner part of each where an index is reduced
@@ -106,6 +107,21 @@ def test_no_samples_leave_nothing_to_divide(operators, draw, interpret, alternat
     assert got["total"] == {(): 0}
 
 
+@pytest.mark.parametrize("alternative", ALTERNATIVES)
+@pytest.mark.parametrize("compensated", [False, True], ids=["plain", "compensated"])
+@pytest.mark.parametrize("m", [0, 1, 15, 17, 511, 513, 1100])
+def test_reductions_of_any_length(evaluate, draw, interpret, m, compensated, alternative):
+    """Of nothing a maximum is minus infinity, a minimum infinity, a product 1."""
+    i, k, extent = Idx("i", (1, Symbol("m"))), Idx("k", (1, Symbol("n"))), Symbol("m")
+    x, *results = map(IndexedBase, ("x", "top", "bottom", "product"))
+    kinds = (ReduceMax, ReduceMin, Product)
+    bodies = (x[i, k], x[i, k] ** 2, x[i, k] ** 2 + 1)
+    equations = [Eq(one[k], kind(body, (i, 1, extent))) for one, kind, body in zip(results, kinds, bodies, strict=True)]
+    operator = Operator("each", equations, outputs=results)
+    sizes = {"m": m, "n": 2}
+    compare(operator, evaluate, draw, interpret, sizes, {}, compensated=compensated, alternative=alternative)
+
+
 # ---- random operators ----------------------------------------------------------------------------------
 
 m, n, p = symbols("m n p", integer=True, positive=True)
@@ -137,17 +153,18 @@ def readings(arrays, bound):
 def expressions(draw, arrays, bound, depth):
     """An expression over ``arrays`` (name -> indices), in which the indices ``bound`` may occur."""
     readable = readings(arrays, bound)
-    inner = ["add", "sub", "mul", "div", "power", "root", "branch", "sum", "sum", "mean"]
+    inner = ["add", "sub", "mul", "div", "power", "root", "branch", "sum", "sum", "mean", "prod", "max", "min"]
     kinds = ["leaf", *inner] if depth else ["leaf"]
     kind = draw(st.sampled_from(kinds))
     free = [name for name in INDICES if name not in bound]
-    if kind in ("sum", "mean") and free:
+    if kind in ("sum", "mean", "prod", "max", "min") and free:
         over = draw(st.lists(st.sampled_from(free), min_size=1, max_size=2, unique=True))
         body = draw(expressions(arrays, (*bound, *over), depth - 1))
         count = Integer(1)
         for name in over:
             count *= INDICES[name][1]
-        total = Sum(body, *((INDICES[name][0], 1, INDICES[name][1]) for name in over))
+        reduction = {"prod": Product, "max": ReduceMax, "min": ReduceMin}.get(kind, Sum)
+        total = reduction(body, *((INDICES[name][0], 1, INDICES[name][1]) for name in over))
         return total / count if kind == "mean" else total
     if kind in ("add", "sub", "mul", "div", "branch"):
         left, right = (draw(expressions(arrays, bound, depth - 1)) for _ in range(2))

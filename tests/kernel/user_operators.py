@@ -13,6 +13,7 @@ from sympy import (
     Min,
     Or,
     Piecewise,
+    Product,
     Rational,
     Sum,
     Symbol,
@@ -26,6 +27,7 @@ from sympy import (
 )
 
 from symbn.equations.operator import Operator
+from symbn.equations.reductions import ReduceMax, ReduceMin
 
 m, n, p, q = symbols("m n p q", integer=True, positive=True)
 i, j, k, c = Idx("i", (1, m)), Idx("j", (1, m)), Idx("k", (1, n)), Idx("c", (1, p))
@@ -222,6 +224,45 @@ OPERATORS = {
             "unread_input",
             [Eq(t[k], Sum(x[i, k], (i, 1, m))), Eq(y[k], w[k] * 2)],
             outputs=[y],
+        ),
+        Operator(
+            "softmax",
+            [
+                Eq(t[i], ReduceMax(x[i, k], (k, 1, n))),
+                Eq(v[i, k], exp(x[i, k] - t[i])),
+                Eq(y[i, k], v[i, k] / Sum(v[i, h], (h, 1, n))),
+            ],
+            outputs=[y],
+        ),
+        Operator(
+            "largest_deviation",
+            [
+                Eq(mu[k], Sum(x[i, k], (i, 1, m)) / m),
+                Eq(t[k], ReduceMax(Abs(x[i, k] - mu[k]), (i, 1, m))),
+                Eq(y[i, k], (x[i, k] - mu[k]) / (t[k] + eps)),
+            ],
+            outputs=[y, mu, t],
+        ),
+        Operator(
+            "range_and_product",
+            [
+                Eq(t[k], ReduceMin(x[i, k], (i, 1, m))),
+                Eq(z[k], ReduceMax(x[i, k], (i, 1, m)) - t[k]),
+                Eq(v[k], Product(x[i, k] + w[k], (i, 1, m))),
+                Eq(y[i, k], (x[i, k] - t[k]) * v[k]),
+            ],
+            outputs=[y, t, z],
+        ),
+        Operator(
+            "reductions_of_reductions",
+            [
+                Eq(
+                    t[i], ReduceMax(x[i, k] * w[k] + Sum(x[j, k], (j, 1, m)) - ReduceMin(x[i, h], (h, 1, n)), (k, 1, n))
+                ),
+                Eq(z[k], Sum(x[i, k] * ReduceMax(x[i, h], (h, 1, n)), (i, 1, m))),
+                Eq(y[k], z[k] * ReduceMin(Product(x[i, h] / 9, (i, 1, m)), (h, 1, n)) + ReduceMax(w[h], (h, 1, n))),
+            ],
+            outputs=[y, t],
         ),
     )
 }

@@ -7,6 +7,7 @@ from sympy import Eq
 
 import symbn
 from symbn.equations import notation
+from symbn.render import html
 from symbn.render.counts import operations
 from symbn.render.document import document
 from symbn.render.statements import listing
@@ -130,3 +131,46 @@ def test_notebooks_get_formulas(derivations):
         assert value._repr_latex_().startswith(r"\begin{align*}")
         assert "<math" in value._repr_html_()
         assert "<html" not in value._repr_html_()
+
+
+# ---- reductions -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("batch_norm", []),
+        ("largest_deviation", ["is 1 where", "A maximum or minimum shares its gradient equally"]),
+        ("range_and_product", ["is 1 where", "A maximum or minimum shares", "The gradient of a product takes"]),
+    ],
+)
+def test_conventions_are_said_where_they_occur(derivations, name, said):
+    text = document(derivations(name)).forward.text
+    assert len(text) == len(said)
+    for line, words in zip(text, said, strict=True):
+        assert words in line
+
+
+def test_what_a_derivation_introduces_is_shown_where_it_is_used(derivations):
+    """The terms that a maximum is compared with and their number; of a softmax neither is left in the result."""
+    shown = [notation.plain(eq) for eq in derivations("largest_deviation").forward]
+    assert len(shown) == 5
+    assert any(one.startswith("c[k] = Sum(Piecewise((1, ") for one in shown)
+    rows = {tex: what for tex, _, what in document(derivations("largest_deviation")).symbols}
+    assert rows["c_{k}"] == "intermediate"
+    assert rows["y_{i,k}"] == rows["t_{k}"] == "output"
+    assert not any("c[" in notation.plain(eq) for eq in derivations("softmax").collapsed.equations)
+
+
+def test_limits_stand_above_and_below_a_maximum_in_html(derivations):
+    page = derivations("largest_deviation").html()
+    assert "<munderover><mo>max</mo>" in page
+    tex = notation.tex(derivations("largest_deviation").operator.equations[1].rhs)
+    assert "<msubsup><mo>max</mo>" in html.math(tex, inline=True)
+
+
+def test_operations_count_a_reduction_as_its_terms(derivations):
+    """A difference, a magnitude and a comparison for each element; what only a gradient needs is not counted."""
+    counted = str(operations(derivations("largest_deviation").operator))
+    # mean; difference, magnitude and maximum; difference, sum and quotient
+    assert counted == "6*m*n + 2*n"

@@ -5,8 +5,9 @@ import runpy
 from pathlib import Path
 
 import pytest
-from sympy import Idx, IndexedBase, Piecewise, Sum, sqrt, symbols
+from sympy import Idx, IndexedBase, Piecewise, Product, Sum, sqrt, symbols
 
+from symbn import ReduceMax, ReduceMin
 from symbn.equations import notation
 from symbn.render.pieces import lines, pieces, width
 
@@ -30,6 +31,16 @@ def test_pieces_fit_and_hold_everything(limit):
     assert all(width(part) <= limit + 1 for part in parts)
     assert symbols_in(" ".join(parts)) == symbols_in(notation.tex(WIDE)) or limit < 20
     assert len(parts) > 1 or limit > width(notation.tex(WIDE))
+
+
+@pytest.mark.parametrize(("kind", "sign"), [(Product, r"\prod"), (ReduceMax, r"\max"), (ReduceMin, r"\min")])
+def test_every_reduction_is_taken_apart_behind_its_sign(kind, sign):
+    long = kind(x[i, k] * gamma[k] + y[k] * x[i, k] ** 2 + gamma[k] ** 2 - y[k] ** 3, (i, 1, m))
+    parts = pieces(long, 14)
+    assert len(parts) > 1
+    assert parts[0].startswith(rf"{sign}_{{i=1}}^{{m}} ")
+    assert symbols_in(" ".join(parts)) == symbols_in(notation.tex(long))
+    assert pieces(gamma[k] * long, 14)[0].strip() == r"\gamma_{k}"
 
 
 def test_what_fits_is_one_piece():

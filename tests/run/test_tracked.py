@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from symbn.run.tracked import Arithmetic, Tracked
+from symbn.run.rounding import Arithmetic
+from symbn.run.tracked import Tracked
 
 NARROW, WIDE = Arithmetic(compensated=False), Arithmetic(compensated=True)
 
@@ -144,6 +145,6 @@ def test_extents_can_be_read_off():
 def test_the_error_model_counts_on_the_kernels_own_tree():
     """The check may not import the kernel's stage, so its two numbers stand there again: they are the same."""
     from symbn.kernel import summation
-    from symbn.run import tracked
+    from symbn.run import rounding
 
-    assert (tracked.BLOCK, tracked.LANES) == (summation.BLOCK, summation.LANES)
+    assert (rounding.BLOCK, rounding.LANES) == (summation.BLOCK, summation.LANES)

@@ -7,8 +7,9 @@ from typing import Any
 import sympy
 from sympy import Add, Mul, Piecewise, Sum
 
+from symbn.derivation.expressions import Index, bound_by, free, is_leaf
 from symbn.derivation.facts import maximal_sums
-from symbn.derivation.program import Index, Program, bound_by, free, is_leaf, total
+from symbn.derivation.program import Program, total
 from symbn.derivation.rules import words
 from symbn.derivation.rules.context import Context
 

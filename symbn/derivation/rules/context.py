@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from symbn.derivation.expressions import reads
 from symbn.derivation.facts import Facts
-from symbn.derivation.program import Program, reads
+from symbn.derivation.program import Program
 
 
 @dataclass

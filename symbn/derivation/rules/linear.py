@@ -6,7 +6,8 @@ from typing import Any
 
 from sympy import Add, Mul, Piecewise, Sum
 
-from symbn.derivation.program import bound_by, indices_of, is_leaf, name_of, total
+from symbn.derivation.expressions import bound_by, indices_of, is_leaf, name_of
+from symbn.derivation.program import total
 from symbn.derivation.rules import words
 from symbn.derivation.rules.context import Context
 

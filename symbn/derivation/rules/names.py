@@ -7,7 +7,7 @@ from typing import Any
 import sympy
 from sympy import Mul, Piecewise, Sum
 
-from symbn.derivation.program import free, is_leaf
+from symbn.derivation.expressions import free, is_leaf
 from symbn.derivation.rules import words
 from symbn.derivation.rules.context import Context
 

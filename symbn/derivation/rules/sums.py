@@ -7,8 +7,9 @@ from typing import Any
 import sympy
 from sympy import Add, Sum
 
+from symbn.derivation.expressions import bound_by, free, is_leaf, leaves, name_of, reads
 from symbn.derivation.facts import maximal_sums
-from symbn.derivation.program import bound_by, free, is_leaf, leaves, name_of, reads, total
+from symbn.derivation.program import total
 from symbn.derivation.rules import words
 from symbn.derivation.rules.constants import pull
 from symbn.derivation.rules.context import Context
@@ -53,7 +54,7 @@ def known_sum(expr: Any, context: Context) -> tuple[Any, str] | None:
             why = (
                 f"by the definition of {words.math(context.program.leaf(found[1]))}" if found else "by the definitions"
             )
-            return expr.xreplace({one: value}), f"{words.math(one)} is known, by {why}: it is {words.math(value)}."
+            return expr.xreplace({one: value}), f"{words.math(one)} is known, {why}: it is {words.math(value)}."
     return None
 
 

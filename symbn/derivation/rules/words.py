@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from symbn.derivation.program import Index
+from symbn.derivation.expressions import Index
 from symbn.equations import notation
 
 
