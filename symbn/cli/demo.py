@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from rich.panel import Panel
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
 from sympy import Eq, Expr, Sum
 
 from symbn import catalogue, pipeline
 from symbn.build import native
+from symbn.cli import kernels
 from symbn.cli.console import console
 from symbn.dtypes import DTYPES
 from symbn.equations import notation
 from symbn.equations.binding import AxisBinding
 from symbn.equations.operator import Operator
-from symbn.run.check import Report
 from symbn.run.kernel import Kernel
-
-_Kernels = dict[tuple[str, str], Kernel]
 
 
 def run() -> bool:
@@ -33,12 +29,12 @@ def run() -> bool:
         text = Text(notation.terminal(operator.equations))
         console.print(Panel(text, title=operator.name, title_align="left", expand=False))
     _derivation(operators[0][0])
-    kernels = _build(operators)
+    built = kernels.build([operator for operator, _ in operators], [*DTYPES])
     images, source = _images()
     console.print(f"\n[bold]Runs[/] on {source}, each element of each output against the equations:")
-    table, good = _table(operators, kernels, images)
+    table, good = _table(operators, built, images)
     console.print(table)
-    return _broken(operators[0][0], kernels, images) and good
+    return _broken(operators[0][0], images) and good
 
 
 def _operators() -> list[tuple[Operator, AxisBinding]]:
@@ -62,30 +58,6 @@ def _derivation(operator: Operator) -> None:
         f"  {notation.plain(step.after)}, because {notation.plain_text(gone)} = 0", markup=False, soft_wrap=True
     )
     console.print(f"The whole page: symbn derive {operator.name} --format html -o page.html\n", markup=False)
-
-
-def _build(operators: list[tuple[Operator, AxisBinding]]) -> _Kernels:
-    kernels: _Kernels = {}
-    lines = []
-    with _progress() as progress:
-        task = progress.add_task("generating and compiling C", total=len(operators) * len(DTYPES))
-        for operator, _ in operators:
-            for dtype in DTYPES.values():
-                progress.update(task, description=f"{operator.name}, {dtype.name}: generating C, compiling")
-                begun = time.perf_counter()
-                kernel = kernels[operator.name, dtype.name] = pipeline.build(operator, dtype.name)
-                how = "from the cache" if kernel.cached else f"compiled in {time.perf_counter() - begun:.1f} s"
-                lines.append(f"  {kernel.name}: {len(kernel.source.splitlines())} lines of C, {how}")
-                progress.advance(task)
-    console.print("[bold]Kernels[/]")
-    for line in lines:
-        console.print(line)
-    return kernels
-
-
-def _progress() -> Progress:
-    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    return Progress(*columns, console=console, transient=True)
 
 
 def _images() -> tuple[Any, str]:
@@ -128,22 +100,17 @@ def _axes(operator: Operator, binding: AxisBinding, ndim: int, axis: int) -> dic
     return {name: axes for name in operator.inputs if len(operator.arrays.get(name, ())) == 2}
 
 
-def _table(operators: list[tuple[Operator, AxisBinding]], kernels: _Kernels, images: Any) -> tuple[Table, bool]:
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for title in ("operator", "output"):
-        table.add_column(title, no_wrap=True)
-    for title in ("error", "limit"):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
+def _table(operators: list[tuple[Operator, AxisBinding]], built: kernels.Kernels, images: Any) -> tuple[Table, bool]:
+    table = kernels.table()
     good = True
-    with _progress() as progress:
+    with kernels.progress() as progress:
         task = progress.add_task("running and checking", total=len(operators) * len(DTYPES) * 3)
         for dtype in DTYPES:
             for layout, x, axis in _layouts(images, dtype):
                 table.add_row(f"[bold]{dtype}, {layout}[/]")
                 known: dict[str, Any] = {}
                 for operator, binding in operators:
-                    kernel = kernels[operator.name, dtype]
+                    kernel = built[operator.name, dtype]
                     inputs = _inputs(operator, x, axis, known)
                     axes = _axes(operator, binding, x.ndim, axis)
                     report = kernel.report(axes=axes, **inputs)
@@ -151,22 +118,12 @@ def _table(operators: list[tuple[Operator, AxisBinding]], kernels: _Kernels, ima
                     if hasattr(result, "_asdict"):
                         known.update(result._asdict())
                     good = good and report.passed
-                    _rows(table, operator.name, report)
+                    kernels.add_rows(table, operator.name, report)
                     progress.advance(task)
-    table.caption = "largest error and its limit in scaled ulps of the output; statistics are float64 whatever the data"
-    table.caption_justify = "left"
     return table, good
 
 
-def _rows(table: Table, operator: str, report: Report) -> None:
-    for output in report.outputs:
-        worst = output.worst[0]
-        verdict = "[green]good[/]" if output.passed else "[red]refused[/]"
-        name = f"{output.name} ({output.dtype})"
-        table.add_row(f"  {operator}", name, f"{worst.error:.4f}", f"{worst.limit:.2f}", verdict)
-
-
-def _broken(operator: Operator, kernels: _Kernels, images: Any) -> bool:
+def _broken(operator: Operator, images: Any) -> bool:
     """Break one equation, run that kernel under the true equations' check, and show what it says."""
     number, broken = _mutate(operator)
     console.print(f"\n[bold]A broken kernel[/]: equation ({number}) is compiled as")

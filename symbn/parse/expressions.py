@@ -85,18 +85,14 @@ class Expressions:
 
     # ---- equations -------------------------------------------------------------------------------
 
-    def definition(self, tree: Node) -> Definition:
-        """What an equation defines; Unreadable where it holds something that has no meaning."""
+    def definition(self, tree: Node) -> Definition | None:
+        """What an equation defines; None where it is but a function's name for something."""
         left, *values = parts(tree)
         target = subject(left, self.vocabulary)
         assert target is not None
         told = [value for value in values if not self._is_a_functions_name(value)]
         if not told:
-            raise Unreadable(
-                f"the function on the right is not one that symbn knows, and nothing says what it is; known are "
-                f"{', '.join(sorted(_FUNCTIONS))}",
-                begin(values[0]),
-            )
+            return None
         if target.exponent is not None and not target.is_squared:
             raise Unreadable("the left side is a power; a definition has a name there", begin(left))
         target_leaf = self._leaf(target, squared=target.is_squared)
@@ -179,14 +175,13 @@ class Expressions:
         return self._value(applied(name, brackets, self.vocabulary), child)
 
     def _refuse_ambiguous(self, before: Node, child: Node, below: bool) -> None:
-        if below and child.data == "factor":
+        if below and child.data != "reduction":
             raise Unreadable("is this still below the / or not? Write \\frac, or \\cdot before it", begin(child))
-        if before.data == "call" and parts(before)[-1].data == "factor" and child.data == "factor":
-            argument = parts(parts(before)[-1])[0]
-            if argument.data not in ("group", "braces", "magnitude", "floor", "ceiling"):
+        while before.data == "call":
+            name, before = token(before), parts(before)[-1]
+            if before.data == "factor" and parts(before)[0].data in ("name", "number", "fraction", "root", "accent"):
                 raise Unreadable(
-                    f"is this still an argument of '{token(before)}' or not? Put the argument into parentheses",
-                    begin(child),
+                    f"is this still an argument of '{name}' or not? Put the argument into parentheses", begin(child)
                 )
 
     def _factor(self, tree: Node) -> Any:

@@ -97,8 +97,6 @@ def _parsed(displayed: Displayed, statement: Statement) -> Formula | _Parsed:
     tree = parse(statement.tokens)
     if _is_set(tree):
         return replace(formula, reason="it names a set; symbn's equations are those of elements")
-    if subject(parts(tree)[0], Vocabulary()) is None:
-        return replace(formula, reason="its left side is not one name")
     return _Parsed(formula, displayed, tree)
 
 
@@ -141,20 +139,25 @@ def _defined(equations: list[_Parsed], said: Vocabulary, squared: Iterable[str])
             vocabulary = replace(vocabulary, bound=vocabulary.bound | bound(one.tree))
         except Unreadable as error:
             complain(one, error)
+    result: dict[int, Formula] = {}
     for one in equations:
         try:
-            vocabulary = _with(vocabulary, parts(one.tree)[0])
+            left = parts(one.tree)[0]
+            if subject(left, vocabulary) is None:
+                result[id(one)] = replace(one.formula, reason="its left side is not one name")
+            else:
+                vocabulary = _with(vocabulary, left)
         except Unreadable as error:
             complain(one, error)
-    readable = [one for one in equations if id(one) not in complaints]
+    readable = [one for one in equations if id(one) not in complaints and id(one) not in result]
     found = Findings()
-    result: dict[int, Formula] = {}
     for _ in range(2):
         # The second time every extent is known.
         for one in readable:
             try:
                 definition = Expressions(one.displayed.latex, vocabulary, found).definition(one.tree)
-                result[id(one)] = replace(one.formula, definition=definition)
+                reason = "" if definition else "it names a function, and does not say what that is"
+                result[id(one)] = replace(one.formula, definition=definition, reason=reason)
             except Unreadable as error:
                 complain(one, error)
         found.extents = complete(found)
@@ -166,8 +169,7 @@ def _defined(equations: list[_Parsed], said: Vocabulary, squared: Iterable[str])
 def _with(vocabulary: Vocabulary, left: Node) -> Vocabulary:
     """The vocabulary, and what a left side adds to it."""
     name = subject(left, vocabulary)
-    if name is None:
-        raise Unreadable("the left side is not one name", int(left.meta.start_pos))
+    assert name is not None
     if name.is_squared:
         vocabulary = replace(vocabulary, squared=vocabulary.squared | {name.name})
     own = name.square if name.is_squared else name.name

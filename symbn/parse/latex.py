@@ -96,12 +96,13 @@ _NESTING = frozenset(
     "fraction root accent differential braces group magnitude floor ceiling script cases call reduction applied".split()
 )
 
+_WORD_FOR_BRACE = "an opening brace {"
 #: what a token is to who writes LaTeX; tokens that one word covers have the same
 _WORDS = {
     "a name, a number or an opening bracket": "NAME NUMBER WORD LPAR LBRACK LSET LABS LFLOOR LCEIL FRAC SQRT FUNC SUM "
     "PROD ACCENT DIFFERENTIAL CASES",
     "an operator such as +": "PLUS MINUS TIMES DIVIDE",
-    "an opening brace {": "LBRACE",
+    _WORD_FOR_BRACE: "LBRACE",
     "a closing brace }": "RBRACE",
     "a closing )": "RPAR",
     "a closing ]": "RBRACK",
@@ -125,6 +126,13 @@ _HINTS = {
     "ROW": r"\\ cannot stand inside of brackets",
     "SUB": "a second index below; put both into one pair of braces, as in x_{i,k}",
     "SUP": "there is nothing that this ^ could belong to",
+    r"\in": r"a sum over a set; give its index limits, as in \sum_{i=1}^{m}",
+    r"\odot": "a product of arrays; write the equation of an element, with indices",
+    r"\circ": "a product of arrays; write the equation of an element, with indices",
+    r"\otimes": "a product of arrays; write the equation of an element, with indices",
+    r"\top": "a transpose; write the equation of an element, with indices",
+    **dict.fromkeys((r"\|", r"\lVert", r"\Vert"), r"a norm; write it as a sum, as in \sqrt{\sum_i x_i^2}"),
+    **dict.fromkeys((r"\approx", r"\sim", r"\propto", r"\to"), "this is no definition's sign; expected = or :="),
 }
 
 
@@ -136,11 +144,14 @@ def _explain(error: UnexpectedToken, tokens: list[Token]) -> Unreadable:
     else:
         offset = int(found.start_pos or 0)
         what = f"'{found}' is not expected here"
+        hint = _HINTS.get(found.type) or _HINTS.get(found.strip())
+        if hint:
+            return Unreadable(f"'{found}': {hint}", offset)
         if found.type in ("UNKNOWN", "PROSE"):
-            what = f"'{found}' is not LaTeX that symbn reads"
-        elif found.type in _HINTS:
-            return Unreadable(f"'{found}': {_HINTS[found.type]}", offset)
+            return Unreadable(f"'{found}' is not LaTeX that symbn reads in a formula", offset)
     expected = dict.fromkeys(_MEANING[kind] for kind in sorted(error.accepts or error.expected) if kind in _MEANING)
+    if len(expected) > 1:
+        expected.pop(_WORD_FOR_BRACE, None)  # where a name can stand, braces can
     # A closing bracket that is missing says more than all that could stand before it.
     closing = [words for words in expected if words.startswith(("a closing", r"\end"))]
     named = closing or [*expected]

@@ -78,7 +78,7 @@ _PROSE = {
     "if": "IF", "when": "IF", "unless": "PROSE_IF", "for": "FOR", "over": "FOR",
     "otherwise": "OTHERWISE", "else": "OTHERWISE", "and": "AND", "or": "OR",
 }  # fmt: skip
-_OTHER_PROSE = frozenset("where with so then thus hence given since as is the let here i.e. that which".split())
+_OTHER_PROSE = frozenset("where with so then thus hence given since as is the let here that which".split())
 OPENING = frozenset("LBRACE LPAR LBRACK LSET LABS LFLOOR LCEIL CASES".split())
 CLOSING = frozenset("RBRACE RPAR RBRACK RSET RABS RFLOOR RCEIL END".split())
 _ENDS_OPERAND = CLOSING | {"NAME", "NUMBER", "WORD", "PRIME"}
@@ -191,7 +191,7 @@ def _word(text: str, behind: str) -> tuple[str, str]:
     first = plain.partition(" ")[0].lower().strip(".,:;")
     if first in _PROSE:
         return _PROSE[first], plain
-    if first in _OTHER_PROSE or plain.endswith(":") or not re.search(r"[^\W\d]", plain):
+    if first in _OTHER_PROSE or not re.fullmatch(r"\w*[^\W\d]\w*", text):
         return "PROSE", plain
     if plain == "d" and re.match(r"[A-Za-z\\]", behind):
         return "DIFFERENTIAL", plain

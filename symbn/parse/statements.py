@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from lark import Token
 
+from symbn.parse.latex import Unreadable
 from symbn.parse.lexer import CLOSING, OPENING
 
-_SEPARATORS = frozenset("COMMA SEMICOLON GAP PROSE AND".split())
+_GAPS = frozenset("GAP AMP".split())
+_SEPARATORS = frozenset("COMMA SEMICOLON PROSE AND".split()) | _GAPS
 #: a row that begins, or follows one that ends, with one of these goes on with the row before
 _GOES_ON = frozenset("DEFINES PLUS MINUS TIMES DIVIDE".split())
 _REASONS = {
@@ -17,12 +19,16 @@ _REASONS = {
     "DOTS": "its dots leave elements out, so that it defines none",
     "DERIVATIVE": "it is a derivative; symbn derives gradients itself",
 }
+_CONDITION = ("IF", "OTHERWISE")
+#: what remarks are made of, and what they say: k > 0, i in a set
+_WORDS = frozenset("WORD NUMBER LPAR RPAR".split())
+_SAYS = frozenset("LT LE GT GE NE UNKNOWN".split())
 _NO_DEFINITION = "it has no = and so defines nothing"
 
 
 @dataclass(frozen=True)
 class Statement:
-    """The tokens of one equation, or the reason why it is none; a condition or two for which it holds are no part."""
+    """The tokens of one equation, or the reason why it is none."""
 
     tokens: tuple[Token, ...]
     reason: str = ""
@@ -37,40 +43,43 @@ class _Part:
 
 
 def statements(tokens: list[Token]) -> Iterator[Statement]:
-    """The equations of a formula."""
+    """The equations of a formula; Unreadable where something stands beside one that is neither equation nor remark."""
     for row in _rows(tokens):
         yield from _of_row(list(_parts(row)))
 
 
 def _rows(tokens: list[Token]) -> list[list[Token]]:
-    """The tokens between line breaks; alignment marks and a full stop at the end are gone."""
+    """The tokens between line breaks, without the punctuation at the end of each line."""
     rows: list[list[Token]] = [[]]
     depth = 0
     for token in tokens:
         depth += (token.type in OPENING) - (token.type in CLOSING)
-        if depth > 0 or token.type not in ("ROW", "AMP"):
-            rows[-1].append(token)
-        elif token.type == "ROW":
+        if token.type == "ROW" and depth <= 0:
             rows.append([])
+        elif token.type != "GAP" or depth <= 0:
+            rows[-1].append(token)
     joined: list[list[Token]] = []
     for row in rows:
         while row and row[-1].type in ("PERIOD", "COMMA", "SEMICOLON"):
             row.pop()
-        words = [one for one in row if one.type != "GAP"]
-        before = [one for one in joined[-1] if one.type != "GAP"] if joined else []
+        words = [one for one in row if one.type not in _GAPS]
+        before = [one for one in joined[-1] if one.type not in _GAPS] if joined else []
         if words and before and (words[0].type in _GOES_ON or before[-1].type in _GOES_ON):
-            joined[-1] += words
+            joined[-1] += row
         elif words:
             joined.append(row)
     return joined
 
 
 def _parts(row: list[Token]) -> Iterator[_Part]:
+    """What stands side by side; a gap, or a mark of alignment, before or after a sign separates nothing."""
     part, depth = _Part([], ""), 0
-    for token in row:
+    for number, token in enumerate(row):
         depth += (token.type in OPENING) - (token.type in CLOSING)
-        if depth > 0 and token.type == "GAP":
-            continue
+        if depth <= 0 and token.type in _GAPS:
+            behind = next((one.type for one in row[number:] if one.type not in _GAPS), "")
+            if behind in _GOES_ON or not part.tokens or part.tokens[-1].type in _GOES_ON:
+                continue
         if depth <= 0 and token.type in _SEPARATORS | {"FOR"}:
             if part.tokens:
                 yield part
@@ -85,29 +94,37 @@ def _of_row(parts: list[_Part]) -> Iterator[Statement]:
     """The equations that stand side by side: each begins with a part that has a definition's sign."""
     groups: list[list[_Part]] = []
     for part in parts:
-        if part.word and groups and not _is_condition(part):
+        if part.word and groups and not _has(part, *_CONDITION):
             break
-        if not groups or _has(part, "DEFINES") or _is_condition(part):
+        # A condition under which alone an equation holds cannot be left out: it is handed on, and refused.
+        if not groups or _has(part, "DEFINES", *_CONDITION):
             groups.append([part])
         else:
             groups[-1].append(part)
     for number, (first, *rest) in enumerate(groups):
-        kinds = {token.type for token in first.tokens}
-        if number and any(_has(part, "DOTS") for part in rest):
+        ellipsis = any(_has(part, "DOTS") for part in rest)
+        if number and ellipsis:
             continue  # the range of an index: k = 1, ..., n
-        reason = next((text for kind, text in _REASONS.items() if kind in kinds), "")
-        if not reason and "DEFINES" not in kinds and not _is_condition(first):
+        reason = next((text for kind, text in _REASONS.items() if _has(first, kind)), "")
+        if not reason and not _has(first, "DEFINES", *_CONDITION):
             reason = _NO_DEFINITION
-        if not reason and any(_has(part, "DOTS") for part in rest):
+        if not reason and ellipsis:
             reason = _REASONS["DOTS"]
-        if not number or not reason:
-            yield Statement(tuple(first.tokens), reason)
+        if not reason:
+            for part in rest:
+                _check_remark(part)
+        yield Statement(tuple(first.tokens), reason)
 
 
-def _is_condition(part: _Part) -> bool:
-    """A condition at which only an equation holds cannot be left out: it is handed on, and refused."""
-    return any(token.type in ("IF", "OTHERWISE") for token in part.tokens)
+def _check_remark(part: _Part) -> None:
+    """What is left out beside an equation is a word, a number in brackets, or says what an index is."""
+    kinds = {token.type for token in part.tokens}
+    if not kinds <= _WORDS and not kinds & _SAYS:
+        raise Unreadable(
+            "this stands apart from the equation before it and is none itself; a product is written without a gap",
+            int(part.tokens[0].start_pos or 0),
+        )
 
 
-def _has(part: _Part, kind: str) -> bool:
-    return any(token.type == kind for token in part.tokens)
+def _has(part: _Part, *kinds: str) -> bool:
+    return any(token.type in kinds for token in part.tokens)
