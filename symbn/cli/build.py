@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import sympy
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -36,7 +37,7 @@ def run(path: Path, names: Mapping[str, str], dtype: str | None, output: Path | 
     found = page.read(path, names=names)
     operator = found.operator
     _formulas(found)
-    console.print(f"\n[bold]Equations[/] of {_signature(operator)}")
+    console.print(f"\n[bold]Equations[/] of {_signature(operator)}", soft_wrap=True)
     console.print(Text(notation.terminal(operator.equations)))
     derivation = _derivation(operator)
     operators = [operator] if derivation is None else [operator, derivation.collapsed]
@@ -56,15 +57,12 @@ def run(path: Path, names: Mapping[str, str], dtype: str | None, output: Path | 
 
 def _formulas(found: Page) -> None:
     defined = [one for one in found.formulas if one.definition is not None]
-    console.print(f"[bold]Formulas[/] of {found.path}: {len(defined)} of {len(found.formulas)} define something")
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 2), show_header=False)
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column()
+    console.print(
+        f"[bold]Formulas[/] of {found.path}: {len(defined)} of {len(found.formulas)} define something", soft_wrap=True
+    )
     for one in found.formulas:
-        outcome = "[dim]skipped[/]" if one.definition is None else f"[green]{one.definition.name}[/]"
-        table.add_row(f"line {one.line}", outcome, Text(one.reason or one.latex, overflow="fold"))
-    console.print(table)
+        outcome = ("[dim]skipped[/]", one.reason) if one.definition is None else ("[green]defined[/]", one.latex)
+        console.print(f"  line {one.line:<4} {outcome[0]} {escape(outcome[1])}", soft_wrap=True)
 
 
 def _signature(operator: Operator) -> str:
@@ -87,24 +85,26 @@ def _derivation(operator: Operator) -> Derivation | None:
 def _runs(operators: list[Operator], built: kernels.Kernels, kinds: list[str]) -> tuple[Table, bool]:
     table = kernels.table()
     good = True
+    random = np.random.default_rng(0)
     for kind in kinds:
         table.add_row(f"[bold]{kind}[/]")
         known: dict[str, Any] = {}
-        for operator in operators:
+        for label, operator in zip(("forward", "gradient"), operators, strict=False):
             kernel = built[operator.name, kind]
-            inputs = _inputs(operator, kernel, known)
+            inputs = _inputs(operator, kernel, known, random)
             report = kernel.report(**inputs)
             good = good and report.passed
-            kernels.add_rows(table, operator.name, report)
+            kernels.add_rows(table, label, report)
             result = kernel(check="off", **inputs)
             known.update(inputs)
             known.update(result._asdict() if hasattr(result, "_asdict") else {operator.outputs[0]: result})
     return table, good
 
 
-def _inputs(operator: Operator, kernel: Kernel, known: Mapping[str, Any]) -> dict[str, Any]:
+def _inputs(
+    operator: Operator, kernel: Kernel, known: Mapping[str, Any], random: np.random.Generator
+) -> dict[str, Any]:
     """An array or a number for each input: what an earlier run had or made, or random ones."""
-    random = np.random.default_rng(0)
     extents = dict(zip(dict.fromkeys(operator.indices.values()), cycle(_SIZES), strict=False))
     extents.update(operator.fixed_extents)
     most = max((len(axes) for axes in operator.arrays.values()), default=0)

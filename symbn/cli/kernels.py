@@ -51,9 +51,7 @@ def table() -> Table:
     for title in ("error", "limit"):
         result.add_column(title, justify="right", no_wrap=True)
     result.add_column("verdict", no_wrap=True)
-    result.caption = (
-        "largest error and its limit in scaled ulps of the output; statistics are float64 whatever the data"
-    )
+    result.caption = "largest error and its limit in scaled ulps of the output; statistics are float64 for any data"
     result.caption_justify = "left"
     return result
 

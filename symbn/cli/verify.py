@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from rich.table import Table
-from rich.text import Text
+from rich.markup import escape
 
 from symbn import catalogue
 from symbn.cli.console import console
@@ -20,15 +19,11 @@ _COLOURS = {AGREES: "green", DIFFERS: "bold red", SKIPPED: "dim"}
 def run(path: Path, operator: str, names: Mapping[str, str]) -> bool:
     """A line for each formula; False if one differs."""
     verdicts = verify.verify(path, catalogue.load(operator)[0], names)
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column()
     for one in verdicts:
         colour = _COLOURS[one.outcome]
-        text = f"{one.formula.latex}\n{one.reason}" if one.outcome == DIFFERS else one.reason or one.formula.latex
-        table.add_row(f"{path}:{one.formula.line}", f"[{colour}]{one.outcome}[/]", Text(text, overflow="fold"))
-    console.print(table)
+        reason = f"\n  {one.reason}" if one.reason else ""
+        line = f"{path}:{one.formula.line}: [{colour}]{one.outcome}[/] {escape(one.formula.latex + reason)}"
+        console.print(line, soft_wrap=True)
     wrong = [one for one in verdicts if one.outcome == DIFFERS]
     compared = [one for one in verdicts if one.outcome != SKIPPED]
     console.print(f"{len(compared) - len(wrong)} of {len(compared)} formulas agree with {operator}", markup=False)

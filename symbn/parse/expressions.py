@@ -15,7 +15,7 @@ from sympy.codegen import cfunctions
 from symbn.parse.applications import applied, is_called, matches, subject
 from symbn.parse.latex import Node, Unreadable, begin, parts, token
 from symbn.parse.names import Vocabulary, Written, factors, written
-from symbn.parse.ranges import ranges
+from symbn.parse.ranges import ranges, scripts_of
 
 #: a number's power may have so many bits, and an exponent may be so large
 _BITS, _EXPONENT = 2000, 4096
@@ -320,28 +320,25 @@ class Expressions:
     def _of_function(self, tree: Node, scripts: list[Node], arguments: list[Any]) -> Any:
         """A function with what stands at it: the base of a logarithm, the index of a maximum, an exponent."""
         name = str(token(tree))
-        below = [one for one in scripts if one.children[0] == "_"]
-        above = [one for one in scripts if one.children[0] == "^"]
-        if len(below) + len(above) < len(scripts) or len(below) > 1 or len(above) > 1:
-            raise Unreadable("only a name has a prime, or several indices at several places", begin(scripts[-1]))
-        if name in ("max", "min") and below:
-            return self._reduce(name, below, above, arguments[0], tree)
-        if name == "log" and below:
-            base = self._exponent_or_base(below[0])
+        below, above = scripts_of(scripts)
+        if name in ("max", "min") and below is not None:
+            return self._reduce(name, scripts, arguments[0], tree)
+        if name == "log" and below is not None:
+            base = self._base(below)
             known = {2: cfunctions.log2, 10: cfunctions.log10}.get(base)
             value = known(arguments[0]) if known else self._call_of("log", arguments, tree) / sympy.log(base)
-        elif below:
-            raise Unreadable(f"'{name}' has nothing below it", begin(below[0]))
+        elif below is not None:
+            raise Unreadable(f"'{name}' has nothing below it", begin(below))
         else:
             value = self._call_of(name, arguments, tree)
-        if above:
-            exponent = self._exponent(above[0])
+        if above is not None:
+            exponent = self._exponent(above)
             if exponent.could_extract_minus_sign():
-                raise Unreadable(f"the inverse function or 1/{name}? Write the one that is meant", begin(above[0]))
-            value = self._power(value, exponent, above[0])
+                raise Unreadable(f"the inverse function or 1/{name}? Write the one that is meant", begin(above))
+            value = self._power(value, exponent, above)
         return value
 
-    def _exponent_or_base(self, script: Node) -> Any:
+    def _base(self, script: Node) -> Any:
         if len(parts(script)) != 1:
             raise Unreadable("a logarithm has one base", begin(script))
         return self.expression(parts(script)[0])
@@ -358,14 +355,12 @@ class Expressions:
 
     def _reduction(self, tree: Node) -> Any:
         *scripts, body = parts(tree)
-        below = [one for one in scripts if one.children[0] == "_"]
-        above = [one for one in scripts if one.children[0] == "^"]
         kind = "sum" if token(tree).type == "SUM" else "product"
-        return self._reduce(kind, below, above, self.expression(body), tree)
+        return self._reduce(kind, scripts, self.expression(body), tree)
 
-    def _reduce(self, kind: str, below: list[Node], above: list[Node], body: Any, at: Node) -> Any:
+    def _reduce(self, kind: str, scripts: list[Node], body: Any, at: Node) -> Any:
         limits = []
-        for one in ranges(below, above, at):
+        for one in ranges(scripts, at):
             if one.upper is not None:
                 self._learn(one.index, one.lower, one.upper, at)
             extent = self.found.extents.get(one.index, Symbol(f"{one.index}_extent", integer=True, positive=True))

@@ -19,12 +19,21 @@ class Range:
     upper: Node | None
 
 
-def ranges(below: list[Node], above: list[Node], at: Node) -> list[Range]:
+def scripts_of(scripts: list[Node]) -> tuple[Node | None, Node | None]:
+    """What stands below and what stands above a sum or a function; no more than one of each."""
+    below, above = ([one for one in scripts if one.children[0] == sign] for sign in ("_", "^"))
+    if len(below) > 1 or len(above) > 1 or len(below) + len(above) < len(scripts):
+        raise Unreadable("a sum or a function has one thing below, one above and no prime", begin(scripts[-1]))
+    return (below[0] if below else None), (above[0] if above else None)
+
+
+def ranges(scripts: list[Node], at: Node) -> list[Range]:
     r"""The indices of a reduction: ``_{i=1}^{m}``, ``_i``, ``_{i,j}``, ``_{ij}`` or ``_{1 \le i \le m}``."""
-    if len(below) != 1 or len(above) > 1:
+    below, above = scripts_of(scripts)
+    if below is None:
         raise Unreadable(f"'{token(at)}' has no index; write its limits, as in \\sum_{{i=1}}^{{m}}", begin(at))
-    items = parts(below[0])
-    upper = parts(above[0])[0] if above else None
+    items = parts(below)
+    upper = parts(above)[0] if above is not None else None
     found: list[Range] = []
     for item in items:
         signs = [
@@ -63,7 +72,6 @@ def bound(tree: Node) -> set[str]:
     for node in tree.iter_subtrees():
         if node.data == "reduction" or (node.data in ("call", "applied") and token(node) in ("max", "min")):
             scripts = [one for one in parts(node) if one.data == "script"]
-            below = [one for one in scripts if one.children[0] == "_"]
-            if below:
-                found |= {one.index for one in ranges(below, [one for one in scripts if one not in below], node)}
+            if node.data == "reduction" or any(one.children[0] == "_" for one in scripts):
+                found |= {one.index for one in ranges(scripts, node)}
     return found
