@@ -251,8 +251,7 @@ class Expressions:
 
     def _accent(self, tree: Node) -> Any:
         name = written(Tree("factor", [tree], tree.meta), self.vocabulary)
-        if name is None:
-            raise Unreadable("an accent belongs over one name", begin(tree))
+        assert name is not None
         return self._value(name, tree)
 
     _differential = _accent

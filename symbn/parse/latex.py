@@ -123,7 +123,6 @@ _HINTS = {
     "OTHERWISE": r"a definition under a condition is written with \begin{cases} .. \end{cases}",
     "AMP": "& aligns equations, or stands before a condition in cases",
     "MATRIX": "matrices and vectors are not read; write the equation of an element",
-    "ROW": r"\\ cannot stand inside of brackets",
     "SUB": "a second index below; put both into one pair of braces, as in x_{i,k}",
     "SUP": "there is nothing that this ^ could belong to",
     r"\in": r"a sum over a set; give its index limits, as in \sum_{i=1}^{m}",

@@ -115,7 +115,7 @@ def _base(tree: Node, vocabulary: Vocabulary) -> Written | None:
     if found is not None and found.is_squared:
         found = replace(found, letters=found.letters + "2", exponent=None)
     if found is None or found.exponent is not None:
-        raise Unreadable(f"'{token(tree)}' belongs over one name", begin(tree))
+        raise Unreadable("an accent belongs over one name, and a d before one", begin(tree))
     if tree.data == "differential":
         return replace(found, letters="d" + found.letters)
     return replace(found, ending=f"_{token(tree)}{found.ending}")
