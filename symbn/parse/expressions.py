@@ -22,6 +22,8 @@ _BITS, _EXPONENT = 2000, 4096
 #: SymPy compares the arguments of these with each other
 _MOST_ARGUMENTS = 12
 _LONGEST_NUMBER = 40
+#: the others are too large, or too slow to evaluate, for a constant such as e^{4000}
+_OF_ANY_CONSTANT = frozenset(("log", "max", "min", "abs", "sign"))
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{name: getattr(sympy, name) for name in "exp log sin cos tan sinh cosh tanh asin acos atan".split()},
@@ -348,7 +350,8 @@ class Expressions:
             expected = f"2 to {_MOST_ARGUMENTS} arguments, or an index below" if several else "one argument"
             raise Unreadable(f"'{name}' has {len(arguments)}; expected {expected}", begin(at))
         for one in arguments:
-            if not one.free_symbols and not (one.is_Rational and abs(one) <= _EXPONENT) and name not in ("log",):
+            small = one.is_Rational and abs(one) <= _EXPONENT
+            if not one.free_symbols and not small and name not in _OF_ANY_CONSTANT:
                 raise Unreadable(f"'{name}' of a large number, or of a constant that is no fraction", begin(at))
         return _FUNCTIONS[name](*arguments)
 
@@ -410,8 +413,6 @@ class Expressions:
         if not signs:
             raise Unreadable("expected a condition such as x > 0", begin(tree))
         sides = [self.expression(one) for one in parts(tree)]
-        if any(not side.free_symbols and not side.is_Rational for side in sides):
-            raise Unreadable("a constant that is no fraction, in a condition", begin(tree))
         pairs = zip(signs, sides, sides[1:], strict=False)
         return sympy.And(*(_RELATIONS[sign](one, other) for sign, one, other in pairs))
 

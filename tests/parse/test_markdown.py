@@ -10,7 +10,9 @@ from symbn.parse.source import Source, load
 
 
 def found(text):
-    return [(one.latex.strip(), *one.place(len(one.latex) - len(one.latex.lstrip()))) for one in markdown.formulas(text)]
+    return [
+        (one.latex.strip(), *one.place(len(one.latex) - len(one.latex.lstrip()))) for one in markdown.formulas(text)
+    ]
 
 
 PLACES = {
@@ -77,9 +79,9 @@ def test_a_page_that_is_not_utf_8_is_refused(write):
 
 
 def test_a_page_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(ArgumentError, match="path: .*none.md cannot be read: No such file"):
+    with pytest.raises(ArgumentError, match=r"path: .*none\.md cannot be read: No such file"):
         load(tmp_path / "none.md")
-    with pytest.raises(ArgumentError, match="path: .* cannot be read: Is a directory"):
+    with pytest.raises(ArgumentError, match=r"path: .* cannot be read: Is a directory"):
         load(tmp_path)
 
 
