@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from symbn.emit.interface import ArrayArgument, Interface, ScalarArgument
+from symbn.run.axes import Axes
 from symbn.run.call import Call, no_memory
 from symbn.run.settings import get_check, get_num_threads
 from symbn.run.shipped import load
@@ -39,7 +40,7 @@ def reference(x, gamma, beta, epsilon):
     return y, mu, sigma2
 
 
-_INTERFACE = Interface(function='batch_norm_float32',
+INTERFACE = Interface(function='batch_norm_float32',
           dtype='float32',
           arrays=(ArrayArgument(name='x',
                                 role='input',
@@ -88,11 +89,11 @@ _INTERFACE = Interface(function='batch_norm_float32',
           inputs=('x', 'gamma', 'beta', 'epsilon'),
           outputs=('y', 'mu', 'sigma2'))
 
-_call = Call(
-    [replace(_INTERFACE, function=f"batch_norm_{dtype}", dtype=dtype) for dtype in ('float32', 'float64')],
+CALL = Call(
+    [replace(INTERFACE, function=f"batch_norm_{dtype}", dtype=dtype) for dtype in ('float32', 'float64')],
     load,
     reference,
-    along=('k', 'i'),
+    axes=Axes((('k', 'axis'), ('i', '...')), "axis"),
     names={'epsilon': 'eps', 'mu': 'mean', 'sigma2': 'var'},
     result=BatchNormResult,
 )
@@ -123,14 +124,14 @@ def batch_norm(
 
     Parameters
     ----------
-    x : array, any shape, k on ``axis``, float32 or float64
+    x : array, any shape, float32 or float64
     gamma : array, shape (n,), float32 or float64
         None stands for 1.
     beta : array, shape (n,), float32 or float64
         None stands for 0.
     eps : a finite number greater than 0
     axis : int
-        The axis of k; all other axes together are i.
+        Index k lies on ``axis``, i stands for all other axes together.
     out : array, or a tuple with an array or None for each output
         Where results go; a single array is for ``y``. It may be an input's own memory.
     check : "full", "sample", "off" or None
@@ -139,7 +140,7 @@ def batch_norm(
 
     Returns
     -------
-    y : array, any shape, k on ``axis``, the data's dtype
+    y : array, any shape, the data's dtype
     mean : array, shape (n,), float64
     var : array, shape (n,), float64
 
@@ -159,7 +160,7 @@ def batch_norm(
     ):
         # The hot path: a call like an earlier one, with nothing left to validate.
         try:
-            function, buffer, layout, threaded, defaults, makers = _call.plain[
+            function, buffer, layout, threaded, defaults, makers = CALL.plain[
                 axis,
                 (type(x), x.shape, x.dtype, x.flags.num),
                 None if gamma is None else (type(gamma), gamma.shape, gamma.dtype, gamma.flags.num),
@@ -180,4 +181,4 @@ def batch_norm(
             ):
                 raise no_memory("batch_norm")
             return tuple.__new__(BatchNormResult, results)
-    return _call([x, gamma, beta], [eps], axis, out, check)  # type: ignore[no-any-return]
+    return CALL([x, gamma, beta], [eps], axis, out, check)  # type: ignore[no-any-return]

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from symbn.emit.interface import ArrayArgument, Interface, ScalarArgument
+from symbn.run.axes import Axes
 from symbn.run.call import Call, no_memory
 from symbn.run.settings import get_check, get_num_threads
 from symbn.run.shipped import load
@@ -42,7 +43,7 @@ def reference(dy, x, mu, sigma2, gamma, epsilon):
     return dx, dgamma, dbeta
 
 
-_INTERFACE = Interface(function='batch_norm_backward_float32',
+INTERFACE = Interface(function='batch_norm_backward_float32',
           dtype='float32',
           arrays=(ArrayArgument(name='dy',
                                 role='input',
@@ -101,11 +102,11 @@ _INTERFACE = Interface(function='batch_norm_backward_float32',
           inputs=('dy', 'x', 'mu', 'sigma2', 'gamma', 'epsilon'),
           outputs=('dx', 'dgamma', 'dbeta'))
 
-_call = Call(
-    [replace(_INTERFACE, function=f"batch_norm_backward_{dtype}", dtype=dtype) for dtype in ('float32', 'float64')],
+CALL = Call(
+    [replace(INTERFACE, function=f"batch_norm_backward_{dtype}", dtype=dtype) for dtype in ('float32', 'float64')],
     load,
     reference,
-    along=('k', 'i'),
+    axes=Axes((('k', 'axis'), ('i', '...')), "axis"),
     names={'mu': 'mean', 'sigma2': 'var', 'epsilon': 'eps'},
     result=BatchNormBackwardResult,
 )
@@ -137,15 +138,15 @@ def batch_norm_backward(
 
     Parameters
     ----------
-    dy : array, any shape, k on ``axis``, float32 or float64
-    x : array, any shape, k on ``axis``, float32 or float64
+    dy : array, any shape, float32 or float64
+    x : array, any shape, float32 or float64
     mean : array, shape (n,), float64, or the data's dtype
     var : array, shape (n,), float64, or the data's dtype
     gamma : array, shape (n,), float32 or float64
         None stands for 1.
     eps : a finite number greater than 0
     axis : int
-        The axis of k; all other axes together are i.
+        Index k lies on ``axis``, i stands for all other axes together.
     out : array, or a tuple with an array or None for each output
         Where results go; a single array is for ``dx``. It may be an input's own memory.
     check : "full", "sample", "off" or None
@@ -154,7 +155,7 @@ def batch_norm_backward(
 
     Returns
     -------
-    dx : array, any shape, k on ``axis``, the data's dtype
+    dx : array, any shape, the data's dtype
     dgamma : array, shape (n,), the data's dtype; None where gamma is not given
     dbeta : array, shape (n,), the data's dtype
 
@@ -174,7 +175,7 @@ def batch_norm_backward(
     ):
         # The hot path: a call like an earlier one, with nothing left to validate.
         try:
-            function, buffer, layout, threaded, defaults, makers = _call.plain[
+            function, buffer, layout, threaded, defaults, makers = CALL.plain[
                 axis,
                 (type(dy), dy.shape, dy.dtype, dy.flags.num),
                 (type(x), x.shape, x.dtype, x.flags.num),
@@ -201,4 +202,4 @@ def batch_norm_backward(
             if gamma is None:
                 results[1] = None
             return tuple.__new__(BatchNormBackwardResult, results)
-    return _call([dy, x, mean, var, gamma], [eps], axis, out, check)  # type: ignore[no-any-return]
+    return CALL([dy, x, mean, var, gamma], [eps], axis, out, check)  # type: ignore[no-any-return]

@@ -68,6 +68,22 @@ static inline ptrdiff_t next_run(int levels, const ptrdiff_t *extents, const ptr
     return offset;
 }
 
+/* How many elements lie side by side in memory from a place on; levels that follow each other closely are one. */
+static inline ptrdiff_t side_by_side(
+    int levels, const ptrdiff_t *extents, const ptrdiff_t *strides, const ptrdiff_t *place)
+{
+    ptrdiff_t run = 1, at = 0;
+    for (int level = levels - 1; level >= 0; level--) {
+        if (extents[level] == 1)
+            continue;
+        if (strides[level] != run)
+            break;
+        at += place[level] * run;
+        run *= extents[level];
+    }
+    return run - at;
+}
+
 /* count elements from a flat position: in place where they are contiguous, else gathered in the buffer. */
 static const double *read_window_double(
     const double *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
@@ -76,7 +92,7 @@ static const double *read_window_double(
     ptrdiff_t place[2];
     const double *from = base + locate(levels, extents, strides, start, place);
     const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1];
-    if (step == 1 && place[levels - 1] + count <= run)
+    if (side_by_side(levels, extents, strides, place) >= count)
         return from;
     for (ptrdiff_t done = 0; done < count;) {
         const ptrdiff_t rest = run - place[levels - 1];
@@ -100,7 +116,7 @@ static double *open_window_double(
 {
     ptrdiff_t place[2];
     double *to = base + locate(levels, extents, strides, start, place);
-    return strides[levels - 1] == 1 && place[levels - 1] + count <= extents[levels - 1] ? to : buffer;
+    return side_by_side(levels, extents, strides, place) >= count ? to : buffer;
 }
 
 /* Scatters what was written to the buffer. */

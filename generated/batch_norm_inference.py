@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from symbn.emit.interface import ArrayArgument, Interface, ScalarArgument
+from symbn.run.axes import Axes
 from symbn.run.call import Call, no_memory
 from symbn.run.settings import get_check, get_num_threads
 from symbn.run.shipped import load
@@ -29,7 +30,7 @@ def reference(x, mu, sigma2, gamma, beta, epsilon):
     return y,
 
 
-_INTERFACE = Interface(function='batch_norm_inference_float32',
+INTERFACE = Interface(function='batch_norm_inference_float32',
           dtype='float32',
           arrays=(ArrayArgument(name='x',
                                 role='input',
@@ -78,11 +79,11 @@ _INTERFACE = Interface(function='batch_norm_inference_float32',
           inputs=('x', 'mu', 'sigma2', 'gamma', 'beta', 'epsilon'),
           outputs=('y',))
 
-_call = Call(
-    [replace(_INTERFACE, function=f"batch_norm_inference_{dtype}", dtype=dtype) for dtype in ('float32', 'float64')],
+CALL = Call(
+    [replace(INTERFACE, function=f"batch_norm_inference_{dtype}", dtype=dtype) for dtype in ('float32', 'float64')],
     load,
     reference,
-    along=('k', 'i'),
+    axes=Axes((('k', 'axis'), ('i', '...')), "axis"),
     names={'mu': 'mean', 'sigma2': 'var', 'epsilon': 'eps'},
     result=None,
 )
@@ -112,7 +113,7 @@ def batch_norm_inference(
 
     Parameters
     ----------
-    x : array, any shape, k on ``axis``, float32 or float64
+    x : array, any shape, float32 or float64
     mean : array, shape (n,), float64, or the data's dtype
     var : array, shape (n,), float64, or the data's dtype
     gamma : array, shape (n,), float32 or float64
@@ -121,7 +122,7 @@ def batch_norm_inference(
         None stands for 0.
     eps : a finite number of at least 0
     axis : int
-        The axis of k; all other axes together are i.
+        Index k lies on ``axis``, i stands for all other axes together.
     out : array, or a tuple with an array or None for each output
         Where results go; a single array is for ``y``. It may be an input's own memory.
     check : "full", "sample", "off" or None
@@ -130,7 +131,7 @@ def batch_norm_inference(
 
     Returns
     -------
-    y : array, any shape, k on ``axis``, the data's dtype
+    y : array, any shape, the data's dtype
 
     Raises
     ------
@@ -148,7 +149,7 @@ def batch_norm_inference(
     ):
         # The hot path: a call like an earlier one, with nothing left to validate.
         try:
-            function, buffer, layout, threaded, defaults, makers = _call.plain[
+            function, buffer, layout, threaded, defaults, makers = CALL.plain[
                 axis,
                 (type(x), x.shape, x.dtype, x.flags.num),
                 (type(mean), mean.shape, mean.dtype, mean.flags.num),
@@ -173,4 +174,4 @@ def batch_norm_inference(
             ):
                 raise no_memory("batch_norm_inference")
             return results[0]
-    return _call([x, mean, var, gamma, beta], [eps], axis, out, check)  # type: ignore[no-any-return]
+    return CALL([x, mean, var, gamma, beta], [eps], axis, out, check)  # type: ignore[no-any-return]

@@ -33,7 +33,7 @@ def reference(running_mean, running_var, mu, sigma2, m, momentum, unbiased):
     return new_mean, new_var
 
 
-_INTERFACE = Interface(function='running_stats_float32',
+INTERFACE = Interface(function='running_stats_float32',
           dtype='float32',
           arrays=(ArrayArgument(name='running_mean',
                                 role='input',
@@ -90,11 +90,11 @@ _INTERFACE = Interface(function='running_stats_float32',
           inputs=('running_mean', 'running_var', 'mu', 'sigma2', 'm', 'momentum', 'unbiased'),
           outputs=('new_mean', 'new_var'))
 
-_call = Call(
-    [replace(_INTERFACE, function=f"running_stats_{dtype}", dtype=dtype) for dtype in ('float32', 'float64')],
+CALL = Call(
+    [replace(INTERFACE, function=f"running_stats_{dtype}", dtype=dtype) for dtype in ('float32', 'float64')],
     load,
     reference,
-    along=None,
+    axes=None,
     names={'mu': 'mean', 'sigma2': 'var'},
     result=RunningStatsResult,
 )
@@ -165,7 +165,7 @@ def running_stats(
     ):
         # The hot path: a call like an earlier one, with nothing left to validate.
         try:
-            function, buffer, layout, threaded, defaults, makers = _call.plain[
+            function, buffer, layout, threaded, defaults, makers = CALL.plain[
                 None,
                 (type(running_mean), running_mean.shape, running_mean.dtype, running_mean.flags.num),
                 (type(running_var), running_var.shape, running_var.dtype, running_var.flags.num),
@@ -190,4 +190,4 @@ def running_stats(
             ):
                 raise no_memory("running_stats")
             return tuple.__new__(RunningStatsResult, results)
-    return _call([running_mean, running_var, mean, var], [m, momentum, unbiased], None, out, check)  # type: ignore[no-any-return]
+    return CALL([running_mean, running_var, mean, var], [m, momentum, unbiased], None, out, check)  # type: ignore[no-any-return]

@@ -8,9 +8,10 @@ from symbn.errors import ArgumentError
 
 
 def test_what_is_shipped_is_the_files_and_their_gradients():
-    forward = {"batch_norm", "batch_norm_inference", "running_stats"}
-    assert forward <= set(equations.names())
-    assert set(catalogue.names()) == {*equations.names(), "batch_norm_backward", "batch_norm_inference_backward"}
+    bound = {"batch_norm", "batch_norm_add_relu", "batch_norm_inference", "batch_norm_relu"}
+    bound |= {"group_norm", "instance_norm", "layer_norm", "rms_norm"}
+    assert set(equations.names()) == {*bound, "running_stats"}
+    assert set(catalogue.names()) == {*equations.names(), *(f"{name}_backward" for name in bound)}
     assert list(catalogue.names()) == dir(symbn.operators)
     assert not catalogue.has_gradient("running_stats")  # it is bound to no axis
 

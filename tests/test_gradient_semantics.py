@@ -69,7 +69,7 @@ def refused(monkeypatch):
     """Makes the check of a shipped function fail: its reference is off by one."""
 
     def refuse(name):
-        call = importlib.import_module(f"symbn.shipped.{name}")._call
+        call = importlib.import_module(f"symbn.shipped.{name}").CALL
         right = call._reference
         monkeypatch.setattr(call, "_reference", lambda *values: tuple(one + 1 for one in right(*values)))
 

@@ -1,4 +1,4 @@
-"""What several commands show of kernels: how they are compiled, and how runs compare with the equations."""
+"""How the commands show that kernels are compiled."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import time
 from collections.abc import Sequence
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
-from rich.table import Table
 
 from symbn import pipeline
 from symbn.cli.console import console
 from symbn.equations.operator import Operator
-from symbn.run.check import Report
 from symbn.run.kernel import Kernel
 
 #: (operator's name, dtype) -> kernel
@@ -41,25 +39,3 @@ def build(operators: Sequence[Operator], dtypes: Sequence[str]) -> Kernels:
 def progress() -> Progress:
     columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     return Progress(*columns, console=console, transient=True)
-
-
-def table() -> Table:
-    """A table of runs: largest error and limit of each output."""
-    result = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for title in ("operator", "output"):
-        result.add_column(title, no_wrap=True)
-    for title in ("error", "limit"):
-        result.add_column(title, justify="right", no_wrap=True)
-    result.add_column("verdict", no_wrap=True)
-    result.caption = "largest error and its limit in scaled ulps of the output; statistics are float64 for any data"
-    result.caption_justify = "left"
-    return result
-
-
-def add_rows(table: Table, operator: str, report: Report) -> None:
-    """A run in the table, a line for each output."""
-    for output in report.outputs:
-        worst = output.worst[0]
-        verdict = "[green]good[/]" if output.passed else "[red]refused[/]"
-        name = f"{output.name} ({output.dtype})"
-        table.add_row(f"  {operator}", name, f"{worst.error:.4f}", f"{worst.limit:.2f}", verdict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from symbn.derivation.program import Assignment, Program, indices_of, name_of, needed, reads
@@ -46,7 +46,7 @@ def assemble(
         name,
         [one.equation for one in ordered],
         [own for _, own in new_outputs],
-        inputs=inputs,
+        inputs=[_element(program, one, dict(candidates)) for one in inputs],
         statistics=sorted(wide & (arrays | {own for _, own in new_outputs})),
         defaults={one: value for one, value in defaults.items() if one in names},
         optional={own: one for one, own in new_outputs if one in forward.defaults and one in arrays},
@@ -54,6 +54,13 @@ def assemble(
         given=[one.equation for one in _definitions(program, used) if one not in again],
         description=description,
     )
+
+
+def _element(program: Program, one: Any, like: Mapping[str, str]) -> Any:
+    """An input with its indices as the forward pass has them, on whatever it is read here."""
+    if not isinstance(one, str):
+        return one
+    return program.array(one, like[one]) if like[one] != one else program.leaf(one)
 
 
 def _saved(program: Program) -> frozenset[str]:

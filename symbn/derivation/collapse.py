@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import sympy
-from sympy import Add, Derivative, Eq
+from sympy import Add, Derivative, Eq, Piecewise
 
 from symbn.derivation.derivation import Step
 from symbn.derivation.facts import Facts
@@ -15,7 +15,7 @@ from symbn.derivation.rules import EXPANDING, FACTORING, Context, Rule
 from symbn.equations import notation
 from symbn.errors import DerivationError
 
-#: what has more terms than this keeps its name and is not written out where it is read
+#: what has more terms than this, or is a choice, keeps its name and is not written out where it is read
 _TERMS = 3
 #: no derivation comes near: it stops rules that undo each other
 _APPLICATIONS = 400
@@ -60,7 +60,7 @@ def collapse(
         if name in outputs:
             value = apply(target, value, FACTORING)
             context.shared.learn(Assignment(target, value, False))
-        elif len(Add.make_args(value)) <= _TERMS:
+        elif len(Add.make_args(value)) <= _TERMS and not value.has(Piecewise):
             context.found[name] = target, value
         values[name] = value
     wanted = needed(outputs, values)

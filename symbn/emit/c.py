@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import sympy
@@ -15,7 +16,7 @@ from symbn.emit.statements import StatementPrinter, stride
 from symbn.equations import notation
 from symbn.equations.names import identifier
 from symbn.equations.operator import Operator
-from symbn.kernel.ir import Array, Load, Local, Nest, Op, Program, Var, Walk, Window, walk
+from symbn.kernel.ir import Alternative, Array, Expr, Load, Local, Nest, Op, Program, Row, Var, Walk, Window, walk
 from symbn.kernel.summation import BLOCK, LANES
 
 
@@ -59,17 +60,21 @@ def emit(operator: Operator, program: Program, dtype: DType) -> Source:
     declarations = templates.render("declarations.h.j2", **values)
     header = templates.render("kernel.h.j2", declarations=declarations, **values)
     shared = _shared(program)
-    nests = [_nest(program, nest, dtype, shared) for nest in program.nests]
-    nests_by_name = {nest["name"]: nest for nest in nests}
+    nests = [_nest(program, nest, dtype) for nest in program.nests]
+    nests_by_name = {str(nest["name"]): nest for nest in nests}
     text = templates.render(
         "kernel.c.j2",
         **values,
         nests=nests,
         shared=[{"name": name, "size": _size(program, name, dtype)} for name in shared],
-        size_extents=_extents_of([size for _, size in program.workspaces], program),
-        choices=[
-            [nests_by_name[name] for name in (choice.contiguous, choice.general) if name] for choice in program.choices
-        ],
+        size_extents=_extents_of(
+            [
+                *(size for _, size in program.workspaces),
+                *(one.tasks for step in program.steps for one in step if one.tasks is not None),
+            ],
+            program,
+        ),
+        steps=[[_alternative(program, one, nests_by_name, dtype, shared) for one in step] for step in program.steps],
         windows=sorted(
             {
                 (dtype.c_type if program.array(node.array).kind == "data" else "double", node.written)
@@ -123,7 +128,7 @@ def _names(nest: Nest) -> set[str]:
             result.add(node.name)
         elif isinstance(node, Load):
             result.add(node.array)
-        elif isinstance(node, Window):
+        elif isinstance(node, Window | Row):
             result.add(node.array)
             result.update(level.extent for level in node.levels)
         elif isinstance(node, Walk):
@@ -138,11 +143,11 @@ def _used_workspaces(program: Program, nest: Nest) -> list[Array]:
 
 
 def _shared(program: Program) -> list[str]:
-    """The workspaces that more than one group's nests use."""
+    """The workspaces that more than one step uses."""
     users: dict[str, set[int]] = {}
-    for number, choice in enumerate(program.choices):
-        for name in (choice.general, choice.contiguous):
-            for array in _used_workspaces(program, program.nest(name)) if name else ():
+    for number, step in enumerate(program.steps):
+        for name in (name for one in step for name in one.nests):
+            for array in _used_workspaces(program, program.nest(name)):
                 users.setdefault(array.name, set()).add(number)
     return [name for name, _ in program.workspaces if len(users.get(name, ())) > 1]
 
@@ -152,31 +157,45 @@ def _extents_of(exprs: list[object], program: Program) -> list[str]:
     return [extent for extent in program.level_extents() if extent in used]
 
 
+def _printed(program: Program, expr: Expr, dtype: DType) -> str:
+    return StatementPrinter(program, program.nests[0], dtype.c_type).expression(expr)
+
+
 def _size(program: Program, name: str, dtype: DType) -> str:
-    printer = StatementPrinter(program, program.nests[0], dtype.c_type)
-    return printer.expression(dict(program.workspaces)[name])
+    return _printed(program, dict(program.workspaces)[name], dtype)
 
 
-def _nest(program: Program, nest: Nest, dtype: DType, shared: list[str]) -> dict[str, object]:
+def _alternative(
+    program: Program, one: Alternative, nests: Mapping[str, dict[str, object]], dtype: DType, shared: list[str]
+) -> dict[str, object]:
+    """The nests of an alternative, the workspaces that they alone use, and the conditions under which they run."""
+    used = {array.name for name in one.nests for array in _used_workspaces(program, program.nest(name))}
+    units = dict.fromkeys(stride(*pair) for name in one.nests for pair in program.nest(name).unit)
+    conditions = [f"layout->{stride(*one.avoid)} != 1"] if one.avoid else []
+    conditions += [f"layout->{field} == 1" for field in units]
+    if one.tasks is not None:
+        conditions.append(f"threads <= {_printed(program, one.tasks, dtype)}")
+    return {
+        "nests": [nests[name] for name in one.nests],
+        "conditions": conditions,
+        "workspaces": [
+            {"name": name, "size": _size(program, name, dtype)}
+            for name, _ in program.workspaces
+            if name in used and name not in shared
+        ],
+    }
+
+
+def _nest(program: Program, nest: Nest, dtype: DType) -> dict[str, object]:
     names = _names(nest)
-    workspaces = _used_workspaces(program, nest)
-    extents = {level.extent for array in workspaces for level in array.axes[1:]}
+    extents = {level.extent for array in _used_workspaces(program, nest) for level in array.axes[1:]}
     arrays = [array for array in program.arrays if array.name in names]
     scalars = [scalar for scalar in program.scalars if scalar in names]
-    choice = next(one for one in program.choices if nest.name in (one.general, one.contiguous))
-    otherwise = choice.prefer_general if nest.name == choice.contiguous else None
     return {
         "name": nest.name,
         "parameters": [*(_parameter(array, dtype) for array in arrays), *(f"double {scalar}" for scalar in scalars)],
         "arguments": ["layout", *(array.name for array in arrays), *scalars],
         "extents": [extent for extent in program.level_extents() if extent in names | extents],
-        "workspaces": [
-            {"name": array.name, "size": _size(program, array.name, dtype)}
-            for array in workspaces
-            if array.name not in shared
-        ],
-        "otherwise": stride(*otherwise) if otherwise else None,
-        "unit": [stride(*pair) for pair in nest.unit],
         "parallel": nest.is_parallel(),
         "lines": StatementPrinter(program, nest, dtype.c_type).block(nest.body, 1),
     }

@@ -5,7 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from symbn.emit.expressions import ExpressionPrinter
-from symbn.kernel.ir import Array, Assign, Comment, For, Let, Load, Local, Nest, Op, Program, Stmt, Var, Walk, Window
+from symbn.kernel.ir import (
+    Array,
+    Assign,
+    Comment,
+    For,
+    Let,
+    Load,
+    Local,
+    Nest,
+    Op,
+    Program,
+    Row,
+    Stmt,
+    Var,
+    Walk,
+    Window,
+)
 
 _INDENT = "    "
 
@@ -98,6 +114,11 @@ class StatementPrinter:
                 return self.walk(statement, depth)
             case Window():
                 return self.window(statement, depth)
+            case Row(name, array, subscripts, levels):
+                self.local[name] = "double"
+                places = (*subscripts, *("" for _ in levels))
+                base = " + ".join([array, *self.offsets(self.arrays[array], places)])
+                return [f"{pad}double *const {name} = {base};"]
 
     def loop(self, loop: For, depth: int) -> list[str]:
         pad = _INDENT * depth

@@ -28,4 +28,4 @@ OPERATOR = Operator(
     defaults={gamma: 1, beta: 0, epsilon: 1e-5},
     description=__doc__,
 )
-BINDING = AxisBinding(index="k", argument="axis", default=1, rest="i")
+BINDING = AxisBinding({"k": "axis", "i": "..."}, axis=1)

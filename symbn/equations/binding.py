@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class AxisBinding:
-    """One index is the axis that an argument names; another stands for all the other axes together.
+    """The axes of the data that each index stands for.
 
-    With ``AxisBinding(index="k", argument="axis", default=1, rest="i")`` an array ``x[i, k]`` of shape
-    (N, C, H, W) has k on axis 1, and i on N, H and W, in that order.
+    ``places`` has them in Python's slice notation: "0" is an axis, "2:" that one and all after it, "axis" the one
+    that the function's argument ``axis`` names, ":axis" those before it, and "..." all that no other index has.
+    Two indices share an axis as "g c": it is split into as many groups g as another argument says.
+
+    The arrays with all indices have them on these axes; any other has, for each of its indices in the order
+    written, the axes that it stands for.
+
+    >>> AxisBinding({"k": "axis", "i": "..."}, axis=1)           # a feature on one axis, samples on all others
+    >>> AxisBinding({"n": "0", "g c": "1", "s": "2:"}, groups="num_groups")
     """
 
-    index: str
-    argument: str
-    default: int
-    rest: str
+    places: Mapping[str, str]
+    #: the default of the function's argument ``axis``, where a place names it
+    axis: int | None = None
+    #: the name of the argument with the number of groups, where two indices share an axis
+    groups: str | None = None
+
+    @property
+    def argument(self) -> str | None:
+        """The function's argument that says where the indices lie."""
+        return self.groups if self.axis is None else "axis"

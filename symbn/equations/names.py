@@ -16,7 +16,7 @@ _RESERVED = frozenset(
     NULL NAN INFINITY HUGE_VAL HUGE_VALF errno isnan isinf isfinite signbit main
     linux unix i386 layout threads out check axes dtype self np ones None True False
     EOF stdin stdout stderr assert malloc free size_t ptrdiff_t SIMD SHARED_FOR smaller locate next_run take memory left
-    shared shared_left nan_max nan_min sign_of status reference
+    side_by_side shared shared_left nan_max nan_min sign_of status reference
     read_window_float read_window_double open_window_float open_window_double close_window_float close_window_double
     sqrt pow exp log sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh fabs floor ceil log1p expm1
     exp2 log2 log10 hypot fma

@@ -44,8 +44,8 @@ class Operator:
         The defined arrays (or their names) that the kernel returns, in order.
     inputs
         The order of the inputs. Default: arrays before scalars, arrays with more indices first, then by
-        first equation, then the order in which the expression is evaluated (innermost first). An input that no
-        equation reads is named with its indices, ``x[i, k]``: it is there for its extents.
+        first equation, then the order in which the expression is evaluated (innermost first). An input may be
+        named with its indices, ``x[i, k]``: its axes are called so, and no equation need read it.
     statistics
         Arrays that are passed in the accumulator's dtype (float64) whatever the data's dtype is, because
         the data's precision would lose what they hold. Default: the outputs that other equations read.
@@ -264,9 +264,8 @@ class Operator:
         return IndexedBase(name)[tuple(indices)] if indices else Symbol(name)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        read = {str(leaf.base.label) for eq in self.equations for leaf in eq.rhs.atoms(Indexed)} | {*self.scalars}
         options: dict[str, Any] = {
-            "inputs": tuple(name if name in read else self.element(name) for name in self.inputs),
+            "inputs": tuple(self.element(name) for name in self.inputs),
             "statistics": tuple(sorted(self.statistics)),
             "defaults": dict(self.defaults),
             "domains": dict(self.domains),

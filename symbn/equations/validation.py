@@ -219,7 +219,7 @@ class _Scan:
 
 
 def scan(equations: tuple[Eq, ...], declared: Iterable[Indexed] = ()) -> Findings:
-    """Validate the equations, and arrays that are declared though none reads them; return what they are about."""
+    """Validate the equations, and arrays whose indices are declared; return what they are about."""
     if not equations:
         raise EquationError("equations: the list is empty")
     scan = _Scan()
@@ -237,12 +237,12 @@ def scan(equations: tuple[Eq, ...], declared: Iterable[Indexed] = ()) -> Finding
             for limit in part.limits:
                 if len(limit) == 3 and isinstance(limit[0], Idx | Symbol):
                     scan.range(str(limit[0].name), limit[1], limit[2])
-    for number, eq in enumerate(equations, 1):
-        scan.label, scan.equation_number = f"({number}) {eq.lhs} = {eq.rhs}", number
-        scan.equation(eq)
     for leaf in declared:
         scan.label, scan.equation_number = f"inputs: {leaf}", 0
         scan.axes(str(leaf.base.label), tuple(scan.index(index) for index in leaf.indices), leaf)
+    for number, eq in enumerate(equations, 1):
+        scan.label, scan.equation_number = f"({number}) {eq.lhs} = {eq.rhs}", number
+        scan.equation(eq)
     found = scan.found
     _order_indices(found)
     _name_extents(found)

@@ -14,6 +14,7 @@ from symbn.equations import notation
 from symbn.equations.binding import AxisBinding
 from symbn.equations.names import identifier
 from symbn.equations.operator import Operator
+from symbn.generate import shapes
 from symbn.run import arguments, reference
 
 #: what the field calls in Python what equations write as a letter
@@ -33,10 +34,9 @@ def module(operator: Operator, binding: AxisBinding | None, interfaces: tuple[In
     names = {name: ARGUMENT_NAMES[name] for name in (*interface.inputs, *interface.outputs) if name in ARGUMENT_NAMES}
     arrays = [identifier(name) for name in operator.inputs if name in operator.arrays]
     outputs = [names.get(name, name) for name in interface.outputs]
-    parameters = [_parameter(operator, binding, interface, name, names) for name in operator.inputs]
-    if binding is not None:
-        text = f"int\n    The axis of {binding.index}; all other axes together are {binding.rest}."
-        parameters.append(_Parameter(binding.argument, repr(binding.default), text))
+    parameters = _placed(
+        [_parameter(operator, binding, interface, name, names) for name in operator.inputs], operator, binding
+    )
     summary, _, rest = operator.description.partition("\n")
     return templates.render(
         "function.py.j2",
@@ -50,8 +50,8 @@ def module(operator: Operator, binding: AxisBinding | None, interfaces: tuple[In
             {"name": names.get(spec.name, spec.name), "lower": spec.lower, "upper": spec.upper, "choices": spec.choices}
             for spec in interface.scalars
         ],
-        axis=binding.argument if binding else "None",
-        along=(binding.index, binding.rest) if binding else None,
+        where=binding.argument if binding else None,
+        places=tuple(binding.places.items()) if binding else None,
         names=names,
         outputs=[{"name": names.get(n, n), "text": _output(operator, binding, n)} for n in interface.outputs],
         result="".join(word.title() for word in operator.name.split("_")) + "Result" if len(outputs) > 1 else None,
@@ -62,12 +62,16 @@ def module(operator: Operator, binding: AxisBinding | None, interfaces: tuple[In
     )
 
 
-def _shape(operator: Operator, binding: AxisBinding | None, name: str) -> str:
-    original = next(one for one in operator.arrays if identifier(one) == name)
-    indices = operator.written[original]
-    if binding is not None and set(indices) == {binding.index, binding.rest}:
-        return f"any shape, {binding.index} on ``{binding.argument}``"
-    return "shape (" + ", ".join(operator.arrays[original]) + ("," if len(indices) == 1 else "") + ")"
+def _placed(parameters: list[_Parameter], operator: Operator, binding: AxisBinding | None) -> list[_Parameter]:
+    """The parameters with the one that the places of indices depend on: after those without a default, or last."""
+    if binding is None or binding.argument is None:
+        return parameters
+    if binding.axis is not None:
+        return [*parameters, _Parameter("axis", repr(binding.axis), f"int\n    {shapes.places(binding)}")]
+    (groups,) = [index.split()[0] for index in binding.places if " " in index]
+    text = f"int\n    The number of groups, {operator.indices[groups]}; it divides the channels."
+    required = [one for one in parameters if one.default is None]
+    return [*required, _Parameter(str(binding.groups), None, text), *parameters[len(required) :]]
 
 
 def _parameter(
@@ -77,7 +81,7 @@ def _parameter(
     default = operator.defaults.get(name)
     if name in operator.arrays:
         dtype = "float64, or the data's dtype" if name in operator.statistics else "float32 or float64"
-        kind = f"array, {_shape(operator, binding, own)}, {dtype}"
+        kind = f"array, {shapes.shape(operator, binding, own)}, {dtype}"
         text = "" if default is None else f"\n    None stands for {default:g}."
         return _Parameter(names.get(own, own), None if default is None else "None", kind + text)
     domain: Any = operator.domains.get(name)
@@ -92,4 +96,4 @@ def _output(operator: Operator, binding: AxisBinding | None, name: str) -> str:
     dtype = "float64" if original in operator.statistics else "the data's dtype"
     optional = operator.optional.get(original)
     without = f"; None where {optional} is not given" if optional else ""
-    return f"array, {_shape(operator, binding, name)}, {dtype}{without}"
+    return f"array, {shapes.shape(operator, binding, name)}, {dtype}{without}"

@@ -5,19 +5,25 @@ A computation still speaks of the equations' indices; which loops visit them is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeAlias
 
 import sympy
-from sympy import Add, Indexed, Mul, Pow, Sum, Symbol
+from sympy import Add, Idx, Indexed, Mul, Pow, Sum, Symbol
 from sympy import Expr as Symbolic
+from sympy.concrete.expr_with_limits import ExprWithLimits
 
 from symbn.equations import constants, functions
 from symbn.equations.names import identifier
 from symbn.equations.operator import Operator
+from symbn.equations.order import in_order
 from symbn.kernel.ir import Const, Expr, Load, Op, Var
 from symbn.kernel.naming import Names
+
+#: a part of a product, and whether it divides
+Factor: TypeAlias = tuple[Expr, bool]
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,15 @@ def indices_of(expr: Expr) -> frozenset[str]:
     return frozenset()
 
 
+def loads(expr: Expr) -> Iterator[Load]:
+    """The elements that an expression reads."""
+    if isinstance(expr, Load):
+        yield expr
+    elif isinstance(expr, Op):
+        for arg in expr.args:
+            yield from loads(arg)
+
+
 def substitute(expr: Expr, names: dict[str, str]) -> Expr:
     """The expression with its indices renamed."""
     if isinstance(expr, Load):
@@ -94,6 +109,8 @@ class _Extractor:
         self.reductions: list[Reduction] = []
         #: defined name -> (its indices, its value); what reads it gets the value in its place
         self.values: dict[str, tuple[tuple[str, ...], Expr]] = {}
+        #: those that are products without a reduction: (their indices, the product) as the equations have it
+        self.products: dict[str, tuple[tuple[str, ...], Mul]] = {}
         self.number = 0
         self.target = ""
 
@@ -104,12 +121,16 @@ class _Extractor:
             self.target = identifier(name)
             value = self.convert(right)
             self.values[name] = (kept, value)
+            if right.is_Mul and not right.has(ExprWithLimits):
+                self.products[name] = (kept, right)
             if name in self.operator.outputs:
                 maps.append(Map(identifier(name), kept, self.values[name][1], self.number))
         order = {identifier(name): place for place, name in enumerate(self.operator.outputs)}
         maps.sort(key=lambda entry: order[entry.name])
         return Computations(
-            tuple(self.needed(maps)), tuple(maps), tuple((i, e) for i, e in self.operator.indices.items())
+            tuple(share_partial_sums(self.needed(maps))),
+            tuple(maps),
+            tuple((i, e) for i, e in self.operator.indices.items()),
         )
 
     def needed(self, maps: list[Map]) -> list[Reduction]:
@@ -137,7 +158,7 @@ class _Extractor:
         if isinstance(expr, Symbol):
             return self.symbol(expr)
         if isinstance(expr, Sum):
-            return self.collapsed(self.reduce(expr, mean=False))
+            return self.reduce(expr, mean=False)
         if isinstance(expr, Add):
             return self.add(expr)
         if isinstance(expr, Mul):
@@ -148,7 +169,7 @@ class _Extractor:
             return self.piecewise(expr)
         if isinstance(expr, sympy.And | sympy.Or):
             name = "and" if isinstance(expr, sympy.And) else "or"
-            return self.chain(name, [self.convert(arg) for arg in _ordered(expr.args)])
+            return _chain(name, [self.convert(arg) for arg in _ordered(expr.args)])
         if isinstance(expr, sympy.Not):
             return Op("not", (self.convert(expr.args[0]),))
         if type(expr) in functions.RELATIONS:
@@ -156,16 +177,10 @@ class _Extractor:
         name = functions.ELEMENTWISE[type(expr)]
         args = [self.convert(arg) for arg in expr.args]
         if name in ("max", "min"):
-            return self.chain(name, [self.convert(arg) for arg in _ordered(expr.args)])
+            return _chain(name, [self.convert(arg) for arg in _ordered(expr.args)])
         if name == "log" and len(args) == 2:
             return Op("div", (Op("log", (args[0],)), Op("log", (args[1],))))
         return Op(name, tuple(args))
-
-    def chain(self, name: str, args: list[Expr]) -> Expr:
-        result = args[0]
-        for arg in args[1:]:
-            result = Op(name, (result, arg))
-        return result
 
     def indexed(self, expr: Indexed) -> Expr:
         name = str(expr.base.label)
@@ -216,18 +231,18 @@ class _Extractor:
         """A product; factors that vary with fewer indices are multiplied first, so that they can be hoisted."""
         numerators: list[Expr] = []
         denominators: list[Expr] = []
-        sums = [arg for arg in expr.args if isinstance(arg, Sum)]
-        left = list(expr.args)
+        left = self.factors(expr)
+        sums = [factor for factor in left if isinstance(factor, Sum)]
         for total in sums:
             counts = [limit[2] - limit[1] + 1 for limit in total.limits]
             if all(left.count(1 / count) >= counts.count(count) for count in counts):
                 for factor in [total, *(1 / count for count in counts)]:
                     left.remove(factor)
-                numerators.append(self.collapsed(self.reduce(total, mean=True)))
+                numerators.append(self.reduce(total, mean=True))
             elif len(counts) > 1 and 1 / Mul(*counts) in left:
                 left.remove(total)
                 left.remove(1 / Mul(*counts))
-                numerators.append(self.collapsed(self.reduce(total, mean=True)))
+                numerators.append(self.reduce(total, mean=True))
         negative = False
         for factor in _ordered(left):
             if factor == -1:
@@ -240,17 +255,21 @@ class _Extractor:
                 denominators.append(self.pow(factor.base, -factor.exp))
             else:
                 numerators.append(self.convert(factor))
-        sets = sorted({indices_of(value) for value in numerators + denominators}, key=lambda s: (len(s), sorted(s)))
-        result: Expr | None = None
-        for indices in sets:
-            over = [value for value in numerators if indices_of(value) == indices]
-            under = [value for value in denominators if indices_of(value) == indices]
-            for value in over:
-                result = value if result is None else Op("mul", (result, value))
-            if under:
-                result = Op("div", (Const(Fraction(1)) if result is None else result, self.chain("mul", under)))
-        assert result is not None
+        result = product([*((one, False) for one in numerators), *((one, True) for one in denominators)])
         return Op("neg", (result,)) if negative else result
+
+    def factors(self, expr: Mul) -> list[Any]:
+        """The factors of a product, those that are names for products written out: who names a part changes no bit."""
+        product = Mul(*map(self.written_out, expr.args))
+        return list(expr.args) if product == expr else self.factors(product) if product.is_Mul else [product]
+
+    def written_out(self, factor: Any) -> Any:
+        name = str(factor.base.label) if isinstance(factor, Indexed) else str(factor)
+        if name not in self.products:
+            return factor
+        written, product = self.products[name]
+        here = dict(zip(written, getattr(factor, "indices", ()), strict=True))
+        return product.xreplace({index: here[str(index)] for index in product.atoms(Symbol, Idx) if str(index) in here})
 
     def pow(self, base: Symbolic, exponent: Symbolic) -> Expr:
         if exponent.could_extract_minus_sign():
@@ -275,35 +294,129 @@ class _Extractor:
 
     # ---- reductions ------------------------------------------------------------------------------
 
-    def reduce(self, expr: Sum, mean: bool) -> Reduction:
-        body = self.convert(expr.function)
+    def reduce(self, expr: Sum, mean: bool) -> Expr:
+        """A reduction's value as one number, at the indices where it stands."""
         bound = [str(limit[0].name) for limit in reversed(expr.limits)]
-        kept = tuple(index for index in self.operator.indices if index in indices_of(body) - set(bound))
-        renamed = self.common_names(bound, kept)
-        body, over = substitute(body, renamed), tuple(renamed.values())
-        for known in self.reductions:
-            if (known.kept, known.over, known.body, known.mean) == (kept, over, body, mean):
-                return known
-        names = self.names
-        high = names.stem(f"{self.target}_hi" if mean else f"{self.target}_sum")
-        low = names.stem(f"{self.target}_lo")
-        self.reductions.append(Reduction(high, low, kept, over, body, mean, self.number))
+        return self.reduced(self.convert(expr.function), bound, mean)
+
+    def reduced(self, body: Expr, bound: list[str], mean: bool) -> Expr:
+        """The sum or mean of a body over some indices."""
+        outside, inside, over = ([], [], []) if mean else separate(body, bound)
+        if over:
+            # What varies with few of the indices is taken out of the sum over the others, which may be shared.
+            within = [index for index in bound if index not in over]
+            part = self.reduced(product(inside), within, mean=False)
+            filled = Op("gt", (Op("extent", (Var(self.operator.indices[within[0]]),)), Const(Fraction(0))))
+            for index in within[1:]:
+                more = Op("gt", (Op("extent", (Var(self.operator.indices[index]),)), Const(Fraction(0))))
+                filled = Op("and", (filled, more))
+            body = Op("select", (filled, product([*outside, (part, False)]), Const(Fraction(0))))
+            bound = [index for index in bound if index in over]
+        names = self.common_names(indices_of(body) | set(bound))
+        kept = [index for index in names if index not in bound]
+        reduction = Reduction(
+            "",
+            "",
+            tuple(names[index] for index in kept),
+            tuple(names[index] for index in bound),
+            substitute(body, names),
+            mean,
+            self.number,
+        )
+        reduction = self.known(reduction)
+        subs = tuple(Var(index) for index in kept)
+        leading = Load(reduction.hi, subs)
+        return Op("add", (leading, Load(reduction.lo, subs))) if mean else leading
+
+    def known(self, new: Reduction) -> Reduction:
+        """The reduction among those that there are; it is added where it is none of them."""
+        for one in self.reductions:
+            if (one.kept, one.over, one.body, one.mean) == (new.kept, new.over, new.body, new.mean):
+                return one
+        high = self.names.stem(f"{self.target}_hi" if new.mean else f"{self.target}_sum")
+        self.reductions.append(replace(new, hi=high, lo=self.names.stem(f"{self.target}_lo")))
         return self.reductions[-1]
 
-    def common_names(self, bound: list[str], kept: tuple[str, ...]) -> dict[str, str]:
-        """For each bound index the operator's first free one of the same extent, so that loops can be shared."""
+    def common_names(self, indices: Iterable[str]) -> dict[str, str]:
+        """For each index the operator's first free one of the same extent, so that equal reductions look equal."""
         extents = self.operator.indices
         names: dict[str, str] = {}
-        for index in bound:
+        for index in (one for one in extents if one in set(indices)):
             alike = [one for one in extents if extents[one] == extents[index]]
-            names[index] = next(one for one in alike if one not in kept and one not in names.values())
+            names[index] = next(one for one in alike if one not in names.values())
         return names
 
-    def collapsed(self, reduction: Reduction) -> Expr:
-        """A reduction's value as one number."""
-        subs = tuple(Var(index) for index in reduction.kept)
-        leading = Load(reduction.hi, subs)
-        return Op("add", (leading, Load(reduction.lo, subs))) if reduction.mean else leading
+
+def separate(body: Expr, bound: Sequence[str]) -> tuple[list[Factor], list[Factor], list[str]]:
+    """A product as its factors that vary with only some of several indices, the others, and these some."""
+    factors = list(_factors(body, False))
+    varying = [indices_of(factor) & set(bound) for factor, _ in factors]
+    some = set().union(*(one for one in varying if len(one) < len(bound)))
+    if not some or len(some) == len(bound):
+        return [], factors, []
+    outside = [factor for factor, own in zip(factors, varying, strict=True) if own <= some]
+    inside = [factor for factor, own in zip(factors, varying, strict=True) if not own <= some]
+    return outside, inside, [index for index in bound if index in some]
+
+
+def _factors(expr: Expr, inverse: bool) -> Iterator[Factor]:
+    """The factors of a product of expressions, and whether it is divided by them."""
+    match expr:
+        case Op("mul", args):
+            for arg in args:
+                yield from _factors(arg, inverse)
+        case Op("div", (over, under)):
+            yield from _factors(over, inverse)
+            yield from _factors(under, not inverse)
+        case Op("neg", (arg,)):
+            yield Const(Fraction(-1)), False
+            yield from _factors(arg, inverse)
+        case _ if expr != Const(Fraction(1)):
+            yield expr, inverse
+
+
+def product(factors: Sequence[Factor]) -> Expr:
+    """The product of some factors, divided by others; parts with fewer indices first, so that they can be hoisted."""
+    result: Expr | None = None
+    for indices in sorted({indices_of(value) for value, _ in factors}, key=lambda one: (len(one), sorted(one))):
+        for divides in (False, True):
+            values = [value for value, inverse in factors if indices_of(value) == indices and inverse == divides]
+            if values and divides:
+                result = Op("div", (Const(Fraction(1)) if result is None else result, _chain("mul", values)))
+            elif values:
+                result = _chain("mul", values if result is None else [result, *values])
+    return Const(Fraction(1)) if result is None else result
+
+
+def _chain(name: str, args: Sequence[Expr]) -> Expr:
+    result = args[0]
+    for arg in args[1:]:
+        result = Op(name, (result, arg))
+    return result
+
+
+def share_partial_sums(reductions: Iterable[Reduction]) -> list[Reduction]:
+    """A sum over some indices is the sum of partial sums, where another reduction computes these; in order."""
+    reductions = list(reductions)
+    result = []
+    for one in reductions:
+        parts = [
+            other
+            for other in reductions
+            if not (one.mean or other.mean) and other.body == one.body and set(other.over) < set(one.over)
+        ]
+        if parts:
+            part = max(parts, key=lambda other: len(other.over))
+            load = Load(part.hi, tuple(Var(index) for index in part.kept))
+            over = tuple(index for index in one.over if index not in part.over)
+            one = replace(one, over=over, body=load)
+        result.append(one)
+    parts_of = {one.hi: one for one in result} | {one.lo: one for one in result}
+    return in_order(
+        result,
+        lambda one: one.hi,
+        lambda one: {parts_of[load.array].hi for load in loads(one.body) if load.array in parts_of},
+    )
 
 
 def _power(value: Expr, exponent: int) -> Expr:

@@ -8,10 +8,10 @@ the passes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from symbn.kernel.computations import Computations, Map, Reduction, indices_of, kept_array
+from symbn.kernel.computations import Computations, Map, Reduction, indices_of, kept_array, loads
 from symbn.kernel.ir import Const, Expr, Load, Op, Var
 from symbn.kernel.naming import Names
 
@@ -44,10 +44,12 @@ class Pass:
 
     reductions: tuple[Reduction, ...]
     stores: tuple[Store, ...]
+    #: reductions of another group, over the indices that this one keeps
+    crossing: tuple[Reduction, ...] = ()
 
     def expressions(self) -> Iterator[Expr]:
         """What is accumulated, then what is stored."""
-        yield from (entry.body for entry in self.reductions)
+        yield from (entry.body for entry in (*self.reductions, *self.crossing))
         yield from (store.value for store in self.stores)
 
 
@@ -61,6 +63,12 @@ class Group:
     values: tuple[Value, ...]
     #: outputs on the kept indices alone
     stores: tuple[Store, ...]
+
+    def parts(self) -> Iterator[str]:
+        """The parts of the group's reductions."""
+        for one in self.passes:
+            for entry in one.reductions:
+                yield from (entry.hi, entry.lo)
 
     def expressions(self) -> Iterator[Expr]:
         """Every expression of the group."""
@@ -107,11 +115,14 @@ def arrange(computations: Computations, names: Names) -> tuple[Group, ...]:
         own[reduction.hi] = own[reduction.lo] = tuple(Var(index) for index in reduction.kept)
     for entry in computations.maps:
         first, indices = after(entry.value), frozenset(entry.indices)
+        once = _varying_less(entry)
         fitting = [
-            j for j, draft in enumerate(drafts) if j >= first and (indices in (draft.kept, draft.kept | draft.reduced))
+            j
+            for j, draft in enumerate(drafts)
+            if j >= first and (indices == draft.kept or (indices == draft.kept | draft.reduced and once <= draft.kept))
         ]
         if not fitting:
-            kept = _hoistable(entry, order)
+            kept = once or _hoistable(entry, order)
             drafts.append(_Draft(kept, indices - kept))
             fitting = [len(drafts) - 1]
         drafts[fitting[-1]].maps.append(entry)
@@ -122,13 +133,12 @@ def arrange(computations: Computations, names: Names) -> tuple[Group, ...]:
     return tuple(result)
 
 
-def loads(expr: Expr) -> Iterator[Load]:
-    """The elements that an expression reads."""
-    if isinstance(expr, Load):
-        yield expr
-    elif isinstance(expr, Op):
-        for arg in expr.args:
-            yield from loads(arg)
+def _varying_less(entry: Map) -> frozenset[str]:
+    """The indices of all that an output reads which varies with fewer indices; none where these are all of them."""
+    indices = frozenset(entry.indices)
+    own = [indices_of(load) for load in loads(entry.value)]
+    union = frozenset().union(*(one for one in own if one < indices))
+    return union if union < indices else frozenset()
 
 
 def _hoistable(entry: Map, order: list[str]) -> frozenset[str]:
@@ -153,7 +163,7 @@ def _hoistable(entry: Map, order: list[str]) -> frozenset[str]:
 def _finish(draft: _Draft, order: list[str], foreign: frozenset[str], names: Names) -> Group:
     kept = tuple(index for index in order if index in draft.kept)
     reduced = tuple(index for index in order if index in draft.reduced)
-    hoist = _Hoist(draft, foreign, names)
+    hoist = _Hoist(draft.kept, foreign, names)
     by_pass: dict[int, list[Reduction]] = {}
     for reduction in draft.reductions:
         body = hoist(reduction.body, reduction.equation)
@@ -179,8 +189,8 @@ def _finish(draft: _Draft, order: list[str], foreign: frozenset[str], names: Nam
 class _Hoist:
     """Replaces what depends on the kept indices alone by a value that is computed once."""
 
-    def __init__(self, draft: _Draft, foreign: frozenset[str], names: Names) -> None:
-        self.kept = draft.kept
+    def __init__(self, kept: frozenset[str], foreign: frozenset[str], names: Names) -> None:
+        self.kept = kept
         #: parts of the reductions of other groups, read from where those groups keep them
         self.foreign = foreign
         self.stem = names.stem
@@ -234,3 +244,37 @@ class _Hoist:
             expr = Op(expr.name, tuple(self.inner(arg) for arg in expr.args))
             return Var(self.names[expr]) if expr in self.names else expr
         return expr
+
+
+def crossed(rows: Group, columns: Group, names: Names) -> Group | None:
+    """``rows`` with the reductions of ``columns``, which keeps what the former reduces and reduces what it keeps.
+
+    None where they do not lie so, or where one reads what the other computes: they need a visit of the data each.
+    """
+    if (set(rows.kept), set(rows.reduced)) != (set(columns.reduced), set(columns.kept)):
+        return None
+    if len(columns.passes) != 1 or columns.passes[0].stores or not (rows.passes and rows.passes[0].reductions):
+        return None
+    computed = {kept_array(part) for group in (rows, columns) for part in group.parts()}
+    if any(load.array in computed for group in (rows, columns) for expr in group.expressions() for load in loads(expr)):
+        return None
+    hoist = _Hoist(frozenset(rows.kept), frozenset(), names)
+    for value in rows.values:
+        hoist.values.append(value)
+        hoist.names[value.expr] = value.name
+        hoist.stages[value.name] = value.stage
+    whole = {value.name: value.expr for value in columns.values}
+    crossing = tuple(
+        replace(one, body=hoist(_written_out(one.body, whole), one.equation)) for one in columns.passes[0].reductions
+    )
+    first = replace(rows.passes[0], crossing=crossing)
+    return replace(rows, passes=(first, *rows.passes[1:]), values=tuple(hoist.values))
+
+
+def _written_out(expr: Expr, values: Mapping[str, Expr]) -> Expr:
+    """The expression with values in the place of their names."""
+    if isinstance(expr, Var) and expr.name in values:
+        return _written_out(values[expr.name], values)
+    if isinstance(expr, Op):
+        return Op(expr.name, tuple(_written_out(arg, values) for arg in expr.args))
+    return expr

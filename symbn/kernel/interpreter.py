@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -26,6 +26,7 @@ from symbn.kernel.ir import (
     Local,
     Op,
     Program,
+    Row,
     Stmt,
     Var,
     Walk,
@@ -83,18 +84,50 @@ def run(
     scalars: Mapping[str, Fraction],
     extents: Mapping[str, int],
     *,
-    contiguous: bool,
+    alternative: int = -1,
 ) -> None:
     """Run a program; the elements of its outputs are put into ``arrays``.
 
-    ``contiguous`` runs the nests for contiguous memory where there are such, else the general ones.
+    ``alternative`` says which alternative of each step runs; where a step has fewer, its last, which is the default and
+    right for any memory.
     """
     frame: dict[str, Any] = {**scalars, **extents}
     memory: dict[str, Elements] = {**arrays, **{name: {} for name, _ in program.workspaces}}
     nests = {nest.name: nest for nest in program.nests}
-    for choice in program.choices:
-        name = choice.contiguous if contiguous and choice.contiguous else choice.general
-        _Machine(program, frame, memory).block(nests[name].body)
+    for step in program.steps:
+        for name in step[min(alternative, len(step) - 1)].nests:
+            _Machine(program, frame, memory).block(nests[name].body)
+
+
+class _RowView(MutableMapping[tuple[int, ...], Fraction]):
+    """A row of a workspace by flat position."""
+
+    def __init__(self, source: Elements, fixed: tuple[int, ...], sizes: Sequence[int]) -> None:
+        self.source, self.fixed, self.sizes = source, fixed, sizes
+
+    def place(self, key: tuple[int, ...]) -> tuple[int, ...]:
+        (flat,) = key
+        inner: list[int] = []
+        for size in reversed(self.sizes):
+            flat, position = divmod(flat, size)
+            inner.insert(0, position)
+        assert flat == 0, "a position is outside of its row"
+        return (*self.fixed, *inner)
+
+    def __getitem__(self, key: tuple[int, ...]) -> Fraction:
+        return self.source[self.place(key)]
+
+    def __setitem__(self, key: tuple[int, ...], value: Fraction) -> None:
+        self.source[self.place(key)] = value
+
+    def __delitem__(self, key: tuple[int, ...]) -> None:
+        del self.source[self.place(key)]
+
+    def __iter__(self) -> Iterator[tuple[int, ...]]:
+        return ((flat,) for flat in range(math.prod(self.sizes)))
+
+    def __len__(self) -> int:
+        return math.prod(self.sizes)
 
 
 class _Machine:
@@ -129,6 +162,9 @@ class _Machine:
                     self.block(body)
             case Window():
                 self.window(statement)
+            case Row(name, array, subscripts, levels):
+                fixed = tuple(self.frame[one] for one in subscripts)
+                self.memory[name] = _RowView(self.memory[array], fixed, [self.frame[level.extent] for level in levels])
             case Comment():
                 pass
 

@@ -159,13 +159,26 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Row:
+    """``name[0 ..]``: a workspace's elements along its innermost levels, flattened, to be read and written in place.
+
+    ``subscripts`` names the places on its other axes.
+    """
+
+    name: str
+    array: str
+    subscripts: tuple[str, ...]
+    levels: tuple[Level, ...]
+
+
+@dataclass(frozen=True)
 class Comment:
     """A line for the reader."""
 
     text: str
 
 
-Stmt: TypeAlias = Let | Local | Assign | For | Walk | Window | Comment
+Stmt: TypeAlias = Let | Local | Assign | For | Walk | Window | Row | Comment
 
 # ---- programs ------------------------------------------------------------------------------------
 
@@ -187,15 +200,16 @@ class Nest:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """Which of a group's nests runs: ``contiguous`` where its ``unit`` arrays allow it, else ``general``.
+class Alternative:
+    """Nests that do a step's work one after the other, and when they are the ones that run.
 
-    ``contiguous`` is not taken either where ``prefer_general``, an (array, level) pair, has stride 1.
+    They are where the ``unit`` arrays of each allow it, the (array, level) pair ``avoid`` has not stride 1, and no
+    thread is left without one of as many ``tasks``.
     """
 
-    general: str
-    contiguous: str | None
-    prefer_general: tuple[str, str] | None
+    nests: tuple[str, ...]
+    avoid: tuple[str, str] | None = None
+    tasks: Expr | None = None
 
 
 @dataclass(frozen=True)
@@ -209,7 +223,8 @@ class Program:
     #: workspace name -> its number of elements
     workspaces: tuple[tuple[str, Expr], ...]
     nests: tuple[Nest, ...]
-    choices: tuple[Choice, ...]
+    #: the steps in order, each with its alternatives in order of preference; the last is right for any memory
+    steps: tuple[tuple[Alternative, ...], ...]
     #: (input, output) pairs that may be the same memory
     aliases: tuple[tuple[str, str], ...]
 
@@ -271,4 +286,4 @@ def walk(node: Expr | Stmt | tuple[Stmt, ...]) -> Iterator[Expr | Stmt]:
 
 
 def _is_node(value: object) -> bool:
-    return isinstance(value, Const | Int | Var | Load | Op | Let | Local | Assign | For | Walk | Window | Comment)
+    return isinstance(value, Const | Int | Var | Load | Op | Let | Local | Assign | For | Walk | Window | Row | Comment)

@@ -35,8 +35,7 @@ class KeptNest(NestBuilder):
         self.first, self.width = names.fresh("first"), names.fresh("width")
         self.tile, self.tiles = names.fresh("tile"), names.fresh("tiles")
         #: values on the kept indices, which later loops read from workspaces
-        parts = {part for one in group.passes for entry in one.reductions for part in (entry.hi, entry.lo)}
-        self.value_names = frozenset(parts | {value.name for value in group.values})
+        self.value_names = frozenset({*group.parts()} | {value.name for value in group.values})
 
     def build(self) -> list[Stmt]:
         result = self.between(0)

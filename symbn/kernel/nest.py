@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from symbn.kernel.computations import Reduction
 from symbn.kernel.groups import Group, Store
-from symbn.kernel.ir import Expr, For, Int, Let, Load, Op, Stmt, Var, add, mul, sub
+from symbn.kernel.ir import Expr, For, Int, Let, Level, Load, Op, Stmt, Var, add, mul, sub
 from symbn.kernel.levels import Levels, size, unflatten
 from symbn.kernel.naming import Names
 from symbn.kernel.summation import BLOCK, Slot
@@ -28,26 +28,17 @@ class NestBuilder:
         self.reduced = levels.of(group.reduced)
         #: how many elements a reduction goes over, and in how many blocks
         self.total_count = size(self.reduced)
-        self.blocks = Op("idiv", (add(self.total_count, Int(BLOCK - 1)), Int(BLOCK)))
+        self.blocks = blocks_of(self.total_count)
         self.block, self.start, self.count = names.fresh("block"), names.fresh("start"), names.fresh("count")
         self.lane, self.flat = names.fresh("lane"), names.fresh("place")
 
     def block_bounds(self) -> list[Stmt]:
         """Where the current block starts, and how many elements it has."""
-        return [
-            Let(self.start, mul(Var(self.block), Int(BLOCK)), "index"),
-            Let(self.count, Op("imin", (Int(BLOCK), sub(self.total_count, Var(self.start)))), "index"),
-        ]
+        return block_bounds(self.block, self.start, self.count, self.total_count)
 
     def over_kept(self, body: list[Stmt]) -> list[Stmt]:
-        """The loop over the elements of the kept indices."""
-        if not self.kept:
-            return body
-        if len(self.kept) == 1:
-            (level,) = self.kept
-            return [For(level.name, Int(0), Var(level.extent), tuple(body), kind="parallel")]
-        inside = (*unflatten(Var(self.flat), self.kept), *body)
-        return [For(self.flat, Int(0), size(self.kept), inside, kind="parallel")]
+        """The loop over the elements of the kept indices, shared out to the threads."""
+        return over(self.kept, self.flat, body)
 
     def total(self, reduction: Reduction) -> Slot:
         """A reduction's running total over the blocks, always with compensation."""
@@ -57,6 +48,29 @@ class NestBuilder:
         """One of the interleaved partial sums within a block."""
         low = Load(f"{reduction.hi}_errors", subscripts) if self.compensated else None
         return Slot(Load(f"{reduction.hi}_lanes", subscripts), low)
+
+
+def blocks_of(count: Expr) -> Expr:
+    """In how many blocks a sum of so many terms is formed."""
+    return Op("idiv", (add(count, Int(BLOCK - 1)), Int(BLOCK)))
+
+
+def block_bounds(block: str, start: str, count: str, total: Expr) -> list[Stmt]:
+    """Where a block of so many terms in all starts, and how many it has."""
+    return [
+        Let(start, mul(Var(block), Int(BLOCK)), "index"),
+        Let(count, Op("imin", (Int(BLOCK), sub(total, Var(start)))), "index"),
+    ]
+
+
+def over(levels: tuple[Level, ...], flat: str, body: list[Stmt]) -> list[Stmt]:
+    """One loop over all positions of several levels, shared out to the threads; ``flat`` counts them."""
+    if not levels:
+        return body
+    if len(levels) == 1:
+        (level,) = levels
+        return [For(level.name, Int(0), Var(level.extent), tuple(body), kind="parallel")]
+    return [For(flat, Int(0), size(levels), (*unflatten(Var(flat), levels), *body), kind="parallel")]
 
 
 def labels(entries: Iterable[Reduction | Store]) -> str:

@@ -7,14 +7,14 @@ strides: it is also the general nest.
 
 from __future__ import annotations
 
-from symbn.kernel.computations import Reduction, indices_of
-from symbn.kernel.groups import Group, Pass, Store, loads
+from symbn.kernel.computations import Reduction, indices_of, loads
+from symbn.kernel.groups import Group, Pass, Store
 from symbn.kernel.ir import Assign, Comment, Expr, For, Int, Let, Load, Local, Op, Stmt, Var, Window, add, sub
 from symbn.kernel.levels import Levels
 from symbn.kernel.naming import Names
 from symbn.kernel.nest import NestBuilder, labels
 from symbn.kernel.sharing import share
-from symbn.kernel.summation import BLOCK, LANES, Slots, accumulate, finish, fold, merge
+from symbn.kernel.summation import BLOCK, LANES, Slot, Slots, accumulate, finish, fold, merge
 from symbn.kernel.workspaces import Workspaces
 
 
@@ -29,6 +29,17 @@ class ReducedNest(NestBuilder):
         self.windows: dict[Load, str] = {}
 
     def build(self) -> list[Stmt]:
+        return self.over_kept(self.body())
+
+    def inside(self, outer: tuple[str, ...]) -> list[Stmt]:
+        """The loops within one over some of the kept indices."""
+        body = self.body()
+        for level in reversed(self.levels.of(index for index in self.group.kept if index not in outer)):
+            body = [For(level.name, Int(0), Var(level.extent), tuple(body))]
+        return body
+
+    def body(self) -> list[Stmt]:
+        """What is done for one element of the kept indices."""
         body = self.values(0)
         for number, one in enumerate(self.group.passes, 1):
             body += self.visit(one)
@@ -39,7 +50,7 @@ class ReducedNest(NestBuilder):
                         target = self.workspaces.element(part, self.kept)
                         body.append(Assign(target, Var(part)))
             body += self.values(number)
-        return self.over_kept(body)
+        return body
 
     def values(self, stage: int) -> list[Stmt]:
         """What is known of the kept element after a pass."""
@@ -64,7 +75,7 @@ class ReducedNest(NestBuilder):
             for load in loads(expr):
                 if indices_of(load) & set(self.group.reduced) and load not in self.windows:
                     self.windows[load] = self.names.stem(f"{load.array}_row")
-        inner = [*self.reduce_block(one.reductions), *self.store_block(one.stores)]
+        inner = [*self.reduce_block(one), *self.store_block(one.stores)]
         for load, name in reversed(self.windows.items()):
             indices = tuple(sub.name for sub in load.subscripts if isinstance(sub, Var))
             inner = [self.window(name, load.array, indices, inner, written=False)]
@@ -105,18 +116,21 @@ class ReducedNest(NestBuilder):
             body = [self.window(row, store.array, store.indices, body, written=True)]
         return body
 
-    def reduce_block(self, reductions: tuple[Reduction, ...]) -> list[Stmt]:
-        if not reductions:
+    def reduce_block(self, one: Pass) -> list[Stmt]:
+        if not one.reductions:
             return []
-        slots = [(entry.hi, self.slots(entry)) for entry in reductions]
+        slots = [(entry.hi, self.slots(entry)) for entry in one.reductions]
         arrays = [part.array for _, slot in slots for part in slot(Int(0), Int(0)).parts()]
         whole = sub(Var(self.count), Op("imod", (Var(self.count), Int(LANES))))
+        entries = [*one.reductions, *one.crossing]
 
         def body(position: Expr) -> tuple[Stmt, ...]:
-            lets, values = share([self.at(position, entry.body) for entry in reductions], self.names.branch())
-            inner: list[Stmt] = [Comment(labels(reductions)), *lets]
-            for (stem, slot), value in zip(slots, values, strict=True):
-                inner += accumulate(slot(Var(self.lane), Int(0)), value, stem)
+            lets, values = share([self.at(position, entry.body) for entry in entries], self.names.branch())
+            inner: list[Stmt] = [Comment(labels(entries)), *lets]
+            into = [slot(Var(self.lane), Int(0)) for _, slot in slots]
+            into += [self.across(entry, position) for entry in one.crossing]
+            for entry, slot, value in zip(entries, into, values, strict=True):
+                inner += accumulate(slot, value, entry.hi)
             return tuple(inner)
 
         lanes = For(self.lane, Int(0), Int(LANES), body(add(Var(self.place), Var(self.lane))), kind="simd")
@@ -126,13 +140,17 @@ class ReducedNest(NestBuilder):
             Let(self.whole, whole, "index"),
             For(self.place, Int(0), Var(self.whole), (lanes,), step=LANES),
             For(self.lane, Int(0), rest, body(add(Var(self.whole), Var(self.lane)))),
-            *fold(slots, self.lane, lambda one: one(Int(0))),
+            *fold(slots, self.lane, lambda body: body(Int(0))),
             *(
                 statement
-                for reduction, (stem, slot) in zip(reductions, slots, strict=True)
+                for reduction, (stem, slot) in zip(one.reductions, slots, strict=True)
                 for statement in merge(self.total(reduction), slot(Int(0), Int(0)), stem)
             ),
         ]
+
+    def across(self, reduction: Reduction, position: Expr) -> Slot:
+        """The partial sum, at a position of the windows, of a reduction over the kept indices."""
+        raise NotImplementedError(f"{reduction.hi} crosses a nest that goes over one element of the kept indices")
 
     def slots(self, reduction: Reduction) -> Slots:
         return lambda lane, _: self.lanes(reduction, (lane,))

@@ -7,12 +7,15 @@ from typing import Literal
 
 from symbn.equations.names import identifier
 from symbn.equations.operator import Operator
-from symbn.kernel.computations import extract, kept_array
-from symbn.kernel.groups import Group, arrange, loads
-from symbn.kernel.ir import Array, Choice, Level, Nest, Program, Var
+from symbn.kernel.clusters import Cluster, cluster
+from symbn.kernel.computations import extract, kept_array, loads
+from symbn.kernel.crossed_nest import CrossedNest, MergedColumns
+from symbn.kernel.groups import Group, arrange, crossed
+from symbn.kernel.ir import Alternative, Array, Level, Nest, Program, Stmt, Var
 from symbn.kernel.kept_nest import KeptNest
 from symbn.kernel.levels import Levels
 from symbn.kernel.naming import Names
+from symbn.kernel.nest import over
 from symbn.kernel.reduced_nest import ReducedNest
 from symbn.kernel.sharing import prune
 from symbn.kernel.workspaces import Workspaces
@@ -28,37 +31,105 @@ def lower(operator: Operator, *, compensated: bool) -> Program:
     compensated
         Sum the rounding error of each addition too: for data in the accumulator's own dtype.
     """
-    own = [*operator.arrays, *operator.scalars, *operator.indices, *operator.indices.values()]
-    names = Names(identifier(name) for name in own)
-    groups = arrange(extract(operator, names), names)
-    levels = Levels(operator, (index for group in groups for index in group.reduced), names)
-    workspaces = Workspaces(_shared(groups))
-    arguments = _arguments(operator, levels)
-    nests: list[Nest] = []
-    choices: list[Choice] = []
-    for number, group in enumerate(groups, 1):
-        general = names.fresh(f"group{number}_reduced")
-        nest = ReducedNest(group, levels, workspaces, names.branch(), compensated=compensated)
-        nests.append(Nest(general, (), prune(tuple(nest.build()))))
-        mains = _main_arrays(group, levels, {array.name: array for array in arguments})
-        if not mains:
-            choices.append(Choice(general, None, None))
-            continue
-        contiguous = names.fresh(f"group{number}_kept")
-        kept = KeptNest(group, levels, workspaces, names.branch(), compensated=compensated)
-        unit = tuple((one.array, one.vector) for one in mains)
-        nests.append(Nest(contiguous, unit, prune(tuple(kept.build()))))
-        first = next((one for one in mains if one.inner), None)
-        choices.append(Choice(general, contiguous, (first.array, first.inner) if first else None))
-    return Program(
-        (*arguments, *workspaces.arrays()),
-        tuple(identifier(name) for name in operator.inputs if name in operator.scalars),
-        tuple(levels.of_extent.items()),
-        workspaces.sizes(),
-        tuple(nests),
-        tuple(choices),
-        _aliases(groups, arguments),
-    )
+    return _Lowering(operator, compensated).run()
+
+
+class _Lowering:
+    def __init__(self, operator: Operator, compensated: bool) -> None:
+        self.operator = operator
+        self.compensated = compensated
+        own = [*operator.arrays, *operator.scalars, *operator.indices, *operator.indices.values()]
+        self.names = Names(identifier(name) for name in own)
+        groups = arrange(extract(operator, self.names), self.names)
+        self.clusters = cluster(groups)
+        self.levels = Levels(operator, (index for group in groups for index in group.reduced), self.names)
+        self.workspaces = Workspaces(_shared(groups))
+        self.arguments = _arguments(operator, self.levels)
+        self.nests: list[Nest] = []
+
+    def run(self) -> Program:
+        steps: list[tuple[Alternative, ...]] = []
+        left = list(self.clusters)
+        while left:
+            name, one = f"group{len(steps) + 1}", left.pop(0)
+            pair = self.crossed(one, left[0], name) if left else ()
+            if pair:
+                left.pop(0)
+            steps.append(pair or self.alternatives(one, name))
+        return Program(
+            (*self.arguments, *self.workspaces.arrays()),
+            tuple(identifier(name) for name in self.operator.inputs if name in self.operator.scalars),
+            tuple(self.levels.of_extent.items()),
+            self.workspaces.sizes(),
+            tuple(self.nests),
+            tuple(steps),
+            _aliases(self.clusters, self.arguments),
+        )
+
+    def alternatives(self, one: Cluster, name: str) -> tuple[Alternative, ...]:
+        """How a cluster can run: group after group with the kept index in the vector lanes, or all groups together."""
+        general = Alternative((self.together(one, f"{name}_reduced"),))
+        mains = {group: _main_arrays(group, self.levels, self.arguments) for group in one.groups}
+        rank = max((entry.rank for found in mains.values() for entry in found), default=0)
+        leading = {group: found for group, found in mains.items() if any(entry.rank == rank for entry in found)}
+        if not leading:
+            return (general,)
+        nests = [
+            self.kept(group, leading[group], f"{name}_kept")
+            if group in leading
+            else self.together(Cluster(group.kept, (group,)), f"{name}_part")
+            for group in one.groups
+        ]
+        inner = (entry for found in leading.values() for entry in found if entry.inner)
+        first = next(inner, None)
+        return Alternative(tuple(nests), (first.array, first.inner) if first else None), general
+
+    def crossed(self, one: Cluster, other: Cluster, name: str) -> tuple[Alternative, ...]:
+        """How two clusters can run in one visit of the data, or else one after the other; nothing where they cannot."""
+        if len(one.groups) > 1 or len(other.groups) > 1:
+            return ()
+        for rows, columns in ((one.groups[0], other.groups[0]), (other.groups[0], one.groups[0])):
+            both = crossed(rows, columns, self.names)
+            mains = _main_arrays(columns, self.levels, self.arguments)
+            if both is not None and mains:
+                break
+        else:
+            return ()
+        options = {"compensated": self.compensated}
+        nest = CrossedNest(both, self.levels, self.workspaces, self.names.branch(), **options)
+        merged = MergedColumns(columns, self.levels, self.workspaces, self.names.branch(), **options)
+        unit = tuple((entry.array, entry.vector) for entry in mains)
+        nests = (self.add(f"{name}_crossed", unit, nest.build()), self.add(f"{name}_merged", (), merged.build()))
+        firsts, seconds = (self.alternatives(each, name) for each in (one, other))
+        apart = [
+            Alternative(first.nests + second.nests, first.avoid or second.avoid)
+            for first in firsts
+            for second in seconds
+            if first is firsts[-1] or second is seconds[-1]
+        ]
+        return Alternative(nests, tasks=nest.row_blocks), *apart
+
+    def together(self, one: Cluster, name: str) -> str:
+        """The nest of a cluster for any memory."""
+        outer = self.levels.of(one.outer)
+        inside = [
+            statement
+            for group in one.groups
+            for statement in ReducedNest(
+                group, self.levels, self.workspaces, self.names.branch(), compensated=self.compensated
+            ).inside(one.outer)
+        ]
+        return self.add(name, (), over(outer, self.names.branch().fresh("place"), inside))
+
+    def kept(self, group: Group, mains: list[_Main], name: str) -> str:
+        """The nest of a group for memory that is contiguous along its last kept index."""
+        nest = KeptNest(group, self.levels, self.workspaces, self.names.branch(), compensated=self.compensated)
+        return self.add(name, tuple((entry.array, entry.vector) for entry in mains), nest.build())
+
+    def add(self, name: str, unit: tuple[tuple[str, str], ...], body: list[Stmt]) -> str:
+        name = self.names.fresh(name)
+        self.nests.append(Nest(name, unit, prune(tuple(body))))
+        return name
 
 
 def _arguments(operator: Operator, levels: Levels) -> tuple[Array, ...]:
@@ -75,16 +146,18 @@ class _Main:
     """An argument that varies with a reduced index and with the one that could be vectorized.
 
     ``vector`` is the level of its axis along the latter, ``inner`` along the innermost reduced index, if
-    it has that.
+    it has that; ``rank`` is the number of its indices.
     """
 
     array: str
     vector: str
     inner: str
+    rank: int
 
 
-def _main_arrays(group: Group, levels: Levels, arguments: dict[str, Array]) -> list[_Main]:
+def _main_arrays(group: Group, levels: Levels, known: tuple[Array, ...]) -> list[_Main]:
     """The arguments whose memory order decides between the nests."""
+    arguments = {array.name: array for array in known}
     if not group.kept or not group.reduced:
         return []
     vector, reduced = group.kept[-1], set(group.reduced)
@@ -104,25 +177,26 @@ def _main_arrays(group: Group, levels: Levels, arguments: dict[str, Array]) -> l
             for index in indices:
                 own[index] = [axes.pop(0) for _ in levels.of_index[index]]
             inner = own[group.reduced[-1]][-1].name if group.reduced[-1] in own else ""
-            found[_Main(name, own[vector][-1].name, inner)] = None
+            found[_Main(name, own[vector][-1].name, inner, len(indices))] = None
     return list(found)
 
 
-def _aliases(groups: tuple[Group, ...], arguments: tuple[Array, ...]) -> tuple[tuple[str, str], ...]:
+def _aliases(clusters: tuple[Cluster, ...], arguments: tuple[Array, ...]) -> tuple[tuple[str, str], ...]:
     """The inputs that may be an output's own memory: each element is read before, and only where, it is written."""
-    if len(groups) > 1:
-        return ()
-    (group,) = groups
-    # Stores on the reduced indices are all in the last pass; without passes everything is at one place.
-    stores = [store for one in group.passes for store in one.stores] if group.passes else group.stores
-    reads = [load for expr in group.expressions() for load in loads(expr)]
+    groups = [group for one in clusters for group in one.groups]
     result = []
-    for store in stores:
-        here = tuple(Var(index) for index in store.indices)
-        for array in arguments:
-            places = {load.subscripts for load in reads if load.array == array.name}
-            if array.role == "input" and places <= {here}:
-                result.append((array.name, store.array))
+    for number, group in enumerate(groups):
+        (own,) = [one for one in clusters if group in one.groups]
+        # Stores on the reduced indices are all in the last pass; without passes everything is at one place.
+        stores = [store for one in group.passes for store in one.stores] if group.passes else group.stores
+        later = {load.array for other in groups[number + 1 :] for expr in other.expressions() for load in loads(expr)}
+        reads = [load for other in own.groups for expr in other.expressions() for load in loads(expr)]
+        for store in stores:
+            here = tuple(Var(index) for index in store.indices)
+            for array in arguments:
+                places = {load.subscripts for load in reads if load.array == array.name}
+                if array.role == "input" and array.name not in later and places <= {here}:
+                    result.append((array.name, store.array))
     return tuple(result)
 
 
@@ -130,7 +204,7 @@ def _shared(groups: tuple[Group, ...]) -> frozenset[str]:
     """The parts of reductions that one group computes and another reads."""
     result: set[str] = set()
     for group in groups:
-        own = {part for one in group.passes for entry in one.reductions for part in (entry.hi, entry.lo)}
+        own = set(group.parts())
         for other in groups:
             if other is not group:
                 read = {load.array for expr in other.expressions() for load in loads(expr)}

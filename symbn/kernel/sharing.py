@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from symbn.kernel.ir import Expr, For, Let, Op, Stmt, Var, Walk, Window, walk
+from symbn.kernel.ir import Expr, For, Let, Op, Row, Stmt, Var, Walk, Window, walk
 from symbn.kernel.naming import Names
 
 _CONDITIONS = frozenset({"lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not"})
@@ -54,7 +54,7 @@ def prune(body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
         for node in walk(statement):
             if isinstance(node, Var):
                 read.add(node.name)
-            elif isinstance(node, Window):
+            elif isinstance(node, Window | Row):
                 read.update(node.subscripts)
         result.append(statement)
     return tuple(reversed(result))

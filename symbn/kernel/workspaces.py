@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from symbn.kernel.computations import kept_array
-from symbn.kernel.ir import Array, Expr, Level, Load, Var, mul
+from symbn.kernel.ir import Array, Expr, Int, Level, Load, Var, mul
 from symbn.kernel.levels import size
+from symbn.kernel.summation import LANES
 
 
 class Workspaces:
@@ -31,6 +32,12 @@ class Workspaces:
         axes = _array(name, (Level("block", "blocks"), *levels))
         self._arrays.setdefault(name, (axes, mul(blocks, size(levels))))
         return Load(name, (block, *(Var(level.name) for level in levels)))
+
+    def lane_element(self, name: str, block: Expr, blocks: Expr, lane: Expr, levels: tuple[Level, ...]) -> Load:
+        """The element at the current place of the levels, one for each lane of each block of a sum."""
+        axes = _array(name, (Level("block", "blocks"), Level("lane", str(LANES)), *levels))
+        self._arrays.setdefault(name, (axes, mul(mul(blocks, Int(LANES)), size(levels))))
+        return Load(name, (block, lane, *(Var(level.name) for level in levels)))
 
     def arrays(self) -> tuple[Array, ...]:
         return tuple(array for array, _ in self._arrays.values())

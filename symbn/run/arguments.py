@@ -51,7 +51,7 @@ def number(value: Any, spec: ScalarArgument, label: str) -> float:
     raise ArgumentError(f"{label}: is {said}, expected {domain(spec)}")
 
 
-def axis(value: Any, label: str) -> int:
+def integer(value: Any, label: str) -> int:
     """An integer; ArgumentTypeError where it is not one."""
     try:
         return operator.index(value)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from symbn.emit.interface import ArrayArgument, Interface
 from symbn.errors import ArgumentError, ArgumentTypeError, CheckError
-from symbn.run import arguments, layout, settings
+from symbn.run import arguments, settings
 from symbn.run import plan as planning
+from symbn.run.axes import Axes, Bound
 
 if TYPE_CHECKING:
     from symbn.run.check import Report
@@ -45,13 +47,13 @@ class _Ready:
 
 @dataclass(frozen=True)
 class _Run:
-    """What has been computed: inputs as the kernel read them, and its outputs."""
+    """What has been computed: inputs as the kernel read them, outputs as it wrote them and as the caller knows them."""
 
     ready: _Ready
     inputs: Sequence[Array | None]
     scalars: Sequence[float]
-    given: Sequence[Array | None]
-    outputs: list[Array]
+    outputs: Sequence[Array]
+    results: list[Array]
 
 
 class Call:
@@ -65,9 +67,8 @@ class Call:
         Gives the function of an interface, when it is first needed.
     reference
         The equations in NumPy, for the check.
-    along
-        (index, rest): arrays with both carry ``index`` on the axis that a call names and ``rest`` on all
-        others. None where every array has one axis for each index.
+    axes
+        Which axes of the data an index stands for. None where every array has one axis for each index.
     names
         What the caller calls arguments and outputs, where that is not the equations' name.
     result
@@ -79,7 +80,7 @@ class Call:
         interfaces: Sequence[Interface],
         load: Callable[[Interface], Compiled],
         reference: Callable[..., tuple[Any, ...]],
-        along: tuple[str, str] | None,
+        axes: Axes | None,
         names: Mapping[str, str],
         result: Any,
     ) -> None:
@@ -87,7 +88,7 @@ class Call:
         self._interfaces = {np.dtype(interface.dtype): interface for interface in interfaces}
         self._load = load
         self._reference = reference
-        self._along = along
+        self._axes = axes
         self._names = names
         self._pack = result._make if result is not None else None
         self._inputs = tuple(one for one in first.arrays if one.role == "input")
@@ -98,55 +99,58 @@ class Call:
         self._optional = tuple((places[output], places[name]) for output, name in first.optional)
         self._compiled: dict[Any, Compiled] = {}
         self._plans: dict[Any, _Ready] = {}
-        #: (axis, then for each input None or type, shape, dtype and flags) -> what a call with contiguous arrays
-        #: does: function, cffi's from_buffer, layout, threaded, defaults and makers, for the callers that need no more
+        #: (the axes' argument, then for each input None or type, shape, dtype and flags) -> what a call with
+        #: contiguous arrays does: function, cffi's from_buffer, layout, threaded, defaults and makers
         self.plain: dict[Any, tuple[Any, Any, Any, bool, tuple[Any, ...], tuple[Callable[[], Array], ...]]] = {}
 
     def __call__(
         self,
         arrays: Sequence[Any],
         scalars: Sequence[Any],
-        axis: Any = None,
+        where: Any = None,
         out: Any = None,
         check: str | None = None,
         axes: Mapping[str, tuple[str, ...]] | None = None,
     ) -> Any:
         """Run the kernel on arrays and numbers in the interface's order; None takes an array's default.
 
-        ``axis`` is for an operator bound along an axis; ``axes`` gives the index of each axis of an array.
+        ``where`` is the value of the argument that the places of indices depend on; ``axes`` gives the index of each
+        axis of an array.
         """
         mode = settings.resolve_check(check)
-        run = self._run(arrays, scalars, axis, out, mode, axes or {})
+        given = self._given(out)
+        run = self._run(arrays, scalars, where, given, mode, axes or {})
         if mode != "off":
             report = self._compare(run, mode)
             if not report.passed:
                 raise CheckError(report)
-        outputs = run.outputs
-        for number, target in enumerate(run.given):
-            if target is not None and target is not outputs[number]:
-                target[...] = outputs[number]
-                outputs[number] = target
+        results = run.results
+        for number, target in enumerate(given):
+            if target is not None:
+                if not run.ready.plan.outputs[number].direct:
+                    target[...] = results[number]
+                results[number] = target
         for number, source in self._optional:
             if arrays[source] is None:
-                outputs[number] = None
-        return outputs[0] if self._pack is None else self._pack(outputs)
+                results[number] = None
+        return results[0] if self._pack is None else self._pack(results)
 
     def report(
         self,
         arrays: Sequence[Any],
         scalars: Sequence[Any],
-        axis: Any = None,
+        where: Any = None,
         axes: Mapping[str, tuple[str, ...]] | None = None,
     ) -> Report:
         """Run the kernel and compare every element with the equations, whatever the verdict."""
-        return self._compare(self._run(arrays, scalars, axis, None, "full", axes or {}), "full")
+        return self._compare(self._run(arrays, scalars, where, self._given(None), "full", axes or {}), "full")
 
     def _run(
         self,
         arrays: Sequence[Any],
         scalars: Sequence[Any],
-        axis: Any,
-        out: Any,
+        where: Any,
+        given: Sequence[Array | None],
         mode: str,
         axes: Mapping[str, tuple[str, ...]],
     ) -> _Run:
@@ -158,16 +162,18 @@ class Call:
             None if a is None else arguments.array(a, self._label(one))
             for a, one in zip(arrays, self._inputs, strict=True)
         ]
-        axis = arguments.axis(axis, "axis") if self._along else None
-        given = self._given(out)
         for number, source in self._optional:
             if arrays[source] is None and given[number] is not None:
                 output, name = self._label(self._outputs[number]), self._label(self._inputs[source])
                 raise ArgumentError(f"out: {output} is not returned where {name} is not given; leave its entry None")
+        bound, originals = self._bind(arrays, where), arrays
+        if bound is not None:
+            arrays, given = self._split(arrays, given, bound)
         writable = self._writable(arrays, given, mode)
         signature = [None if a is None else (a.shape, a.strides, a.dtype, a.flags.num) for a in (*arrays, *given)]
-        key = (axis, tuple(axes.items()), writable, *signature)
-        ready = self._plans.get(key) or self._prepare(key, arrays, given, writable, axis, axes)
+        key = (bound, tuple(axes.items()), writable, *signature)
+        ready = self._plans.get(key) or self._prepare(key, arrays, given, writable, bound, axes)
+        self._remember(ready, originals, bound, where, axes)
         interface = ready.compiled.interface
         inputs = [
             np.array(a, planning.dtype_of(interface, one), order="C") if copy else a
@@ -187,7 +193,40 @@ class Call:
         threads = settings.get_num_threads() if ready.plan.threaded else 1
         if ready.compiled.function(ready.layout, *pointers, *scalars, threads):
             raise no_memory(interface.function)
-        return _Run(ready, inputs, scalars, given, outputs)
+        results = [a.reshape(shape) for a, shape in zip(outputs, self._shapes(ready.plan, bound), strict=True)]
+        return _Run(ready, inputs, scalars, outputs, results)
+
+    # ---- the caller's axes -----------------------------------------------------------------------
+
+    def _bind(self, arrays: Sequence[Array | None], where: Any) -> Bound | None:
+        """Which axes each index stands for; None where every array has one axis for each."""
+        if self._axes is None:
+            return None
+        first = next(n for n, one in enumerate(self._inputs) if self._axes.is_data(one))
+        if arrays[first] is None:
+            raise ArgumentError(f"{self._label(self._inputs[first])}: is missing; the operator has no default for it")
+        labels = map(self._label, self._inputs)
+        return self._axes.bind(list(zip(self._inputs, arrays, labels, strict=True)), where)
+
+    def _split(
+        self, arrays: Sequence[Array | None], given: Sequence[Array | None], bound: Bound
+    ) -> tuple[list[Array | None], list[Array | None]]:
+        """Views in which each index has axes of its own."""
+        views: list[list[Array | None]] = []
+        for of, some in ((self._inputs, arrays), (self._outputs, given)):
+            views.append(
+                [
+                    bound.split(a, one) if a is not None and a.ndim == len(bound.places(one)) else a
+                    for a, one in zip(some, of, strict=True)
+                ]
+            )
+        return views[0], views[1]
+
+    def _shapes(self, plan: planning.Plan, bound: Bound | None) -> list[tuple[int, ...]]:
+        """The shapes of the outputs, as the caller knows them."""
+        if bound is None:
+            return [spec.shape for spec in plan.outputs]
+        return [bound.merged(spec.shape, one) for spec, one in zip(plan.outputs, self._outputs, strict=True)]
 
     def _label(self, argument: ArrayArgument) -> str:
         return self._names.get(argument.name, argument.name)
@@ -200,17 +239,15 @@ class Call:
         arrays: Sequence[Array | None],
         given: Sequence[Array | None],
         writable: tuple[bool, ...],
-        axis: int | None,
+        bound: Bound | None,
         axes: Mapping[str, tuple[str, ...]],
     ) -> _Ready:
         compiled = self._for(arrays)
         interface, ffi = compiled.interface, compiled.ffi
-        bound = dict(axes)
-        if self._along is not None and axis is not None:
-            for one, a in zip(self._inputs, arrays, strict=True):
-                if a is not None and set(one.indices) == set(self._along):
-                    bound[one.name] = layout.bind(one, a.ndim, self._along, axis, self._label(one))
-        plan = planning.make(interface, arrays, given, writable, bound, self._names)
+        known = dict(axes)
+        if self._axes is not None and bound is not None:
+            known = {one.name: bound.indices for one in self._inputs if self._axes.is_data(one)}
+        plan = planning.make(interface, arrays, given, writable, known, self._names)
         values = dict(interface.defaults)
         defaults = []
         for one, a in zip(self._inputs, arrays, strict=True):
@@ -225,22 +262,37 @@ class Call:
             tuple(defaults),
             tuple(spec.maker() for spec in plan.outputs),
         )
-        for plans in (self._plans, self.plain):
-            if len(plans) >= _PLANS:
-                plans.clear()
+        if len(self._plans) >= _PLANS:
+            self._plans.clear()
         self._plans[key] = ready
-        contiguous = not any(plan.copies) and all(a is None or a.flags.c_contiguous for a in arrays)
-        if contiguous and not axes and all(spec.order is None and not spec.direct for spec in plan.outputs):
-            short = (axis, *[None if a is None else (np.ndarray, a.shape, a.dtype, a.flags.num) for a in arrays])
-            self.plain[short] = (
-                compiled.function,
-                ffi.from_buffer,
-                ready.layout,
-                plan.threaded,
-                ready.defaults,
-                ready.makers,
-            )
         return ready
+
+    def _remember(
+        self,
+        ready: _Ready,
+        arrays: Sequence[Array | None],
+        bound: Bound | None,
+        where: Any,
+        axes: Mapping[str, tuple[str, ...]],
+    ) -> None:
+        """Let a call like this one, with contiguous arrays and new outputs, take the short way next time."""
+        plan = ready.plan
+        contiguous = not any(plan.copies) and all(a is None or a.flags.c_contiguous for a in arrays)
+        if not contiguous or axes or any(spec.order is not None or spec.direct for spec in plan.outputs):
+            return
+        if len(self.plain) >= _PLANS:
+            self.plain.clear()
+        shapes = zip(self._shapes(plan, bound), plan.outputs, strict=True)
+        signature = [None if a is None else (np.ndarray, a.shape, a.dtype, a.flags.num) for a in arrays]
+        key = (where, *signature)
+        self.plain[key] = (
+            ready.compiled.function,
+            ready.compiled.ffi.from_buffer,
+            ready.layout,
+            plan.threaded,
+            ready.defaults,
+            tuple(partial(np.empty, shape, spec.dtype) for shape, spec in shapes),
+        )
 
     def _for(self, arrays: Sequence[Array | None]) -> Compiled:
         """The function for the dtype of the first array: the data's, unless that one is a statistic."""

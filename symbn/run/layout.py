@@ -12,29 +12,22 @@ from symbn.errors import ArgumentError
 Array = Any
 
 
-def bind(argument: ArrayArgument, ndim: int, along: tuple[str, str], axis: int, label: str) -> tuple[str, ...]:
-    """The index of each axis of an array that has ``along`` = (index, rest): index on ``axis``, rest elsewhere."""
-    if not -ndim <= axis < ndim:
-        raise ArgumentError(f"axis: {axis} is out of range for {label}, which has {ndim} dimensions")
-    index, rest = along
-    return tuple(index if one == axis % ndim else rest for one in range(ndim))
-
-
 def axes_of(
     interface: Interface, arrays: Mapping[str, Array], bound: Mapping[str, tuple[str, ...]], names: Mapping[str, str]
 ) -> dict[str, tuple[str, ...]]:
     """The index that each axis of each array belongs to.
 
-    ``bound`` says it for some arrays, in which an index may have several axes or none; any other has one
-    axis for each index, in the order written.
+    ``bound`` says it for some arrays, in which an index may have several axes or none. Any other has, for each of
+    its indices in the order written, as many axes as that has there.
     """
     result = {}
+    counts = axis_counts(interface, bound)
     for argument in interface.arrays:
         array = arrays.get(argument.name)
         if array is None:
             continue
         label = names.get(argument.name, argument.name)
-        axes = bound.get(argument.name, argument.indices)
+        axes = bound.get(argument.name, expanded(argument, counts))
         if not set(axes) <= set(argument.indices):
             raise ArgumentError(
                 f"axes: {label} has the indices {', '.join(argument.indices)}, but {', '.join(axes)} were given"
@@ -47,10 +40,29 @@ def axes_of(
                     "as its axes were given"
                     if argument.name in bound
                     else f"one for each index of {written}; axes= says which index an axis belongs to"
+                    if len(axes) == len(argument.indices)
+                    else f"as many for each index of {written} as it has elsewhere"
                 )
             )
         result[argument.name] = axes
     return result
+
+
+def axis_counts(interface: Interface, bound: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
+    """How many axes each index stands for: as many as in the arrays whose axes are given, else one."""
+    extents = dict(interface.extents)
+    by_extent = {
+        extents[index]: bound[argument.name].count(index)
+        for argument in interface.arrays
+        if argument.name in bound
+        for index in argument.indices
+    }
+    return {index: by_extent.get(extent, 1) for index, extent in interface.extents}
+
+
+def expanded(argument: ArrayArgument, counts: Mapping[str, int]) -> tuple[str, ...]:
+    """An array's indices in the order written, each as often as it has axes."""
+    return tuple(index for index in argument.indices for _ in range(counts[index]))
 
 
 def sizes_of(

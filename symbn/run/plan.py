@@ -101,9 +101,11 @@ class _Planner:
         shapes: dict[str, tuple[int, ...]] = {}
         for one in self.outputs:
             alike = [name for name in bound if name in axes and set(self.argument(name).indices) == set(one.indices)]
-            main = alike[0] if alike else None
-            axes[one.name] = axes[main] if main else one.indices
-            shapes[one.name] = arrays[main].shape if main else tuple(math.prod(sizes[index]) for index in one.indices)
+            if alike:
+                axes[one.name], shapes[one.name] = axes[alike[0]], arrays[alike[0]].shape
+            else:
+                axes[one.name] = tuple(index for index in one.indices for _ in sizes[index])
+                shapes[one.name] = tuple(size for index in one.indices for size in sizes[index])
         self.check_given(given, shapes)
         copies = {
             one.name: not usable(arrays[one.name], dtype_of(self.interface, one))

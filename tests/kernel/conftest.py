@@ -13,13 +13,13 @@ import pytest
 import sympy
 from sympy import Idx, Indexed, Sum, Symbol
 
-from symbn import equations
+from symbn import catalogue
 from symbn.equations import functions
 from symbn.equations.names import identifier
 from symbn.kernel import interpreter
 
 USERS = runpy.run_path(str(Path(__file__).with_name("user_operators.py")))["OPERATORS"]
-OPERATORS = {**{name: equations.load(name)[0] for name in equations.names()}, **USERS}
+OPERATORS = {**{name: catalogue.load(name)[0] for name in catalogue.names()}, **USERS}
 
 
 def pytest_generate_tests(metafunc):
@@ -182,7 +182,7 @@ def random_inputs(operator, sizes, seed=0):
 # ---- the program, run by the interpreter ----------------------------------------------------------------
 
 
-def run_program(operator, program, arrays, scalars, sizes, splits=None, *, contiguous):
+def run_program(operator, program, arrays, scalars, sizes, splits=None, *, alternative):
     """Run a program; returns each output keyed by index places.
 
     ``splits`` gives the inner part's size of an extent that has two loop levels (its size, if not given).
@@ -213,7 +213,7 @@ def run_program(operator, program, arrays, scalars, sizes, splits=None, *, conti
     for name in operator.outputs:
         memory[identifier(name)] = {}
     numbers = {identifier(name): value for name, value in scalars.items()}
-    interpreter.run(program, memory, numbers, level_sizes, contiguous=contiguous)
+    interpreter.run(program, memory, numbers, level_sizes, alternative=alternative)
     result = {}
     for name in operator.outputs:
         extents = [sizes[extent] for extent in operator.arrays[name]]

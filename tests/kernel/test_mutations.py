@@ -7,7 +7,7 @@ import pytest
 from symbn.kernel import ir, schedule
 
 #: more than the lanes of a sum, and no multiple of them: every loop has something to do
-SIZES = {"m": 21, "n": 19}
+SIZES = {"m": 21, "n": 19, "N": 17, "C": 1, "S": 17}
 SPLITS = {"m": 7, "n": 1}
 
 
@@ -54,11 +54,11 @@ def mutants(program, change):
 def notices(evaluate, draw, interpret):
     """Does the comparison tell the program from its equations?"""
 
-    def notices(operator, program, *, contiguous):
+    def notices(operator, program, *, alternative):
         arrays, scalars = draw(operator, SIZES)
         wanted = evaluate(operator, arrays, scalars, SIZES)
         try:
-            got = interpret(operator, program, arrays, scalars, SIZES, SPLITS, contiguous=contiguous)
+            got = interpret(operator, program, arrays, scalars, SIZES, SPLITS, alternative=alternative)
         except (KeyError, AssertionError, ZeroDivisionError, TypeError):
             return True
         return any(got[name] != wanted.output(name) for name in operator.outputs)
@@ -66,9 +66,9 @@ def notices(evaluate, draw, interpret):
     return notices
 
 
-def of_nests_that_run(program, *, contiguous):
-    """The program without the nests that this choice does not take."""
-    run = {one.contiguous if contiguous and one.contiguous else one.general for one in program.choices}
+def of_nests_that_run(program, *, alternative):
+    """The program without the nests that this alternative does not take."""
+    run = {name for step in program.steps for name in step[min(alternative, len(step) - 1)].nests}
     return dataclasses.replace(program, nests=tuple(nest for nest in program.nests if nest.name in run))
 
 
@@ -107,18 +107,18 @@ def drop_store(node):
 CHANGES = [stop_early, start_late, drop_loop, wrong_sign, drop_store]
 
 
-@pytest.mark.parametrize("contiguous", [False, True], ids=["general", "contiguous"])
+@pytest.mark.parametrize("alternative", [0, 1], ids=["contiguous", "general"])
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
-def test_each_mutant_of_batch_norm_is_noticed(operators, notices, change, contiguous):
+def test_each_mutant_of_batch_norm_is_noticed(operators, notices, change, alternative):
     operator = operators["batch_norm"]
-    whole = of_nests_that_run(schedule.lower(operator, compensated=False), contiguous=contiguous)
-    assert not notices(operator, whole, contiguous=contiguous)
+    whole = of_nests_that_run(schedule.lower(operator, compensated=False), alternative=alternative)
+    assert not notices(operator, whole, alternative=alternative)
     made = list(mutants(whole, change))
     assert made
     for number, mutant in enumerate(made):
         if mutant_is_the_low_part(whole, mutant):
             continue
-        assert notices(operator, mutant, contiguous=contiguous), f"mutant {number} of {len(made)} passed"
+        assert notices(operator, mutant, alternative=alternative), f"mutant {number} of {len(made)} passed"
 
 
 def mutant_is_the_low_part(whole, mutant):
@@ -131,12 +131,12 @@ def mutant_is_the_low_part(whole, mutant):
     return len(gone) == 1 and "_lo" in str(gone[0].value) and gone[0].target.array.startswith("mu")
 
 
-@pytest.mark.parametrize("name", ["row_norm", "weighted_norm"])
+@pytest.mark.parametrize("name", ["row_norm", "weighted_norm", "layer_norm_backward", "instance_norm_backward"])
 def test_a_changed_bound_is_noticed_in_other_operators(operators, notices, name):
     operator = operators[name]
-    for contiguous in (False, True):
-        whole = of_nests_that_run(schedule.lower(operator, compensated=False), contiguous=contiguous)
+    for alternative in (0, 1):
+        whole = of_nests_that_run(schedule.lower(operator, compensated=False), alternative=alternative)
         for change in (drop_loop, wrong_sign):
             made = list(mutants(whole, change))
             for mutant in made[:: max(1, len(made) // 4)]:
-                assert notices(operator, mutant, contiguous=contiguous)
+                assert notices(operator, mutant, alternative=alternative)

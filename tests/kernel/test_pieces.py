@@ -128,10 +128,23 @@ def test_outputs_are_stored_in_the_last_pass_of_their_group():
     assert [len(one.stores) for one in group.passes] == [0, 1]
 
 
-def test_only_one_group_may_run_in_place(operators):
+def test_what_a_later_step_reads_may_not_be_written_over(operators):
+    """The memory of an input may be an output's where nothing reads it any more."""
     for operator in operators.values():
         program = schedule.lower(operator, compensated=False)
-        assert len(program.choices) == 1 or not program.aliases
+        nests = [{name for one in step for name in one.nests} for step in program.steps]
+        for source, target in program.aliases:
+            uses = [
+                {
+                    (node.array, isinstance(node, ir.Window) and node.written)
+                    for name in names
+                    for node in ir.walk(program.nest(name).body)
+                    if isinstance(node, ir.Load | ir.Window)
+                }
+                for names in nests
+            ]
+            written = max(number for number, used in enumerate(uses) if any(array == target for array, _ in used))
+            assert all((source, False) not in used for used in uses[written + 1 :])
 
 
 def test_an_output_may_be_the_input_that_it_is_read_from(operators):
@@ -156,10 +169,10 @@ def test_an_index_that_is_reduced_has_two_levels(operators):
 
 def test_the_contiguous_nest_is_for_arrays_with_the_kept_index_contiguous(operators):
     program = schedule.lower(operators["batch_norm"], compensated=False)
-    (choice,) = program.choices
+    ((contiguous, general),) = program.steps
     level = program.array("x").axes[-1].name
-    assert set(program.nest(choice.contiguous).unit) == {("x", level), ("y", level)}
-    assert program.nest(choice.general).unit == ()
+    assert [set(program.nest(name).unit) for name in contiguous.nests] == [{("x", level), ("y", level)}]
+    assert [program.nest(name).unit for name in general.nests] == [()]
 
 
 def test_every_name_that_a_nest_reads_is_bound(operator):
@@ -187,6 +200,10 @@ def check_scope(body, known, arrays):
                 check(value)
                 known.add(name)
             case ir.Local(name):
+                arrays.add(name)
+            case ir.Row(name, array, subscripts, levels):
+                assert array in arrays
+                assert set(subscripts) <= known
                 arrays.add(name)
             case ir.Assign(target, value):
                 check(target)
@@ -327,9 +344,9 @@ def test_unflatten_is_the_inverse_of_row_major_order():
     store = ir.Assign(Load("seen", (Var("place"),)), Op("real", (flat,)))
     loop = For("place", Int(0), Int(24), (*unflatten(Var("place"), levels), store))
     seen = ir.Array("seen", (ir.Level("place", "P"),), "output", "data")
-    program = ir.Program((seen,), (), (), (), (ir.Nest("g", (), (loop,)),), (ir.Choice("g", None, None),), ())
+    program = ir.Program((seen,), (), (), (), (ir.Nest("g", (), (loop,)),), ((ir.Alternative(("g",)),),), ())
     memory = {"seen": {}}
-    interpreter.run(program, memory, {}, {"A": 2, "B": 3, "C": 4}, contiguous=False)
+    interpreter.run(program, memory, {}, {"A": 2, "B": 3, "C": 4})
     assert memory["seen"] == {(place,): place for place in range(24)}
 
 
@@ -360,9 +377,9 @@ def test_parallel_loops_are_run_backwards():
     """So that a result that depends on their order differs from the equations."""
     loop = For("q", Int(0), Int(3), (ir.Assign(Load("last", ()), Op("real", (Var("q"),))),), kind="parallel")
     last = ir.Array("last", (), "output", "data")
-    program = ir.Program((last,), (), (), (), (ir.Nest("g", (), (loop,)),), (ir.Choice("g", None, None),), ())
+    program = ir.Program((last,), (), (), (), (ir.Nest("g", (), (loop,)),), ((ir.Alternative(("g",)),),), ())
     memory = {"last": {}}
-    interpreter.run(program, memory, {}, {}, contiguous=False)
+    interpreter.run(program, memory, {}, {})
     assert memory["last"] == {(): 0}
 
 
