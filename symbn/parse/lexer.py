@@ -67,7 +67,7 @@ _COMMANDS = {
     "land": "AND", "wedge": "AND", "lor": "OR", "vee": "OR", "prime": "PRIME",
     "partial": "DERIVATIVE", "nabla": "DERIVATIVE",
     "dots": "DOTS", "ldots": "DOTS", "cdots": "DOTS", "vdots": "DOTS", "ddots": "DOTS", "dotsc": "DOTS",
-    "quad": "GAP", "qquad": "GAP", "forall": "FOR",
+    "substack": "SUBSTACK", "quad": "GAP", "qquad": "GAP", "forall": "FOR",
 }  # fmt: skip
 _CHARACTERS = {
     "{": "LBRACE", "}": "RBRACE", "(": "LPAR", ")": "RPAR", "[": "LBRACK", "]": "RBRACK", "|": "BAR",

@@ -76,6 +76,7 @@ MEANINGS = {
     r"\sum_{i=1}^m z_i + a": Sum(z[i], (i, 1, m)) + a,
     r"\sum\limits_{i=1}^m a z_i w_i": Sum(a * z[i] * w[i], (i, 1, m)),
     r"\sum_{1 \le i \le m} z_i": Sum(z[i], (i, 1, m)),
+    r"\sum_{\substack{1 \leq i \leq m \\ 1 \leq j \leq m}} z_i w_j": Sum(z[i] * w[j], (i, 1, m), (j, 1, m)),
     r"\sum_{i=0}^{m-1} z_i": Sum(z[i], (i, 1, m)),
     r"a \cdot \sum_{i=1}^m z_i": a * Sum(z[i], (i, 1, m)),
     r"\prod_{i=1}^m z_i": Product(z[i], (i, 1, m)),
