@@ -50,8 +50,6 @@ class Unclosed:
 def formulas(source: str) -> Iterator[Displayed | Unclosed]:
     """The displayed formulas of a page, in order, and delimiters that open one that never ends."""
     parser = MarkdownIt("commonmark").enable("table")
-    # What stands in links or between stars does not matter here: formulas, code and escapes do.
-    parser.disable(["emphasis", "link", "image", "autolink", "html_inline", "entity", "reference"])
     interrupts = {"alt": ["paragraph", "blockquote", "list"]}
     parser.block.ruler.before("fence", _TOKEN, _block, interrupts)  # type: ignore[arg-type]
     parser.inline.ruler.before("escape", _TOKEN, _inline)
@@ -90,8 +88,6 @@ def _starts(content: str, lines: list[str], first: int) -> tuple[tuple[int, int]
 
 def _block(state: StateBlock, first: int, end: int, silent: bool) -> bool:
     """A formula that begins a line, and that nothing but punctuation follows."""
-    if state.is_code_block(first):
-        return False
     begin = state.bMarks[first] + state.tShift[first]
     head = state.src[begin : state.eMarks[first]]
     environment = _ENVIRONMENT.match(head)

@@ -40,6 +40,10 @@ MEANINGS = {
     r"\left. a \right. b": a * b,
     r"|x|": Abs(x),
     r"|a| |b|": Abs(a) * Abs(b),
+    r"|a (|b| + 1)|": Abs(a * (Abs(b) + 1)),
+    r"|a (b + |c|) + |x||": Abs(a * (b + Abs(c)) + Abs(x)),
+    r"\mathrm{gain} \, (x + y)": Symbol("gain") * (x + y),
+    r"\mathrm{gain} \cdot (x + y)": Symbol("gain") * (x + y),
     r"||a| - |b||": Abs(Abs(a) - Abs(b)),
     r"2|x| + 1": 2 * Abs(x) + 1,
     r"\left| x - y \right|": Abs(x - y),
@@ -130,6 +134,7 @@ REFUSED = {
     r"\sum'_{i=1}^m z_i": "one thing below, one above and no prime",
     r"f(x) + 1": "'f' stands before a bracket as a function does",
     r"\mathrm{E}[x] + 1": "'E' stands before a bracket",
+    r"\mathrm{gain} (x + y) + 1": "'gain' stands before a bracket",
     r"\mathrm{erf}(x - y) + 1": "'erf' stands before a bracket",
     r"1/2x": "is this still below the / or not?",
     r"\log x y": "is this still an argument of 'log' or not?",
@@ -179,6 +184,14 @@ def test_an_error_shows_the_line_and_a_caret_under_the_place(read):
     assert path.endswith("page.md:6:5: '\\unknown' is not LaTeX that symbn reads in a formula")
     assert line == "        \\unknown}"
     assert caret.index("^") == line.index("\\unknown")
+
+
+def test_the_caret_stands_under_the_place_behind_tabs_too(read):
+    with pytest.raises(PageError) as error:
+        read("$$\n\ta = \t\\unknown\n$$")
+    _, line, caret = str(error.value).split("\n")
+    assert line == "    \ta = \t\\unknown"
+    assert caret == "    \t    \t^"
 
 
 def test_a_long_line_is_cut_around_the_place(read):

@@ -249,6 +249,15 @@ def test_name_outputs_and_names_can_be_given(write):
     assert [one.name for one in op.definitions] == ["mean", "var", "x_hat", "y"]
 
 
+def test_statistics_have_fewer_indices_than_the_data(read):
+    text = (
+        r"$$ c_{ij} = \sum_{l=1}^n x_{il} w_{lj} $$" + "\n$$ s_j = \\sum_{i=1}^m c_{ij} $$\n$$ y_{ij} = c_{ij} / s_j $$"
+    )
+    assert read(text).operator.outputs == ("y", "s")
+    text = r"$$ v_i = 2 x_i $$" + "\n$$ y_i = v_i + 1 $$"
+    assert read(text).operator.outputs == ("y",)
+
+
 def test_definitions_are_put_in_order(read):
     operator = read("$$ y_i = z_i + 1 $$\n$$ z_i = w_i + 2 $$\n$$ w_i = x_i + 3 $$").operator
     assert [one.name for one in operator.definitions] == ["w", "z", "y"]

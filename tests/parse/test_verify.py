@@ -88,6 +88,11 @@ def test_another_form_of_the_same_agrees(outcomes, kind):
     assert words(outcomes(PAGE.replace(before, after))) == ["agrees", "agrees", "skipped", "agrees"]
 
 
+def test_each_link_of_a_chain_is_compared(outcomes):
+    before, after = SAME["a chain"]
+    assert words(outcomes(PAGE.replace(before, after.replace(r"- \mu_k^2", r"+ \mu_k^2"))))[1] == "differs"
+
+
 def test_the_letters_of_indices_and_extents_do_not_matter(outcomes):
     text = PAGE.replace("(i)", "(b)").replace("{i=1}^{m}", "{b=1}^{N}").replace(r"\frac{1}{m}", r"\frac{1}{N}")
     assert words(outcomes(text.replace("_k", "_j"))) == ["agrees", "agrees", "skipped", "agrees"]
