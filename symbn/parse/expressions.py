@@ -95,10 +95,7 @@ class Expressions:
         told = [value for value in values if not self._is_a_functions_name(value)]
         if not told:
             return None
-        if target.exponent is not None and not target.is_squared:
-            raise Unreadable("the left side is a power; a definition has a name there", begin(left))
-        target_leaf = self._leaf(target, squared=target.is_squared)
-        return Definition(target_leaf, tuple(map(self._guarded, told)))
+        return Definition(self._leaf(target, squared=target.is_squared), tuple(map(self._guarded, told)))
 
     def _guarded(self, tree: Node) -> Any:
         try:
@@ -191,10 +188,12 @@ class Expressions:
         if name is not None:
             return self._value(name, tree)
         base, *scripts = parts(tree)
-        value = self.expression(base)
-        for script in scripts:
-            value = self._power(value, self._exponent(script), script)
-        return value
+        return self._to_the_power(self.expression(base), scripts)
+
+    def _to_the_power(self, value: Any, scripts: list[Node]) -> Any:
+        if len(scripts) > 1:
+            raise Unreadable("a second exponent", begin(scripts[1]))
+        return self._power(value, self._exponent(scripts[0]), scripts[0]) if scripts else value
 
     def _exponent(self, script: Node) -> Any:
         if script.children[0] != "^" or len(parts(script)) != 1:
@@ -310,9 +309,7 @@ class Expressions:
             return self._of_function(tree, scripts, [self.expression(argument)])
         # What stands above the parentheses of f(x)^2 is a power of the whole.
         value = self._of_function(tree, scripts, [self.expression(one) for one in parts(base)])
-        for script in outer:
-            value = self._power(value, self._exponent(script), script)
-        return value
+        return self._to_the_power(value, outer)
 
     def _applied(self, tree: Node) -> Any:
         *scripts, argument = parts(tree)
@@ -322,6 +319,8 @@ class Expressions:
         """A function with what stands at it: the base of a logarithm, the index of a maximum, an exponent."""
         name = str(token(tree))
         below, above = scripts_of(scripts)
+        if below is not None and len(arguments) > 1:
+            raise Unreadable(f"'{name}' has {len(arguments)} arguments; with something below it has one", begin(tree))
         if name in ("max", "min") and below is not None:
             return self._reduce(name, scripts, arguments[0], tree)
         if name == "log" and below is not None:

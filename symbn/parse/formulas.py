@@ -143,7 +143,8 @@ def _defined(equations: list[_Parsed], said: Vocabulary, squared: Iterable[str])
     for one in equations:
         try:
             left = parts(one.tree)[0]
-            if subject(left, vocabulary) is None:
+            name = subject(left, vocabulary)
+            if name is None or (name.exponent is not None and not name.is_squared):
                 result[id(one)] = replace(one.formula, reason="its left side is not one name")
             else:
                 vocabulary = _with(vocabulary, left)

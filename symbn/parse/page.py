@@ -54,7 +54,7 @@ def read(
             identifier(text.path.stem) if name is None else name,
             [one.equation for one in definitions],
             _outputs(told, definitions) if outputs is None else outputs,
-            defaults=_defaults(found, definitions),
+            defaults=_defaults(found, definitions, text),
             description=f"The equations of {text.path.name}.",
         )
     except EquationError as error:
@@ -89,14 +89,20 @@ def _first_told(found: tuple[Formula, ...]) -> tuple[Formula, ...]:
 
 
 def _is_value(definition: Definition) -> bool:
-    """Is this but a number for a scalar, such as epsilon = 10^{-5}?"""
-    return isinstance(definition.left, Symbol) and bool(definition.values[0].is_number)
+    """Is this but a number, such as epsilon = 10^{-5} or gamma_k = 1?"""
+    return bool(definition.values[0].is_number)
 
 
-def _defaults(found: Iterable[Formula], definitions: list[Definition]) -> dict[str, float]:
+def _defaults(found: Iterable[Formula], definitions: list[Definition], text: Source) -> dict[str, float]:
+    """The numbers that a page gives to what its equations read."""
     read = frozenset[str]().union(*map(_reads, definitions))
-    values = [one.definition for one in found if one.definition is not None and _is_value(one.definition)]
-    return {one.name: float(one.values[0]) for one in values if one.name in read}
+    result: dict[str, float] = {}
+    for one in found:
+        if one.definition is not None and _is_value(one.definition) and one.definition.name in read:
+            name, value = one.definition.name, float(one.definition.values[0])
+            if result.setdefault(name, value) != value:
+                raise PageError(_complaint(text, one, f"'{name}' is {result[name]} elsewhere on the page"))
+    return result
 
 
 def _reads(definition: Definition) -> frozenset[str]:

@@ -22,7 +22,7 @@ _REASONS = {
 _CONDITION = ("IF", "OTHERWISE")
 #: what remarks are made of, and what they say: k > 0, i in a set
 _WORDS = frozenset("WORD NUMBER LPAR RPAR".split())
-_SAYS = frozenset("LT LE GT GE NE UNKNOWN".split())
+_SAYS = ("LT", "LE", "GT", "GE", "NE", r"\in")
 _NO_DEFINITION = "it has no = and so defines nothing"
 
 
@@ -36,10 +36,23 @@ class Statement:
 
 @dataclass
 class _Part:
-    """What stands between two separators, and the word that leads to it."""
+    """What stands between two separators; a remark where "for" leads to it."""
 
     tokens: list[Token]
-    word: str
+    is_remark: bool = False
+
+    def says(self, *kinds: str) -> bool:
+        """Does one of these stand in it, outside of brackets?"""
+        depth = 0
+        for token in self.tokens:
+            depth += (token.type in OPENING) - (token.type in CLOSING)
+            if depth <= 0 and (token.type in kinds or token in kinds):
+                return True
+        return False
+
+    def holds(self, *kinds: str) -> bool:
+        """Does one of these stand anywhere in it?"""
+        return any(token.type in kinds for token in self.tokens)
 
 
 def statements(tokens: list[Token]) -> Iterator[Statement]:
@@ -73,7 +86,7 @@ def _rows(tokens: list[Token]) -> list[list[Token]]:
 
 def _parts(row: list[Token]) -> Iterator[_Part]:
     """What stands side by side; a gap, or a mark of alignment, before or after a sign separates nothing."""
-    part, depth = _Part([], ""), 0
+    part, depth = _Part([]), 0
     for number, token in enumerate(row):
         depth += (token.type in OPENING) - (token.type in CLOSING)
         if depth <= 0 and token.type in _GAPS:
@@ -83,7 +96,7 @@ def _parts(row: list[Token]) -> Iterator[_Part]:
         if depth <= 0 and token.type in _SEPARATORS | {"FOR"}:
             if part.tokens:
                 yield part
-            part = _Part([], token.type if token.type == "FOR" else "")
+            part = _Part([], is_remark=token.type == "FOR")
         else:
             part.tokens.append(token)
     if part.tokens:
@@ -94,19 +107,19 @@ def _of_row(parts: list[_Part]) -> Iterator[Statement]:
     """The equations that stand side by side: each begins with a part that has a definition's sign."""
     groups: list[list[_Part]] = []
     for part in parts:
-        if part.word and groups and not _has(part, *_CONDITION):
+        if part.is_remark and groups and not part.holds(*_CONDITION):
             break
         # A condition under which alone an equation holds cannot be left out: it is handed on, and refused.
-        if not groups or _has(part, "DEFINES", *_CONDITION):
+        if not groups or part.says("DEFINES") or part.holds(*_CONDITION):
             groups.append([part])
         else:
             groups[-1].append(part)
     for number, (first, *rest) in enumerate(groups):
-        ellipsis = any(_has(part, "DOTS") for part in rest)
+        ellipsis = any(part.says("DOTS") for part in rest)
         if number and ellipsis:
             continue  # the range of an index: k = 1, ..., n
-        reason = next((text for kind, text in _REASONS.items() if _has(first, kind)), "")
-        if not reason and not _has(first, "DEFINES", *_CONDITION):
+        reason = next((text for kind, text in _REASONS.items() if first.holds(kind)), "")
+        if not reason and not first.says("DEFINES") and not first.holds(*_CONDITION):
             reason = _NO_DEFINITION
         if not reason and ellipsis:
             reason = _REASONS["DOTS"]
@@ -118,13 +131,10 @@ def _of_row(parts: list[_Part]) -> Iterator[Statement]:
 
 def _check_remark(part: _Part) -> None:
     """What is left out beside an equation is a word, a number in brackets, or says what an index is."""
-    kinds = {token.type for token in part.tokens}
-    if not kinds <= _WORDS and not kinds & _SAYS:
+    words = all(token.type in _WORDS for token in part.tokens)
+    in_brackets = part.tokens[0].type == "LPAR" and part.holds("DOTS")
+    if not words and not in_brackets and not part.says(*_SAYS):
         raise Unreadable(
             "this stands apart from the equation before it and is none itself; a product is written without a gap",
             int(part.tokens[0].start_pos or 0),
         )
-
-
-def _has(part: _Part, *kinds: str) -> bool:
-    return any(token.type in kinds for token in part.tokens)

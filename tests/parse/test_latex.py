@@ -102,6 +102,11 @@ MEANINGS = {
     r"a, \quad \text{for all } x > 0": a,
     r"a, \quad k = 1, \dots, n": a,
     r"a, \; k \in \{1, 2\}": a,
+    r"a, \quad i \in \{1, \ldots, m\}": a,
+    r"a \quad (i = 1, \dots, m)": a,
+    r"a \qquad \text{for } i = 1, \dots, m": a,
+    r"a \quad \forall i": a,
+    r"a, \quad 1 \le i \le m": a,
 }
 
 
@@ -141,6 +146,13 @@ REFUSED = {
     r"\exp \sin x y": "is this still an argument of 'sin' or not?",
     r"\sin^{-1}(x)": "the inverse function or 1/sin?",
     r"\sin_2(x)": "'sin' has nothing below it",
+    r"\max_i(x, y)": "'max' has 2 arguments; with something below it has one",
+    r"\log_2(x, y)": "'log' has 2 arguments; with something below it has one",
+    r"(x)^2^3": "a second exponent",
+    r"x^2^3": "a second exponent",
+    r"\log_{2, 3}(x)": "a logarithm has one base",
+    r"\begin{cases} a & x > 0" + r" \\ a & x > 0" * 12 + r"\end{cases}": "more than 12 cases",
+    r"\lambda_{\max} + \max": "the formula ends here",
     r"\max(x)": "'max' has 1; expected 2 to 12 arguments, or an index below",
     r"\exp(x, y)": "'exp' has 2; expected one argument",
     r"x^T y": "a transpose",
@@ -164,6 +176,9 @@ REFUSED = {
     r"x \text{ if } x > 0": r"a definition under a condition is written with \begin{cases}",
     r"\begin{cases} a & x \\ b & \text{otherwise} \end{cases}": "expected a condition such as x > 0",
     r"\begin{cases} a & x > 0 \land y > 0 \lor y < 1 \\ b & \text{otherwise} \end{cases}": "'and' together with 'or'",
+    r"\frac{1}{m} \quad \sum_{i=1}^m z_i": "this stands apart from the equation before it",
+    r"\gamma \quad \unknown x": "this stands apart from the equation before it",
+    r"\gamma, x": "this stands apart from the equation before it",
     r"\gamma \quad x": "this stands apart from the equation before it",
 }
 

@@ -191,8 +191,11 @@ REASONS = {
     r"\epsilon > 0": "it has no = and so defines nothing",
     r"\mathbf{x} \in \mathbb{R}^d": "it has no = and so defines nothing",
     r"S = \{ x_i \}": "it names a set",
+    r"\sum_{i=1}^m z_i > 0": "it has no = and so defines nothing",
     r"\sum_{i=1}^m z_i = 0": "its left side is not one name",
     r"2 \mu = a": "its left side is not one name",
+    r"a^{[l]} = b": "its left side is not one name",
+    r"\gamma_k = 1": "it is the default of 'gamma': 1",
     r"u = \mathrm{LayerNorm}(x)": "it names a function, and does not say what that is",
     r"m = 32": "the size of 'm' is read off the arrays",
     r"c = \frac{3}{2}": "it is the default of 'c': 3/2",
@@ -214,6 +217,9 @@ def test_a_formula_that_defines_nothing_is_skipped_with_a_reason(read, latex):
 def test_a_value_is_a_default(read):
     page = r"$$ y_i = x_i + \epsilon + c $$" + "\n$$ \\epsilon = 10^{-3} $$\n$$ d = 3 $$"
     assert dict(read(page).operator.defaults) == {"epsilon": 1e-3}
+    assert dict(read("$$ y_i = w_i x_i $$\n$$ w_i = 1 $$").operator.defaults) == {"w": 1.0}
+    with pytest.raises(PageError, match=r"page\.md:4:4: 'epsilon' is 0.001 elsewhere on the page"):
+        read(page + "\n$$ \\epsilon = 2 $$")
 
 
 # ---- what is said twice ------------------------------------------------------------------------------------
