@@ -4,6 +4,7 @@
 
     SymbnError
     ├── EquationError      (ValueError)    equations that do not define an operator
+    │   └── PageError                      formulas of a page that cannot be read, or that are no equations
     ├── DerivationError    (ValueError)    a gradient that cannot be derived, or a step of it that is not true
     ├── RenderError        (RuntimeError)  a document that could not be typeset
     ├── LoweringError      (ValueError)    an expression that no kernel can be generated for
@@ -25,7 +26,18 @@ class SymbnError(Exception):
 
 
 class EquationError(SymbnError, ValueError):
-    """The equations do not define an operator; the message names the equation and the symbol."""
+    """The equations do not define an operator; the message names the equation and the symbol.
+
+    ``number`` is the equation's, from 1; 0 where the complaint is about none of them.
+    """
+
+    def __init__(self, message: str, number: int = 0) -> None:
+        super().__init__(message)
+        self.number = number
+
+
+class PageError(EquationError):
+    """The formulas of a page cannot be read, or define no operator; the message has file, line and place."""
 
 
 class DerivationError(SymbnError, ValueError):

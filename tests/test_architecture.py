@@ -19,6 +19,7 @@ STAGES = (
     {"dtypes", "errors", "files"},
     {"equations"},
     {"derivation"},
+    {"parse"},
     {"kernel"},
     {"emit"},
     {"build"},

@@ -8,13 +8,14 @@ README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding=
 
 def test_the_examples_run(capsys):
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     space = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), space)
     assert space["r4"].y.shape == space["x4"].shape
     assert space["g"].dx.shape == space["D"].shape
     assert "<math" in space["page"]
+    assert space["op"].outputs == ("y", "mu", "sigma2")
     assert space["running_mean"].dtype == "float32"
     assert "l1_batch_norm_float32" in capsys.readouterr().out
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from rich.panel import Panel
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
 from sympy import Eq, Expr, Sum
@@ -17,6 +15,7 @@ from sympy import Eq, Expr, Sum
 from symbn import catalogue, pipeline
 from symbn.build import native
 from symbn.catalogue import operators
+from symbn.cli import kernels
 from symbn.cli.console import console
 from symbn.dtypes import DTYPES
 from symbn.equations import notation
@@ -33,7 +32,7 @@ def run() -> bool:
         text = Text(notation.terminal(operator.equations))
         console.print(Panel(text, title=operator.name, title_align="left", expand=False))
     _derivation(shown[0])
-    _build(shown)
+    kernels.build(shown, [*DTYPES])
     images, source = _images()
     console.print(f"\n[bold]The whole family[/] on {source}, each element of each output against the equations:")
     table, good = _table(images)
@@ -55,28 +54,6 @@ def _derivation(operator: Operator) -> None:
         f"  {notation.plain(step.after)}, because {notation.plain_text(gone)} = 0", markup=False, soft_wrap=True
     )
     console.print(f"The whole page: symbn derive {operator.name} --format html -o page.html\n", markup=False)
-
-
-def _build(shown: list[Operator]) -> None:
-    lines = []
-    with _progress() as progress:
-        task = progress.add_task("generating and compiling C", total=len(shown) * len(DTYPES))
-        for operator in shown:
-            for dtype in DTYPES.values():
-                progress.update(task, description=f"{operator.name}, {dtype.name}: generating C, compiling")
-                begun = time.perf_counter()
-                kernel = pipeline.build(operator, dtype.name)
-                how = "from the cache" if kernel.cached else f"compiled in {time.perf_counter() - begun:.1f} s"
-                lines.append(f"  {kernel.name}: {len(kernel.source.splitlines())} lines of C, {how}")
-                progress.advance(task)
-    console.print("[bold]Kernels[/]")
-    for line in lines:
-        console.print(line)
-
-
-def _progress() -> Progress:
-    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    return Progress(*columns, console=console, transient=True)
 
 
 def _images() -> tuple[Any, str]:
@@ -127,7 +104,7 @@ def _table(images: Any) -> tuple[Table, bool]:
     for title in ("operator", *DTYPES, "verdict"):
         table.add_column(title, no_wrap=True)
     found: dict[str, dict[str, list[OutputReport]]] = {}
-    with _progress() as progress:
+    with kernels.progress() as progress:
         task = progress.add_task("running and checking", total=2 * len(DTYPES))
         for dtype in DTYPES:
             for x in _layouts(images, dtype):

@@ -16,7 +16,7 @@ FAILED, MISUSE = 1, 2
 
 app = typer.Typer(
     help="A normalization's equations as native code that is checked against them each time it runs.",
-    epilog="Exit codes: 0 done, 1 a failed check or a stale file, 2 misuse.",
+    epilog="Exit codes: 0 done, 1 a failed check, a stale file or a formula that differs, 2 misuse.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -24,6 +24,12 @@ app = typer.Typer(
 )
 
 OperatorName = Annotated[str, typer.Argument(metavar="OPERATOR", help="A shipped operator, such as batch_norm.")]
+
+PageFile = Annotated[Path, typer.Argument(metavar="FILE.md", help="A Markdown page.")]
+Renamed = Annotated[
+    list[str] | None,
+    typer.Option(metavar="LATEX=NAME", help=r"What to call a name of the page: '\nu_k=sigma2'. May be repeated."),
+]
 
 
 @app.command(epilog="Example: symbn demo")
@@ -143,6 +149,36 @@ def derive(
         show_code(text, "markdown")
     else:
         console.print(f"wrote {path}", markup=False)
+
+
+@app.command(epilog="Examples: symbn build page.md | symbn build page.md --dtype float32 --output out")
+def build(
+    page: PageFile,
+    dtype: Annotated[str | None, typer.Option(help="float32 or float64; default: both.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="A folder for the C, the LaTeX and the pages.")
+    ] = None,
+    name: Renamed = None,
+) -> None:
+    """The formulas of a Markdown page as kernels, forward and gradient: compiled, run and checked."""
+    from symbn.cli import build as show
+    from symbn.cli.verify import renamings
+
+    if not show.run(page, renamings(name or []), dtype, output):
+        raise typer.Exit(FAILED)
+
+
+@app.command("verify-doc", epilog="Example: symbn verify-doc README.md --against batch_norm")
+def verify_doc(
+    page: PageFile,
+    against: Annotated[str, typer.Option(metavar="OPERATOR", help="A shipped operator, such as batch_norm.")],
+    name: Renamed = None,
+) -> None:
+    """Do the formulas of a Markdown page say what an operator computes? Exits with 1 where one does not."""
+    from symbn.cli import verify
+
+    if not verify.run(page, against, verify.renamings(name or [])):
+        raise typer.Exit(FAILED)
 
 
 @app.command(epilog="Example: symbn doctor")

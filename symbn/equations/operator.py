@@ -148,6 +148,37 @@ class Operator:
         put(self, "optional", MappingProxyType(validation.optional(optional, self.inputs, self.outputs)))
         put(self, "domains", MappingProxyType(validation.domains(domains, found)))
 
+    @classmethod
+    def from_markdown(
+        cls,
+        path: Any,
+        *,
+        name: str | None = None,
+        outputs: Iterable[Name] | None = None,
+        names: Mapping[str, str] | None = None,
+    ) -> Operator:
+        r"""The operator that the displayed formulas of a Markdown page define.
+
+        Parameters
+        ----------
+        path
+            A file of UTF-8 text. Formulas stand in ``$$ .. $$``, ``\[ .. \]``, a math fence or an environment.
+        name
+            Default: the file's name.
+        outputs
+            Default: what no other equation reads, then the statistics, which are reductions to fewer indices.
+        names
+            LaTeX of a name -> what to call it. With its square, the square is a name: ``{r"\sigma^2": "var"}``.
+            Without, that is so where the page defines the square (``\sigma_k^2 = ...`` defines sigma2); else a
+            square is a power.
+
+        Raises
+        ------
+        PageError
+            If a formula cannot be read, with file, line and place; if two contradict; if they define no operator.
+        """
+        return later("parse.page").read(path, name=name, outputs=outputs, names=names).operator  # type: ignore[no-any-return]
+
     @property
     def definitions(self) -> tuple[Definition, ...]:
         """The equations as definitions: what is defined, on which indices, by which expression."""

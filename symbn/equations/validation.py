@@ -57,7 +57,7 @@ class _Scan:
         self.later: set[str] = set()
 
     def fail(self, message: str) -> EquationError:
-        return EquationError(f"equation {self.label}: {message}")
+        return EquationError(f"equation {self.label}: {message}", self.equation_number)
 
     # ---- indices and extents -------------------------------------------------------------------
 
@@ -228,7 +228,7 @@ def scan(equations: tuple[Eq, ...], declared: Iterable[Indexed] = ()) -> Finding
         raise EquationError("equations: the list is empty")
     scan = _Scan()
     for number, eq in enumerate(equations, 1):
-        scan.label = f"({number})"
+        scan.label, scan.equation_number = f"({number})", number
         if not isinstance(eq, Eq):
             hint = " (SymPy evaluates Eq(a, a) to true)" if eq in (True, sympy.true, False, sympy.false) else ""
             raise scan.fail(f"{eq!r} is not a sympy.Eq{hint}")
@@ -242,7 +242,7 @@ def scan(equations: tuple[Eq, ...], declared: Iterable[Indexed] = ()) -> Finding
                 if len(limit) == 3 and isinstance(limit[0], Idx | Symbol):
                     scan.range(str(limit[0].name), limit[1], limit[2])
     for leaf in declared:
-        scan.label = f"inputs: {leaf}"
+        scan.label, scan.equation_number = f"inputs: {leaf}", 0
         scan.axes(str(leaf.base.label), tuple(scan.index(index) for index in leaf.indices), leaf)
     for number, eq in enumerate(equations, 1):
         scan.label, scan.equation_number = f"({number}) {eq.lhs} = {eq.rhs}", number

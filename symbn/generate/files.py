@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from symbn import catalogue, pipeline
+from symbn.derivation.derivation import Derivation
 from symbn.dtypes import DTYPES
+from symbn.emit.c import Source
+from symbn.equations.operator import Operator
 from symbn.errors import ArgumentError
 from symbn.files import write as write_file
 from symbn.generate import function
@@ -19,30 +22,39 @@ def files(name: str) -> dict[str, str]:
     """What a shipped operator becomes: C for each dtype, LaTeX, a Python function, the pages of its gradient."""
     operator, binding = catalogue.load(name)
     sources = [pipeline.emit(operator, dtype) for dtype in DTYPES.values()]
-    result = {}
-    for source in sources:
-        result[f"{source.interface.function}.c"] = source.text
-        result[f"{source.interface.function}.h"] = source.header
-    result[f"{name}.tex"] = operator.latex() + "\n"
-    if catalogue.has_gradient(name):
-        derivation = operator.derivation()
-        result[f"{name}_gradient.tex"] = derivation.latex()
-        result[f"{name}_gradient.md"] = derivation.markdown()
-        result[f"{name}_gradient.html"] = derivation.html()
+    result = texts(operator, sources, operator.derivation() if catalogue.has_gradient(name) else None)
     result[f"{name}.py"] = function.module(operator, binding, tuple(source.interface for source in sources))
     return result
 
 
+def texts(operator: Operator, sources: Iterable[Source], derivation: Derivation | None) -> dict[str, str]:
+    """What any operator becomes: its C, its LaTeX, and the pages of its gradient where there is one."""
+    result = {}
+    for source in sources:
+        result[f"{source.interface.function}.c"] = source.text
+        result[f"{source.interface.function}.h"] = source.header
+    result[f"{operator.name}.tex"] = operator.latex() + "\n"
+    if derivation is not None:
+        result[f"{operator.name}_gradient.tex"] = derivation.latex()
+        result[f"{operator.name}_gradient.md"] = derivation.markdown()
+        result[f"{operator.name}_gradient.html"] = derivation.html()
+    return result
+
+
 def write(names: Iterable[str], folder: Path) -> list[Path]:
-    """Write the files of some operators, each whole or not at all; ArgumentError where one cannot be."""
-    wanted = [(folder / name, text.encode()) for operator in names for name, text in files(operator).items()]
+    """Write the files of some shipped operators."""
+    return put({name: text for operator in names for name, text in files(operator).items()}, folder)
+
+
+def put(wanted: Mapping[str, str], folder: Path) -> list[Path]:
+    """Write files into a folder, each whole or not at all; ArgumentError where one cannot be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ArgumentError(f"output: {folder} cannot be made: {error.strerror}") from None
-    for path, text in wanted:
-        write_file(path, lambda file, text=text: file.write(text), "output")  # type: ignore[misc]
-    return [path for path, _ in wanted]
+    for name, text in wanted.items():
+        write_file(folder / name, lambda file, text=text: file.write(text.encode()), "output")  # type: ignore[misc]
+    return [folder / name for name in wanted]
 
 
 def stale(names: Iterable[str], folder: Path) -> str:

@@ -95,7 +95,9 @@ def sizes_of(
                     f"{label}: has shape {array.shape}, expected {expected}: "
                     f"{' x '.join(map(str, known[0])) or 1} along {index}, as in {names.get(other, other)}"
                 )
-    return {index: by_extent[fields][0] for index, fields in interface.extents if fields in by_extent}
+    # An index of an output alone has an extent that is a number.
+    sizes = {index: (size,) for index, size in fixed.items()}
+    return sizes | {index: by_extent[fields][0] for index, fields in interface.extents if fields in by_extent}
 
 
 def outer_axes(arrays: Sequence[tuple[Array, tuple[str, ...]]], index: str) -> int | None:

@@ -35,7 +35,7 @@ def test_no_command_prints_help(command):
     assert "Usage" in out + err
 
 
-@pytest.mark.parametrize("name", ["demo", "generate", "run", "show", "derive", "doctor"])
+@pytest.mark.parametrize("name", ["demo", "build", "verify-doc", "generate", "run", "show", "derive", "doctor"])
 def test_each_command_has_help_with_an_example(command, name):
     code, out, _ = command(name, "--help")
     assert code == 0

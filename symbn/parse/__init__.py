@@ -1,0 +1,1 @@
+"""A page's LaTeX formulas as equations."""
