@@ -28,7 +28,7 @@ def reference(dy, x, residual, mu, sigma2, gamma, beta, epsilon):
     """batch_norm_add_relu_backward, evaluated with NumPy.
 
     (1) z[i, k] = (x[i, k] - mu[k])*gamma[k]/sqrt(epsilon + sigma2[k]) + beta[k] + residual[i, k]
-    (2) z_bar[i, k] = Piecewise((1, z[i, k] > 0), (0, True))*dy[i, k]
+    (2) z_bar[i, k] = Piecewise((dy[i, k], z[i, k] > 0), (0, True))
     (3) dresidual[i, k] = z_bar[i, k]
     (4) dgamma[k] = Sum((x[i, k] - mu[k])*z_bar[i, k]/sqrt(epsilon + sigma2[k]), i=1..m)
     (5) dbeta[k] = Sum(z_bar[i, k], i=1..m)
@@ -44,7 +44,7 @@ def reference(dy, x, residual, mu, sigma2, gamma, beta, epsilon):
     gamma = gamma[:, None]
     beta = beta[:, None]
     z = (x - mu)*gamma/np.sqrt(epsilon + sigma2) + beta + residual  # (1)
-    z_bar = dy*np.where((z > 0), 1, 0)  # (2)
+    z_bar = np.where((z > 0), dy, 0)  # (2)
     dresidual = z_bar  # (3)
     dgamma = np.sum((x - mu)*z_bar/np.sqrt(epsilon + sigma2), axis=(1,), keepdims=True)  # (4)
     dbeta = np.sum(z_bar, axis=(1,), keepdims=True)  # (5)
@@ -165,7 +165,7 @@ def batch_norm_add_relu_backward(
     Computes::
 
         (1) z[i, k] = (x[i, k] - mu[k])*gamma[k]/sqrt(epsilon + sigma2[k]) + beta[k] + residual[i, k]
-        (2) z_bar[i, k] = Piecewise((1, z[i, k] > 0), (0, True))*dy[i, k]
+        (2) z_bar[i, k] = Piecewise((dy[i, k], z[i, k] > 0), (0, True))
         (3) dresidual[i, k] = z_bar[i, k]
         (4) dgamma[k] = Sum((x[i, k] - mu[k])*z_bar[i, k]/sqrt(epsilon + sigma2[k]), i=1..m)
         (5) dbeta[k] = Sum(z_bar[i, k], i=1..m)

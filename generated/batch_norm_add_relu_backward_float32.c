@@ -11,7 +11,7 @@
  * mu and sigma2 are taken as the forward pass saved them; z is computed again.
  *
  *   (1) z[i, k] = (x[i, k] - mu[k])*gamma[k]/sqrt(epsilon + sigma2[k]) + beta[k] + residual[i, k]
- *   (2) z_bar[i, k] = Piecewise((1, z[i, k] > 0), (0, True))*dy[i, k]
+ *   (2) z_bar[i, k] = Piecewise((dy[i, k], z[i, k] > 0), (0, True))
  *   (3) dresidual[i, k] = z_bar[i, k]
  *   (4) dgamma[k] = Sum((x[i, k] - mu[k])*z_bar[i, k]/sqrt(epsilon + sigma2[k]), i=1..m)
  *   (5) dbeta[k] = Sum(z_bar[i, k], i=1..m)
@@ -211,17 +211,17 @@ static void group1_reduced(
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (4), (5) */
                     const double t1 = (double)x_row[q + lane] - mu_here;
-                    const double t12 = (eq4_part2 * t1 + (double)residual_row[q + lane] + beta_here > 0.0 ? 1.0 : 0.0);
-                    dgamma_sum_lanes[lane] += eq4_part * t1 * t12 * (double)dy_row[q + lane];
-                    dbeta_sum_lanes[lane] += t12 * (double)dy_row[q + lane];
+                    const double t12 = (eq4_part2 * t1 + (double)residual_row[q + lane] + beta_here > 0.0 ? (double)dy_row[q + lane] : 0.0);
+                    dgamma_sum_lanes[lane] += eq4_part * t1 * t12;
+                    dbeta_sum_lanes[lane] += t12;
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (4), (5) */
                 const double t1 = (double)x_row[whole + lane] - mu_here;
-                const double t12 = (eq4_part2 * t1 + (double)residual_row[whole + lane] + beta_here > 0.0 ? 1.0 : 0.0);
-                dgamma_sum_lanes[lane] += eq4_part * t1 * t12 * (double)dy_row[whole + lane];
-                dbeta_sum_lanes[lane] += t12 * (double)dy_row[whole + lane];
+                const double t12 = (eq4_part2 * t1 + (double)residual_row[whole + lane] + beta_here > 0.0 ? (double)dy_row[whole + lane] : 0.0);
+                dgamma_sum_lanes[lane] += eq4_part * t1 * t12;
+                dbeta_sum_lanes[lane] += t12;
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
                 dgamma_sum_lanes[lane] += dgamma_sum_lanes[lane + 8];
@@ -284,10 +284,9 @@ static void group1_reduced(
             for (ptrdiff_t q = 0; q < count; q++) {
                 /* (3), (6) */
                 const double t1 = (double)x_row2[q] - mu_here;
-                const double t12 = (eq4_part2 * t1 + (double)residual_row2[q] + beta_here > 0.0 ? 1.0 : 0.0);
-                const double dresidual_row_value = t12 * (double)dy_row2[q];
-                dx_row[q] = (float)(eq6_part * (eq6_part2 * t12 * (double)dy_row2[q] - eq6_part3 * t1 - dbeta_sum));
-                dresidual_row[q] = (float)(dresidual_row_value);
+                const double t12 = (eq4_part2 * t1 + (double)residual_row2[q] + beta_here > 0.0 ? (double)dy_row2[q] : 0.0);
+                dx_row[q] = (float)(eq6_part * (eq6_part2 * t12 - eq6_part3 * t1 - dbeta_sum));
+                dresidual_row[q] = (float)(t12);
             }
             close_window_float(dx + k * layout->dx__k, 2, dx_row_extents, dx_row_strides, start, count, dx_row_buffer, dx_row);
             close_window_float(dresidual + k * layout->dresidual__k, 2, dresidual_row_extents, dresidual_row_strides, start, count, dresidual_row_buffer, dresidual_row);
@@ -370,9 +369,9 @@ static void group1_kept(
                 const ptrdiff_t k = first + j;
                 /* (4), (5) */
                 const double t1 = (double)x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k];
-                const double t12 = (all_eq4_part2[k] * t1 + (double)residual[i0 * layout->residual__i0 + i1 * layout->residual__i1 + k] + all_beta_here[k] > 0.0 ? 1.0 : 0.0);
-                dgamma_sum_lanes[lane][j] += all_eq4_part[k] * t1 * t12 * (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
-                dbeta_sum_lanes[lane][j] += t12 * (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
+                const double t12 = (all_eq4_part2[k] * t1 + (double)residual[i0 * layout->residual__i0 + i1 * layout->residual__i1 + k] + all_beta_here[k] > 0.0 ? (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k] : 0.0);
+                dgamma_sum_lanes[lane][j] += all_eq4_part[k] * t1 * t12;
+                dbeta_sum_lanes[lane][j] += t12;
             }
             if (++i1 == m1) {
                 i1 = 0;
@@ -461,10 +460,9 @@ static void group1_kept(
                 const ptrdiff_t k = first + j;
                 /* (3), (6) */
                 const double t1 = (double)x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k];
-                const double t12 = (all_eq4_part2[k] * t1 + (double)residual[i0 * layout->residual__i0 + i1 * layout->residual__i1 + k] + all_beta_here[k] > 0.0 ? 1.0 : 0.0);
-                const double dresidual_value = t12 * (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
-                dx[i0 * layout->dx__i0 + i1 * layout->dx__i1 + k] = (float)(all_eq6_part[k] * (all_eq6_part2[k] * t12 * (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k] - all_eq6_part3[k] * t1 - all_dbeta_sum[k]));
-                dresidual[i0 * layout->dresidual__i0 + i1 * layout->dresidual__i1 + k] = (float)(dresidual_value);
+                const double t12 = (all_eq4_part2[k] * t1 + (double)residual[i0 * layout->residual__i0 + i1 * layout->residual__i1 + k] + all_beta_here[k] > 0.0 ? (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k] : 0.0);
+                dx[i0 * layout->dx__i0 + i1 * layout->dx__i1 + k] = (float)(all_eq6_part[k] * (all_eq6_part2[k] * t12 - all_eq6_part3[k] * t1 - all_dbeta_sum[k]));
+                dresidual[i0 * layout->dresidual__i0 + i1 * layout->dresidual__i1 + k] = (float)(t12);
             }
             if (++i1 == m1) {
                 i1 = 0;

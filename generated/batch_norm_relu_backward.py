@@ -27,7 +27,7 @@ def reference(dy, x, mu, sigma2, gamma, beta, epsilon):
     """batch_norm_relu_backward, evaluated with NumPy.
 
     (1) z[i, k] = (x[i, k] - mu[k])*gamma[k]/sqrt(epsilon + sigma2[k]) + beta[k]
-    (2) z_bar[i, k] = Piecewise((1, z[i, k] > 0), (0, True))*dy[i, k]
+    (2) z_bar[i, k] = Piecewise((dy[i, k], z[i, k] > 0), (0, True))
     (3) dgamma[k] = Sum((x[i, k] - mu[k])*z_bar[i, k]/sqrt(epsilon + sigma2[k]), i=1..m)
     (4) dbeta[k] = Sum(z_bar[i, k], i=1..m)
     (5) dx[i, k] = (m*z_bar[i, k] - (x[i, k] - mu[k])*dgamma[k]/sqrt(epsilon + sigma2[k]) - dbeta[k])*gamma[k]/(m*sqrt(epsilon + sigma2[k]))
@@ -41,7 +41,7 @@ def reference(dy, x, mu, sigma2, gamma, beta, epsilon):
     gamma = gamma[:, None]
     beta = beta[:, None]
     z = (x - mu)*gamma/np.sqrt(epsilon + sigma2) + beta  # (1)
-    z_bar = dy*np.where((z > 0), 1, 0)  # (2)
+    z_bar = np.where((z > 0), dy, 0)  # (2)
     dgamma = np.sum((x - mu)*z_bar/np.sqrt(epsilon + sigma2), axis=(1,), keepdims=True)  # (3)
     dbeta = np.sum(z_bar, axis=(1,), keepdims=True)  # (4)
     dx = (m*z_bar - (x - mu)*dgamma/np.sqrt(epsilon + sigma2) - dbeta)*gamma/(m*np.sqrt(epsilon + sigma2))  # (5)
@@ -147,7 +147,7 @@ def batch_norm_relu_backward(
     Computes::
 
         (1) z[i, k] = (x[i, k] - mu[k])*gamma[k]/sqrt(epsilon + sigma2[k]) + beta[k]
-        (2) z_bar[i, k] = Piecewise((1, z[i, k] > 0), (0, True))*dy[i, k]
+        (2) z_bar[i, k] = Piecewise((dy[i, k], z[i, k] > 0), (0, True))
         (3) dgamma[k] = Sum((x[i, k] - mu[k])*z_bar[i, k]/sqrt(epsilon + sigma2[k]), i=1..m)
         (4) dbeta[k] = Sum(z_bar[i, k], i=1..m)
         (5) dx[i, k] = (m*z_bar[i, k] - (x[i, k] - mu[k])*dgamma[k]/sqrt(epsilon + sigma2[k]) - dbeta[k])*gamma[k]/(m*sqrt(epsilon + sigma2[k]))

@@ -10,7 +10,7 @@
  * mu and sigma2 are taken as the forward pass saved them; z is computed again.
  *
  *   (1) z[i, k] = (x[i, k] - mu[k])*gamma[k]/sqrt(epsilon + sigma2[k]) + beta[k]
- *   (2) z_bar[i, k] = Piecewise((1, z[i, k] > 0), (0, True))*dy[i, k]
+ *   (2) z_bar[i, k] = Piecewise((dy[i, k], z[i, k] > 0), (0, True))
  *   (3) dgamma[k] = Sum((x[i, k] - mu[k])*z_bar[i, k]/sqrt(epsilon + sigma2[k]), i=1..m)
  *   (4) dbeta[k] = Sum(z_bar[i, k], i=1..m)
  *   (5) dx[i, k] = (m*z_bar[i, k] - (x[i, k] - mu[k])*dgamma[k]/sqrt(epsilon + sigma2[k]) -
@@ -203,17 +203,17 @@ static void group1_reduced(
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (3), (4) */
                     const double t1 = (double)x_row[q + lane] - mu_here;
-                    const double t12 = (eq3_part2 * t1 + beta_here > 0.0 ? 1.0 : 0.0);
-                    dgamma_sum_lanes[lane] += eq3_part * t1 * t12 * (double)dy_row[q + lane];
-                    dbeta_sum_lanes[lane] += t12 * (double)dy_row[q + lane];
+                    const double t12 = (eq3_part2 * t1 + beta_here > 0.0 ? (double)dy_row[q + lane] : 0.0);
+                    dgamma_sum_lanes[lane] += eq3_part * t1 * t12;
+                    dbeta_sum_lanes[lane] += t12;
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (3), (4) */
                 const double t1 = (double)x_row[whole + lane] - mu_here;
-                const double t12 = (eq3_part2 * t1 + beta_here > 0.0 ? 1.0 : 0.0);
-                dgamma_sum_lanes[lane] += eq3_part * t1 * t12 * (double)dy_row[whole + lane];
-                dbeta_sum_lanes[lane] += t12 * (double)dy_row[whole + lane];
+                const double t12 = (eq3_part2 * t1 + beta_here > 0.0 ? (double)dy_row[whole + lane] : 0.0);
+                dgamma_sum_lanes[lane] += eq3_part * t1 * t12;
+                dbeta_sum_lanes[lane] += t12;
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
                 dgamma_sum_lanes[lane] += dgamma_sum_lanes[lane + 8];
@@ -268,7 +268,7 @@ static void group1_reduced(
             for (ptrdiff_t q = 0; q < count; q++) {
                 /* (5) */
                 const double t1 = (double)x_row2[q] - mu_here;
-                dx_row[q] = (float)(eq5_part * (eq5_part2 * (eq3_part2 * t1 + beta_here > 0.0 ? 1.0 : 0.0) * (double)dy_row2[q] - eq5_part3 * t1 - dbeta_sum));
+                dx_row[q] = (float)(eq5_part * (eq5_part2 * (eq3_part2 * t1 + beta_here > 0.0 ? (double)dy_row2[q] : 0.0) - eq5_part3 * t1 - dbeta_sum));
             }
             close_window_float(dx + k * layout->dx__k, 2, dx_row_extents, dx_row_strides, start, count, dx_row_buffer, dx_row);
         }
@@ -348,9 +348,9 @@ static void group1_kept(
                 const ptrdiff_t k = first + j;
                 /* (3), (4) */
                 const double t1 = (double)x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k];
-                const double t12 = (all_eq3_part2[k] * t1 + all_beta_here[k] > 0.0 ? 1.0 : 0.0);
-                dgamma_sum_lanes[lane][j] += all_eq3_part[k] * t1 * t12 * (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
-                dbeta_sum_lanes[lane][j] += t12 * (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
+                const double t12 = (all_eq3_part2[k] * t1 + all_beta_here[k] > 0.0 ? (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k] : 0.0);
+                dgamma_sum_lanes[lane][j] += all_eq3_part[k] * t1 * t12;
+                dbeta_sum_lanes[lane][j] += t12;
             }
             if (++i1 == m1) {
                 i1 = 0;
@@ -439,7 +439,7 @@ static void group1_kept(
                 const ptrdiff_t k = first + j;
                 /* (5) */
                 const double t1 = (double)x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k];
-                dx[i0 * layout->dx__i0 + i1 * layout->dx__i1 + k] = (float)(all_eq5_part[k] * (all_eq5_part2[k] * (all_eq3_part2[k] * t1 + all_beta_here[k] > 0.0 ? 1.0 : 0.0) * (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k] - all_eq5_part3[k] * t1 - all_dbeta_sum[k]));
+                dx[i0 * layout->dx__i0 + i1 * layout->dx__i1 + k] = (float)(all_eq5_part[k] * (all_eq5_part2[k] * (all_eq3_part2[k] * t1 + all_beta_here[k] > 0.0 ? (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k] : 0.0) - all_eq5_part3[k] * t1 - all_dbeta_sum[k]));
             }
             if (++i1 == m1) {
                 i1 = 0;

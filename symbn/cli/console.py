@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.syntax import Syntax
 
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+console = Console(emoji=False, highlight=False)
+errors = Console(emoji=False, stderr=True, highlight=False)
 
 
 def show_code(text: str, language: str) -> None:

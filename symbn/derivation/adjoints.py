@@ -60,7 +60,11 @@ def _walk(expr: Any, active: frozenset[str], way: Occurrence) -> Iterator[Occurr
             yield from _walk(value, active, replace(way, guards=(*way.guards, _branch(expr, place))))
     elif not (expr.is_Relational or expr.is_Boolean):
         for place, arg in enumerate(expr.args):
-            if reads(arg) & active and (slope := partial(expr, place)) != 0:
+            if not reads(arg) & active or (slope := partial(expr, place)) == 0:
+                continue
+            if isinstance(slope, Piecewise):
+                yield from _walk(arg, active, replace(way, guards=(*way.guards, _choice(slope))))
+            else:
                 key = "inside" if way.guards else "outside"
                 yield from _walk(arg, active, replace(way, **{key: getattr(way, key) * slope}))
 
@@ -71,6 +75,15 @@ def _branch(expr: Piecewise, place: int) -> Callable[[Any], Any]:
     def guard(value: Any) -> Any:
         arms = [(value if number == place else 0, condition) for number, (_, condition) in enumerate(expr.args)]
         return Piecewise(*arms)
+
+    return guard
+
+
+def _choice(slope: Piecewise) -> Callable[[Any], Any]:
+    """A value times a derivative that is a choice; where that is 0 there is none."""
+
+    def guard(value: Any) -> Any:
+        return Piecewise(*((arm if arm == 0 else arm * value, condition) for arm, condition in slope.args))
 
     return guard
 
