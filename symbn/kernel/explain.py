@@ -47,11 +47,10 @@ def _group(group: Group, outer: tuple[str, ...]) -> Iterator[str]:
     if kept:
         yield f"for each {_listed(kept)}:"
         pad = "  "
+    yield from (f"{pad}{line}" for line in _between(group, 0))
     for number, one in enumerate(group.passes, 1):
         yield f"{pad}visit {_listed(group.reduced)}: {'; '.join(_work(one))}"
         yield from (f"{pad}{line}" for line in _between(group, number))
-    if not group.passes:
-        yield from (f"{pad}{line}" for line in _between(group, 0))
 
 
 def _between(group: Group, number: int) -> Iterator[str]:
@@ -77,12 +76,12 @@ def _reduction(one: Reduction) -> str:
 def _alternatives(program: Program, alternatives: tuple[Alternative, ...]) -> Iterator[str]:
     for number, one in enumerate(alternatives):
         unit = [pair for name in one.nests for pair in program.nest(name).unit]
-        where = [
-            f"{_listed(array for array, own in unit if own == level)} lie contiguous along {level}"
-            for level in dict.fromkeys(level for _, level in unit)
-        ]
+        where = []
+        for level in dict.fromkeys(level for _, level in unit):
+            arrays = list(dict.fromkeys(array for array, own in unit if own == level))
+            where.append(f"{_listed(arrays)} {'is' if len(arrays) == 1 else 'are'} contiguous along {level}")
         if one.avoid:
-            where.append(f"{one.avoid[0]} does not along {one.avoid[1]}")
+            where.append(f"{one.avoid[0]} is not along {one.avoid[1]}")
         if one.tasks is not None:
             where.append("there is a block of rows for each thread")
         runs = "runs as" if number == 0 else "else as"

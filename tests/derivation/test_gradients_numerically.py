@@ -10,7 +10,7 @@ from symbn.derivation import request
 from symbn.equations.operator import Operator
 from symbn.run.reference import axes, compile_reference, numpy_source
 
-SIZES = {"m": 3, "n": 2, "p": 2, "q": 3}
+SIZES = {"m": 3, "n": 2, "p": 2, "q": 3, "N": 2, "C": 2, "G": 2, "K": 2, "S": 3}
 TIGHT = mpmath.mpf(10) ** -13
 #: second and higher derivatives cost more to derive: these have all the shapes
 TWICE = (

@@ -3,7 +3,7 @@
 import pytest
 from sympy import Eq, Idx, IndexedBase, Integer, Sum, log, symbols
 
-from symbn import catalogue
+from symbn import catalogue, equations
 from symbn.derivation import request
 from symbn.equations.operator import Operator
 from symbn.errors import DerivationError, EquationError
@@ -159,4 +159,19 @@ def test_what_a_derivation_is_about():
     text = BATCH_NORM.gradient().description
     assert text.startswith("The gradient of batch_norm, derived from its equations.")
     assert "Source of the equations: S. Ioffe" in text
-    assert PRODUCT.gradient().description == "The gradient of product, derived from its equations."
+    assert PRODUCT.gradient().description.startswith("The gradient of product, derived from its equations.\n\n")
+
+
+def test_a_gradient_says_what_it_takes_of_the_forward_pass():
+    def said(operator, **wanted):
+        return operator.gradient(**wanted).description.splitlines()[-1]
+
+    assert said(BATCH_NORM) == "mu and sigma2 are taken as the forward pass saved them; beta is not needed."
+    assert said(BATCH_NORM, wrt="beta") == "x, gamma, beta and epsilon are not needed."
+    relu = equations.load("batch_norm_relu")[0]
+    assert said(relu) == "mu and sigma2 are taken as the forward pass saved them; z is computed again."
+    x, y = IndexedBase("x"), IndexedBase("y")
+    m = symbols("m", integer=True, positive=True)
+    i = Idx("i", (1, m))
+    square = Operator("square", [Eq(y[i], x[i] ** 2)], outputs=[y])
+    assert said(square) == "It takes all that the forward pass took."
