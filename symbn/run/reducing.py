@@ -80,7 +80,7 @@ def total(terms: Terms, arithmetic: Arithmetic, mean: bool = False) -> Reduced:
     def error() -> Array:
         spread = terms.along(np.sum, np.abs(a - centre)) / over
         own = terms.along(np.sum, terms.spread(terms.error)) / over
-        bound = own + arithmetic.sum_error(count, scale(), spread)
+        bound = own + arithmetic.sum_error(count, scale(), spread, levels=1 if mean else len(terms.axis))
         if not mean:
             bound = bound + ROUNDINGS * arithmetic.roundoff * np.abs(value)
         return np.asarray(np.where(whole, own, bound + TINY), arithmetic.wide)

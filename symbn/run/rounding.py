@@ -34,17 +34,19 @@ class Arithmetic:
         self.own = own
         self.compensated = compensated
 
-    def sum_error(self, count: int, magnitude: Array, spread: Array) -> Array:
+    def sum_error(self, count: int, magnitude: Array, spread: Array, levels: int) -> Array:
         """What summing ``count`` exact terms can do: in the kernel's tree, and in NumPy's.
 
         ``magnitude`` and ``spread`` are the sums of the terms' magnitudes and of their distances from
-        their mean. The kernel adds in blocks, several terms in each lane, and folds the lanes in 4 steps; NumPy
-        adds pairwise, in runs of up to 128 terms by 8.
+        their mean. The kernel adds in blocks, several terms in each lane, and folds the lanes in 4 steps; over
+        several indices it may form sums of sums, as many ``levels`` deep, each rounded and multiplied by what does
+        not vary within it. NumPy adds pairwise, in runs of up to 128 terms by 8.
         """
         if self.compensated:
             kernel = (min(count, BLOCK) * self.kernel) ** 2 * magnitude
         else:
             kernel = min(count / LANES + 5, BLOCK / LANES + 5) * self.kernel * magnitude
+        kernel = levels * kernel + (levels - 1) * ROUNDINGS * self.kernel * magnitude
         depth = min(count, 24 + np.log2(max(count, 1)))
         return kernel + self.own * depth * spread + 4 * self.reduced * magnitude
 
