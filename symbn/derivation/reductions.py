@@ -7,20 +7,30 @@ term and the maximum may not be computed in two ways: terms without a name get o
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import sympy
 from sympy import And, Eq, IndexedBase, Piecewise, Product, Sum, Symbol
 
 from symbn.derivation.expressions import Assignment, free, indices_of, is_leaf
+from symbn.equations.operator import Operator
 from symbn.equations.reductions import ReduceMax, ReduceMin, is_reduction
-
-if TYPE_CHECKING:
-    from symbn.derivation.program import Program
 
 _ONE, _ZERO = sympy.Integer(1), sympy.Integer(0)
 #: what a reduction is called that has no name
 _STEMS = {Product: "P", ReduceMax: "M", ReduceMin: "M"}
+
+
+class Program(Protocol):
+    """What is asked of a program: its operator's indices, new names, and equal reductions that look equal."""
+
+    operator: Operator
+
+    def index(self, name: str) -> Any: ...
+
+    def fresh(self, name: str) -> str: ...
+
+    def distinct(self, expr: Any, scope: Iterable[Any]) -> Any: ...
 
 
 def alone(equations: Iterable[Assignment], program: Program) -> tuple[Assignment, ...]:
