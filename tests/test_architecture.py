@@ -16,7 +16,7 @@ PACKAGE = ROOT / "symbn"
 
 #: the stages, each of which may import itself and what stands before it
 STAGES = (
-    {"dtypes", "errors", "files"},
+    {"dtypes", "errors", "files", "loading"},
     {"equations"},
     {"derivation"},
     {"parse"},

@@ -13,7 +13,8 @@ from typing import Any
 
 import _cffi_backend
 
-from symbn.build import cache, compiler, library, loading
+from symbn import loading
+from symbn.build import cache, compiler, library
 from symbn.build.declarations import declarations
 from symbn.emit.c import Source
 from symbn.emit.interface import Interface

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,7 +39,8 @@ def run() -> bool:
     console.print(f"\n[bold]The whole family[/] on {source}, each element of each output against the equations:")
     table, good = _table(images)
     console.print(table)
-    return _broken(shown[0], images) and good
+    same = _from_page(images)
+    return _broken(shown[0], images) and good and same
 
 
 def _derivation(operator: Operator) -> None:
@@ -121,6 +124,20 @@ def _table(images: Any) -> tuple[Table, bool]:
     table.caption = "the largest error of any output and its limit, in scaled ulps; both memory orders"
     table.caption_justify = "left"
     return table, good
+
+
+def _from_page(images: Any) -> bool:
+    """The shipped page of batch norm as a kernel of its own; does it give the shipped function's bits?"""
+    page = Path(str(files("symbn") / "equations" / "batch_norm.md"))
+    kernel = pipeline.build(Operator.from_markdown(page, name="from_page"))
+    x = images.reshape(len(images), -1).astype("float32")
+    gamma, beta = np.random.default_rng(2).normal(size=(2, x.shape[1])).astype("float32")
+    shipped = importlib.import_module("symbn.shipped.batch_norm").batch_norm(x, gamma, beta)
+    own = kernel(x=x, gamma=gamma, beta=beta, epsilon=1e-5)
+    same = all(a.tobytes() == b.tobytes() for a, b in zip(own, shipped, strict=True))
+    said = "[green]the same bits[/] as" if same else "[red]other bits than[/]"
+    console.print(f"\n[bold]From a page[/]: the formulas of {page.name}, compiled, give {said} the shipped batch_norm")
+    return same
 
 
 def _broken(operator: Operator, images: Any) -> bool:

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from symbn.build import loading
+from symbn import loading
 from symbn.emit.interface import Interface
 from symbn.errors import NotBuiltError
 from symbn.run.call import Compiled

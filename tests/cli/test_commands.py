@@ -324,6 +324,7 @@ def test_demo_runs_checks_and_refuses(command):
     code, out, _ = command("demo")
     assert code == 0
     assert out.count("good") == 16  # a row for each function that takes such data
+    assert "give the same bits as the shipped batch_norm" in out
     assert out.count("refused") == 2
     assert "8x8" in out
 

@@ -10,7 +10,7 @@ import pytest
 from sympy import Eq, Idx, IndexedBase
 
 import symbn
-from symbn.build import loading
+from symbn import loading
 
 MAPS = Path("/proc/self/maps")
 
