@@ -107,13 +107,15 @@ def show(
     c: Annotated[bool, typer.Option("--c", help="The generated C.")] = False,
     latex: Annotated[bool, typer.Option("--latex", help="The equations in LaTeX.")] = False,
     numpy: Annotated[bool, typer.Option("--numpy", help="The NumPy reference that runs are checked against.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="What the kernel does, visit by visit.")] = False,
     dtype: Annotated[str, typer.Option(help="The dtype of the C: float32 or float64.")] = "float32",
 ) -> None:
     """Print what an operator is, in one of its forms."""
-    if equations + c + latex + numpy > 1:
-        raise typer.BadParameter("give one of --equations, --c, --latex and --numpy")
+    if equations + c + latex + numpy + explain > 1:
+        raise typer.BadParameter("give one of --equations, --c, --latex, --numpy and --explain")
     from symbn import catalogue, dtypes, pipeline
     from symbn.equations import notation
+    from symbn.kernel import explain as explaining
     from symbn.run import reference
 
     loaded, _ = catalogue.load(operator)
@@ -124,6 +126,8 @@ def show(
         show_code(loaded.latex(), "latex")
     elif numpy:
         show_code("import numpy as np\n\n\n" + reference.numpy_source(loaded), "python")
+    elif explain:
+        print(explaining.explain(loaded, compensated=kind.compensated), end="")
     else:
         print(notation.terminal(loaded.equations))
 

@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import symbn
+from symbn.kernel import explain
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -94,6 +97,12 @@ def test_show_numpy_runs(command):
     np.testing.assert_allclose(np.squeeze(mean), x.mean(0))
     np.testing.assert_allclose(np.squeeze(var), x.var(0))
     np.testing.assert_allclose(y.T, expected(x))
+
+
+def test_show_explain(command):
+    code, out, _ = command("show", "layer_norm_backward", "--explain", "--dtype", "float64")
+    assert code == 0
+    assert out == explain.explain(symbn.operators.layer_norm_backward, compensated=True)
 
 
 def test_show_takes_one_form(command):
