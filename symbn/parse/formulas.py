@@ -21,6 +21,7 @@ from symbn.parse.source import Source
 from symbn.parse.statements import Statement, statements
 
 _LONGEST = 20_000
+_POWER = "its left side is a power; an index above stands in parentheses, as in x^{(i)}"
 
 
 @dataclass(frozen=True)
@@ -144,8 +145,10 @@ def _defined(equations: list[_Parsed], said: Vocabulary, squared: Iterable[str])
         try:
             left = parts(one.tree)[0]
             name = subject(left, vocabulary)
-            if name is None or (name.exponent is not None and not name.is_squared):
+            if name is None:
                 result[id(one)] = replace(one.formula, reason="its left side is not one name")
+            elif name.exponent is not None and not name.is_squared:
+                result[id(one)] = replace(one.formula, reason=_POWER)
             else:
                 vocabulary = _with(vocabulary, left)
         except Unreadable as error:

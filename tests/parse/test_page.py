@@ -194,7 +194,7 @@ REASONS = {
     r"\sum_{i=1}^m z_i > 0": "it has no = and so defines nothing",
     r"\sum_{i=1}^m z_i = 0": "its left side is not one name",
     r"2 \mu = a": "its left side is not one name",
-    r"a^{[l]} = b": "its left side is not one name",
+    r"a^{[l]} = b": "its left side is a power; an index above stands in parentheses, as in x^{(i)}",
     r"\gamma_k = 1": "it is the default of 'gamma': 1",
     r"u = \mathrm{LayerNorm}(x)": "it names a function, and does not say what that is",
     r"m = 32": "the size of 'm' is read off the arrays",
