@@ -15,7 +15,7 @@ from symbn.parse.expressions import Definition, Expressions, Findings
 from symbn.parse.extents import complete
 from symbn.parse.latex import Node, Unreadable, parse, parts
 from symbn.parse.markdown import Displayed, Unclosed
-from symbn.parse.names import Vocabulary, written
+from symbn.parse.names import Vocabulary, beside, written
 from symbn.parse.ranges import bound
 from symbn.parse.source import Source
 from symbn.parse.statements import Statement, statements
@@ -140,6 +140,8 @@ def _defined(equations: list[_Parsed], said: Vocabulary, squared: Iterable[str])
             vocabulary = replace(vocabulary, bound=vocabulary.bound | bound(one.tree))
         except Unreadable as error:
             complain(one, error)
+    runs = [beside(one.tree, vocabulary.bound) for one in equations]
+    vocabulary = replace(vocabulary, beside=frozenset().union(*runs))
     result: dict[int, Formula] = {}
     for one in equations:
         try:

@@ -95,6 +95,19 @@ $$\bar x_{ij} = \frac{x_{ij}}{\text{RMS}(x)_i} g_j, \quad \text{where } \epsilon
             "RMS": np.sqrt((x**2).mean(1) + 1e-6),
         },
     ),
+    "runs of indices, of which sums bind two": (
+        r"""
+$$ y_{tijk} = \frac{x_{tijk}-\mu_{ti}}{\sqrt{\sigma_{ti}^2+\epsilon}},\quad
+\mu_{ti} = \frac{1}{HW}\sum_{l=1}^{W}\sum_{m=1}^{H}x_{tilm},\quad
+\sigma_{ti}^2=\frac{1}{HW}\sum_{l=1}^{W}\sum_{m=1}^{H}(x_{tilm}-\mu_{ti})^2. $$
+""",
+        {"x": (3, 2, 4, 5), "epsilon": ()},
+        lambda x, epsilon: {
+            "y": (x - x.mean((2, 3), keepdims=True)) / np.sqrt(x.var((2, 3), keepdims=True) + epsilon),
+            "mu": x.mean((2, 3)),
+            "sigma2": x.var((2, 3)),
+        },
+    ),
     "an index without limits": (
         r"Text with \[ s_{i} = \frac{\exp(z_i)}{\sum_j \exp(z_j)} \] in a paragraph.",
         {"z": (9,)},
@@ -304,3 +317,9 @@ def test_the_maximum_over_an_index_needs_a_reduction(read):
             read(r"$$ y_i = x_i - \max_{j} x_j $$")
     else:
         assert "ReduceMax" in str(read(r"$$ y_i = x_i - \max_{j} x_j $$").operator.equations[0])
+
+
+def test_a_word_below_is_no_run_of_indices_for_a_letter_of_a_pair(read):
+    text = r"$$ \mu_t = \frac{1}{m} \sum_{i=1}^m x_{it} $$" + "\n$$ y_{it} = x_{it} - \\mu_{tot} $$"
+    with pytest.raises(PageError, match="'tot' below mu: is it a word or 3 indices"):
+        read(text)
