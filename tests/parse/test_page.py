@@ -323,3 +323,10 @@ def test_a_word_below_is_no_run_of_indices_for_a_letter_of_a_pair(read):
     text = r"$$ \mu_t = \frac{1}{m} \sum_{i=1}^m x_{it} $$" + "\n$$ y_{it} = x_{it} - \\mu_{tot} $$"
     with pytest.raises(PageError, match="'tot' below mu: is it a word or 3 indices"):
         read(text)
+
+
+def test_what_the_page_defines_as_a_function_is_no_factor(read):
+    sigmoid = r"$$ \sigma(x) = \frac{1}{1 + e^{-x}} $$"
+    with pytest.raises(PageError, match=r"page\.md:2:10: 'sigma' is defined for x only"):
+        read(sigmoid + "\n$$ y = x \\sigma(b x + c) $$")
+    assert str(read(sigmoid + "\n$$ y = 1 - \\sigma^2(x) $$").operator.equations[1].rhs) == "1 - sigma**2"
