@@ -41,7 +41,9 @@ def run(operator: str, source: Path, target: Path, settings: list[str], dtype: s
     required = [name for name, one in signature.parameters.items() if one.default is inspect.Parameter.empty]
     missing = [name for name in required if name not in values]
     if missing:
-        raise ArgumentError(f"input: {source} has no {', '.join(missing)}, which {operator} needs")
+        raise ArgumentError(
+            f"input: {source} has no {', '.join(missing)}, which {operator} needs; a number comes from --set"
+        )
     for name, value in values.items():
         # A scalar input may come from the file too.
         if isinstance(value, np.ndarray) and value.ndim == 0:
@@ -103,7 +105,7 @@ def read(path: Path) -> dict[str, Any]:
         raise ArgumentError(f"input: {path} cannot be read: {error.strerror or error}") from None
     except (ValueError, UserWarning, EOFError, KeyError, zipfile.BadZipFile, UnicodeDecodeError) as error:
         pickled = "allow_pickle" in str(error) or "pickled" in str(error)
-        reason = "it holds Python objects" if pickled else str(error).partition("\n")[0]
+        reason = "it holds something other than arrays" if pickled else str(error).partition("\n")[0]
         raise ArgumentError(f"input: {path} is not a {path.suffix[1:]} file of numbers: {reason}") from None
 
 

@@ -30,17 +30,28 @@ class Incomparable(Exception):
 
 @dataclass(frozen=True)
 class Difference:
-    """A place at which a formula and the operator have different values; no place where the shapes differ."""
+    """A place at which a formula and the operator have different values."""
 
     place: Place
-    value: Fraction | None
-    expected: Fraction | None
+    value: Fraction
+    expected: Fraction
 
     def __str__(self) -> str:
-        if self.value is None or self.expected is None:
-            return "has another shape"
         at = f"[{', '.join(str(one + 1) for one in self.place)}]" if self.place else ""
         return f"differs: {_number(self.value)} here, {_number(self.expected)} there, at {at or 'some inputs'}"
+
+
+@dataclass(frozen=True)
+class OtherShape:
+    """A formula whose arrays have other shapes than the operator's; and the one that has another rank, if one has."""
+
+    name: str = ""
+    here: int = 0
+    there: int = 0
+
+    def __str__(self) -> str:
+        ranks = f": '{self.name}' has {self.here} indices here, {self.there} there" if self.name else ""
+        return f"has another shape{ranks}"
 
 
 def _number(value: Fraction) -> str:
@@ -71,7 +82,7 @@ class Comparison:
             raise Incomparable(str(error)) from None
         self.order = tuple(order) or tuple(operator.indices)
 
-    def difference(self, left: Any, value: Any) -> Difference | None:
+    def difference(self, left: Any, value: Any) -> Difference | OtherShape | None:
         """Where ``left = value`` is not what the operator has for that name; None where it is, everywhere.
 
         Raises
@@ -89,11 +100,17 @@ class Comparison:
                     found = self._evaluate(single, program, values, sample)
                 except OutsideDomainError:
                     continue
-                if found is None or found.keys() != values[name_of(left)].keys():
-                    return Difference((), None, None)
+                if isinstance(found, OtherShape):
+                    return found
+                known = values[name_of(left)]
+                ranks = len(next(iter(found))), len(next(iter(known)))
+                if ranks[0] != ranks[1]:
+                    return OtherShape(name_of(left), *ranks)
+                if found.keys() != known.keys():
+                    return OtherShape()
                 compared = True
                 for place, one in found.items():
-                    other = values[name_of(left)][place]
+                    other = known[place]
                     if not close(one.value, other.value, one.noise + other.noise):
                         return Difference(place, one.value, other.value)
         if not compared:
@@ -102,8 +119,12 @@ class Comparison:
 
     # ---- the formula as an operator of its own -----------------------------------------------------
 
-    def _operator(self, left: Any, value: Any) -> Operator:
-        """The formula with what it needs of the page, over inputs that the operator knows."""
+    def followed(self, left: Any, value: Any) -> list[str]:
+        """The names of the page through which a formula is compared, as the operator does not know them."""
+        return [name for name in self._needed(left, value) if name != name_of(left)]
+
+    def _needed(self, left: Any, value: Any) -> dict[str, Eq]:
+        """The formula, and what it needs of the page."""
         needed: dict[str, Eq] = {name_of(left): Eq(left, value, evaluate=False)}
         waiting = [*reads(value)]
         while waiting:
@@ -113,8 +134,13 @@ class Comparison:
             if name in self.definitions:
                 needed[name] = self.definitions[name].equation
                 waiting += reads(needed[name].rhs)
+        return needed
+
+    def _operator(self, left: Any, value: Any) -> Operator:
+        """The formula with what it needs of the page, over inputs that the operator knows."""
+        needed = self._needed(left, value).values()
         try:
-            equations = in_order(needed.values(), lambda eq: name_of(eq.lhs), lambda eq: set(reads(eq.rhs)))
+            equations = in_order(needed, lambda eq: name_of(eq.lhs), lambda eq: set(reads(eq.rhs)))
             single = Operator("formula", equations, [name_of(left)])
         except ValueError as error:
             raise Incomparable(str(error)) from None
@@ -164,8 +190,8 @@ class Comparison:
 
     def _evaluate(
         self, single: Operator, program: Program, values: Values, sample: Evaluator
-    ) -> dict[Place, Number] | None:
-        """The formula's value at each place; None where the arrays do not have the shapes that it takes."""
+    ) -> dict[Place, Number] | OtherShape:
+        """The formula's value at each place, if the arrays have the shapes that it takes."""
         extents: dict[Any, int] = {}
         given: Values = {}
         for name in single.inputs:
@@ -177,12 +203,12 @@ class Comparison:
             shape = tuple(max(one) + 1 for one in zip(*values[name], strict=True))
             axes = [program.extent(index) for index in single.written.get(name, ())]
             if len(shape) != len(axes):
-                return None
+                return OtherShape(name, len(axes), len(shape))
             for extent, size in zip(axes, shape, strict=True):
                 if (size if extent.is_Integer else extents.setdefault(extent, size)) != (
                     int(extent) if extent.is_Integer else size
                 ):
-                    return None
+                    return OtherShape()
         evaluator = Evaluator(program, extents, given)
         for assignment in program.assignments:
             evaluator.assign(assignment)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,7 @@ from lark import Token, Tree
 from sympy import Eq, Idx, Indexed, IndexedBase, Piecewise, Symbol
 from sympy.codegen import cfunctions
 
-from symbn.parse.applications import applied, is_called, matches, subject
+from symbn.parse.applications import applied, is_called, is_only_named, matches, subject
 from symbn.parse.latex import Node, Unreadable, begin, parts, token
 from symbn.parse.names import Vocabulary, Written, factors, written
 from symbn.parse.ranges import ranges, scripts_of
@@ -22,6 +23,8 @@ _BITS, _EXPONENT = 2000, 4096
 #: SymPy compares the arguments of these with each other
 _MOST_ARGUMENTS = 12
 _LONGEST_NUMBER = 40
+#: who writes names so means vectors and matrices
+_BOLD = re.compile(r"\\(?:mathbf|boldsymbol|bm|pmb|vec)(?![A-Za-z])")
 #: the others are too large, or too slow to evaluate, for a constant such as e^{4000}
 _OF_ANY_CONSTANT = frozenset(("log", "max", "min", "abs", "sign"))
 
@@ -109,10 +112,7 @@ class Expressions:
     def _is_a_functions_name(self, tree: Node) -> bool:
         """Is a side but an unknown function of something, another name for what is defined?"""
         run = factors(tree)
-        if run is None or len(run) != 2 or not is_called(run[0], run[1], self.latex, self.vocabulary):
-            return False
-        name = written(run[0], self.vocabulary)
-        return name is not None and name.name not in self.vocabulary.applied
+        return run is not None and len(run) == 2 and is_only_named(run[0], run[1], self.latex, self.vocabulary)
 
     # ---- expressions -----------------------------------------------------------------------------
 
@@ -136,6 +136,7 @@ class Expressions:
         return sympy.Add(*terms)
 
     def _product(self, tree: Node) -> Any:
+        self._refuse_arrays(tree)
         result: list[Any] = []
         sign, below = "", False
         before: Node | None = None
@@ -165,13 +166,23 @@ class Expressions:
         known = self.vocabulary.applied.get(name.name)
         if known is None:
             raise Unreadable(
-                f"'{name.name}' stands before a bracket as a function does, but symbn knows no function of that name; "
+                f"'{name.name}' stands here as a function does, but symbn knows no function of that name; "
                 f"known are {', '.join(sorted(_FUNCTIONS))}. A product is written with \\cdot",
                 begin(child),
             )
         if not matches(brackets, self.vocabulary, known):
             raise Unreadable(f"'{name.name}' is defined for {', '.join(known) or 'something else'} only", begin(child))
         return self._value(applied(name, brackets, self.vocabulary), child)
+
+    def _refuse_arrays(self, tree: Node) -> None:
+        """A product of bold names is one of vectors or matrices, unless each has its indices."""
+        names = [(one, written(one, self.vocabulary)) for one in parts(tree)]
+        bold = [(one, name) for one, name in names if name and _BOLD.search(self.latex, begin(one), _end_of_base(one))]
+        if len(bold) > 1 and not all(name.indices for _, name in bold):
+            raise Unreadable(
+                "a product of vectors or matrices, as they are bold; write the equation of an element, with indices",
+                begin(bold[1][0]),
+            )
 
     def _refuse_ambiguous(self, before: Node, child: Node, below: bool) -> None:
         if below and child.data != "reduction":
@@ -282,8 +293,8 @@ class Expressions:
     def _root(self, tree: Node) -> Any:
         *degree, inner = parts(tree)
         order = self.expression(degree[0]) if degree else sympy.Integer(2)
-        if not (order.is_Integer and 0 < order <= _EXPONENT):
-            raise Unreadable("the degree of a root is a whole number", begin(tree))
+        if not isinstance(order, Symbol) and not (order.is_Integer and 0 < order <= _EXPONENT):
+            raise Unreadable("the degree of a root is a whole number or a name", begin(tree))
         return self._power(self.expression(inner), 1 / order, tree)
 
     def _magnitude(self, tree: Node) -> Any:
@@ -414,6 +425,10 @@ class Expressions:
         sides = [self.expression(one) for one in parts(tree)]
         pairs = zip(signs, sides, sides[1:], strict=False)
         return sympy.And(*(_RELATIONS[sign](one, other) for sign, one, other in pairs))
+
+
+def _end_of_base(factor: Node) -> int:
+    return int(parts(factor)[0].meta.end_pos)
 
 
 def _reduction(kind: str, at: Node) -> Any:

@@ -15,12 +15,13 @@ from symbn.parse.expressions import Definition, Expressions, Findings
 from symbn.parse.extents import complete
 from symbn.parse.latex import Node, Unreadable, parse, parts
 from symbn.parse.markdown import Displayed, Unclosed
-from symbn.parse.names import Vocabulary, written
+from symbn.parse.names import Vocabulary, beside, written
 from symbn.parse.ranges import bound
 from symbn.parse.source import Source
 from symbn.parse.statements import Statement, statements
 
 _LONGEST = 20_000
+_POWER = "its left side is a power; an index above stands in parentheses, as in x^{(i)}"
 
 
 @dataclass(frozen=True)
@@ -139,13 +140,17 @@ def _defined(equations: list[_Parsed], said: Vocabulary, squared: Iterable[str])
             vocabulary = replace(vocabulary, bound=vocabulary.bound | bound(one.tree))
         except Unreadable as error:
             complain(one, error)
+    runs = [beside(one.tree, vocabulary.bound) for one in equations]
+    vocabulary = replace(vocabulary, beside=frozenset().union(*runs))
     result: dict[int, Formula] = {}
     for one in equations:
         try:
             left = parts(one.tree)[0]
             name = subject(left, vocabulary)
-            if name is None or (name.exponent is not None and not name.is_squared):
+            if name is None:
                 result[id(one)] = replace(one.formula, reason="its left side is not one name")
+            elif name.exponent is not None and not name.is_squared:
+                result[id(one)] = replace(one.formula, reason=_POWER)
             else:
                 vocabulary = _with(vocabulary, left)
         except Unreadable as error:

@@ -146,7 +146,10 @@ def _explain(error: UnexpectedToken, tokens: list[Token]) -> Unreadable:
         hint = _HINTS.get(found.type) or _HINTS.get(found.strip())
         if hint:
             return Unreadable(f"'{found}': {hint}", offset)
-        if found.type in ("UNKNOWN", "PROSE"):
+        if found.type == "PROSE":
+            known = "if, when, otherwise, else, and, or, for"
+            return Unreadable(f"'{found}': words in a formula; symbn reads of those {known}", offset)
+        if found.type == "UNKNOWN":
             return Unreadable(f"'{found}' is not LaTeX that symbn reads in a formula", offset)
     expected = dict.fromkeys(_MEANING[kind] for kind in sorted(error.accepts or error.expected) if kind in _MEANING)
     if len(expected) > 1:

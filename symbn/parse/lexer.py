@@ -23,14 +23,19 @@ _LEXEME = re.compile(
       | (?P<other> . )""",
     re.VERBOSE | re.DOTALL,
 )
-_WORD = re.compile(r"\s*(?:\{((?:[^{}\\$]|\\[_ ,])*)\}|([A-Za-z]))")
+_WORD = re.compile(r"\s*\*?\s*(?:\{((?:[^{}\\$]|\\[_ ,])*)\}|([A-Za-z]))")
+_NO_SPACE = re.compile(r"^(?:\s|\\!)+")
 _ARGUMENT = re.compile(r"\s*(?:\*\s*)?\{((?:[^{}]|\{[^{}]*\})*)\}")
+#: beside a sign or a mark of alignment, it spaces them as LaTeX does between operands: x ={}& y
+_EMPTY = re.compile(r"\{\s*\}")
 _DELIMITER = re.compile(r"\s*(\.|\||\\vert(?![A-Za-z]))")
 _GREEK = frozenset(
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi "
-    "omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell".split()
+    "omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell "
+    "varphi vartheta varrho varsigma varkappa varpi".split()
 )
-_VARIANTS = {"varepsilon": "epsilon", "varphi": "phi", "vartheta": "theta", "varrho": "rho", "varsigma": "sigma"}
+#: both epsilons are the one small number; of the others a page may use two, phi and varphi, for two things
+_VARIANTS = {"varepsilon": "epsilon"}
 _ACCENTS = {accent: accent for accent in ("hat", "bar", "tilde", "dot")} | {
     "widehat": "hat",
     "overline": "bar",
@@ -73,6 +78,8 @@ _CHARACTERS = {
     "{": "LBRACE", "}": "RBRACE", "(": "LPAR", ")": "RPAR", "[": "LBRACK", "]": "RBRACK", "|": "BAR",
     "^": "SUP", "_": "SUB", "+": "PLUS", "-": "MINUS", "−": "MINUS", "*": "TIMES", "/": "DIVIDE", "<": "LT", ">": "GT",
     ",": "COMMA", ";": "SEMICOLON", ".": "PERIOD", "'": "PRIME", "&": "AMP",
+    "·": "TIMES", "×": "TIMES", "≤": "LE", "≥": "GE", "≠": "NE", "…": "DOTS",
+    "，": "COMMA", "；": "SEMICOLON", "。": "PERIOD", "（": "LPAR", "）": "RPAR",
 }  # fmt: skip
 _PROSE = {
     "if": "IF", "when": "IF", "unless": "PROSE_IF", "for": "FOR", "over": "FOR",
@@ -81,6 +88,7 @@ _PROSE = {
 _OTHER_PROSE = frozenset("where with so then thus hence given since as is the let here that which".split())
 OPENING = frozenset("LBRACE LPAR LBRACK LSET LABS LFLOOR LCEIL CASES".split())
 CLOSING = frozenset("RBRACE RPAR RBRACK RSET RABS RFLOOR RCEIL END".split())
+_BESIDE_EMPTY = frozenset("DEFINES PLUS MINUS TIMES DIVIDE AMP ROW".split())
 _ENDS_OPERAND = CLOSING | {"NAME", "NUMBER", "WORD", "PRIME"}
 #: a single digit is the whole argument of these, as in x_10 and \frac12
 _TAKES_A_DIGIT = frozenset(("SUB", "SUP", "FRAC", "SQRT"))
@@ -116,6 +124,8 @@ def _tokens(latex: str, before: list[Token]) -> Iterator[Token]:
             kind, text, place = "NUMBER", text[0], begin + 1
         elif kind == "letter":
             kind, text = "NAME", text if text.isascii() else identifier(text)
+        elif text == "{" and (before and before[-1].type in _BESIDE_EMPTY) and (empty := _EMPTY.match(latex, begin)):
+            kind, place = "skip", empty.end()
         elif kind == "other":
             kind = _CHARACTERS.get(text, "UNKNOWN")
         if kind == "style":
@@ -143,7 +153,7 @@ def _command(name: str, latex: str, place: int) -> tuple[str, str, int]:
         word = _WORD.match(latex, place)
         if word is None:
             return "style", text, place
-        kind, text = _word(word[1] or word[2] or "", latex[word.end() : word.end() + 20].lstrip())
+        kind, text = _word(word[1] or word[2] or "", _NO_SPACE.sub("", latex[word.end() : word.end() + 20]))
         return kind, text, word.end()
     argument = _ARGUMENT.match(latex, place) if name in _WITH_ARGUMENT else None
     if argument is not None:

@@ -82,7 +82,9 @@ def _starts(content: str, lines: list[str], first: int) -> tuple[tuple[int, int]
     starts = []
     for number, text in enumerate(content.split("\n"), first):
         there = lines[number] if number < len(lines) else ""
-        starts.append((number + 1, max(there.rfind(text.strip()), 0) + 1 - (len(text) - len(text.lstrip()))))
+        # In the cell of a table a bar is escaped.
+        found = max(there.rfind(text.strip()), there.rfind(text.strip().replace("|", r"\|")), 0)
+        starts.append((number + 1, found + 1 - (len(text) - len(text.lstrip()))))
     return tuple(starts)
 
 

@@ -22,6 +22,8 @@ class Vocabulary:
 
     #: indices of sums
     bound: frozenset[str] = frozenset()
+    #: letters that stand in one run with those, as t and i in x_{tilm} with sums over l and m
+    beside: frozenset[str] = frozenset()
     #: what equations define
     defined: frozenset[str] = frozenset()
     #: names whose square is a name: sigma where there is a sigma2
@@ -125,7 +127,11 @@ def _below(found: Written, items: list[Node], vocabulary: Vocabulary) -> Written
     for item in items:
         run = list(_atoms(item))
         letters = [str(token(one)) for one in run if one.data == "name"]
-        if len(run) > 2 and len(letters) == len(run) and not vocabulary.bound.intersection(letters):
+        if (
+            len(run) > 2
+            and len(letters) == len(run)
+            and not (vocabulary.bound | vocabulary.beside).intersection(letters)
+        ):
             word = "".join(letters)
             raise Unreadable(
                 f"'{word}' below {found.name}: is it a word or {len(word)} indices? Write \\text{{{word}}} for a word, "
@@ -138,6 +144,20 @@ def _below(found: Written, items: list[Node], vocabulary: Vocabulary) -> Written
                 found = replace(found, below=(*found.below, text))
             else:
                 found = replace(found, ending=f"{found.ending}_{text}")
+    return found
+
+
+def beside(tree: Node, bound: frozenset[str]) -> set[str]:
+    """The letters below names that stand in one run of three or more with an index of a sum."""
+    found: set[str] = set()
+    for node in tree.iter_subtrees():
+        if node.data == "script" and node.children[0] == "_":
+            names = [one for item in parts(node) for one in factors(item) or () if one.data == "factor"]
+            lone = [_lone(one) for one in names]
+            letters = {
+                str(token(one)) for one in lone if one is not None and one.data == "name" and len(token(one)) == 1
+            }
+            found |= letters if len(letters) > 2 and letters & bound else set()
     return found
 
 

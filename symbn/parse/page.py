@@ -42,7 +42,10 @@ def read(
     text = source.load(path)
     found = formulas.read(text, names)
     if not found:
-        raise PageError(f"{text.path}: no displayed formula; they stand in $$ .. $$, \\[ .. \\] or a ```math block")
+        raise PageError(
+            f"{text.path}: no displayed formula; they stand in $$ .. $$, \\[ .. \\] or a ```math block, "
+            "and what stands between single $ is not read"
+        )
     told = _first_told(found)
     chosen = _ordered([one for one in told if one.definition is not None], text)
     if not chosen:

@@ -68,11 +68,12 @@ def verify(path: str | Path, operator: Operator, names: Mapping[str, str] | None
 
 def _verdicts(found: tuple[Formula, ...], operator: Operator, order: tuple[str, ...]) -> tuple[Verdict, ...]:
     definitions = {one.definition.name: one.definition for one in reversed(found) if one.definition is not None}
+    lines = {one.definition.name: one.line for one in reversed(found) if one.definition is not None}
     comparison = Comparison(operator, definitions, order)
-    return tuple(_verdict(one, comparison) for one in found)
+    return tuple(_verdict(one, comparison, lines) for one in found)
 
 
-def _verdict(formula: Formula, comparison: Comparison) -> Verdict:
+def _verdict(formula: Formula, comparison: Comparison, lines_of: Mapping[str, int]) -> Verdict:
     definition = formula.definition
     if definition is None:
         return Verdict(formula, SKIPPED, formula.reason)
@@ -87,5 +88,7 @@ def _verdict(formula: Formula, comparison: Comparison) -> Verdict:
         except Incomparable as error:
             return Verdict(formula, SKIPPED, str(error))
         if difference is not None:
-            return Verdict(formula, DIFFERS, f"'{name}' {difference}")
+            followed = comparison.followed(definition.left, value)
+            lines = ", ".join(f"'{one}' of line {lines_of[one]}" for one in followed)
+            return Verdict(formula, DIFFERS, f"'{name}' {difference}" + (f"; it follows {lines}" if lines else ""))
     return Verdict(formula, AGREES)

@@ -245,7 +245,14 @@ def test_run_refuses_pickles(command, tmp_path):
     np.save(tmp_path / "x.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     code, _, err = command("run", "batch_norm", "-i", tmp_path / "x.npy", "-o", tmp_path / "y.npy")
     assert code == 2
-    assert "x.npy" in one_line(err)
+    assert "x.npy is not a npy file of numbers: it holds something other than arrays" in one_line(err)
+
+
+def test_run_says_how_a_missing_number_is_given(command, tmp_path):
+    np.save(tmp_path / "x.npy", np.ones((2, 4, 3), "float32"))
+    code, _, err = command("run", "group_norm", "-i", tmp_path / "x.npy", "-o", tmp_path / "y.npy")
+    assert code == 2
+    assert "x.npy has no num_groups, which group_norm needs; a number comes from --set" in one_line(err)
 
 
 def test_run_names_unknown_and_missing_arrays(command, tmp_path):

@@ -98,3 +98,9 @@ def test_openings_without_end_are_found_in_linear_time(text):
     begun = time.perf_counter()
     assert list(markdown.formulas(text)) is not None
     assert time.perf_counter() - begun < 5
+
+
+def test_a_cell_with_escaped_bars_has_its_place(tmp_path):
+    text = "| a | b |\n| --- | --- |\n| here | $$ y_i = ? \\|x_i\\| $$ |"
+    with pytest.raises(PageError, match=r"page\.md:3:19: '\?' is not LaTeX"):
+        formulas.read(Source(tmp_path / "page.md", text))

@@ -95,6 +95,19 @@ $$\bar x_{ij} = \frac{x_{ij}}{\text{RMS}(x)_i} g_j, \quad \text{where } \epsilon
             "RMS": np.sqrt((x**2).mean(1) + 1e-6),
         },
     ),
+    "runs of indices, of which sums bind two": (
+        r"""
+$$ y_{tijk} = \frac{x_{tijk}-\mu_{ti}}{\sqrt{\sigma_{ti}^2+\epsilon}},\quad
+\mu_{ti} = \frac{1}{HW}\sum_{l=1}^{W}\sum_{m=1}^{H}x_{tilm},\quad
+\sigma_{ti}^2=\frac{1}{HW}\sum_{l=1}^{W}\sum_{m=1}^{H}(x_{tilm}-\mu_{ti})^2. $$
+""",
+        {"x": (3, 2, 4, 5), "epsilon": ()},
+        lambda x, epsilon: {
+            "y": (x - x.mean((2, 3), keepdims=True)) / np.sqrt(x.var((2, 3), keepdims=True) + epsilon),
+            "mu": x.mean((2, 3)),
+            "sigma2": x.var((2, 3)),
+        },
+    ),
     "an index without limits": (
         r"Text with \[ s_{i} = \frac{\exp(z_i)}{\sum_j \exp(z_j)} \] in a paragraph.",
         {"z": (9,)},
@@ -194,7 +207,7 @@ REASONS = {
     r"\sum_{i=1}^m z_i > 0": "it has no = and so defines nothing",
     r"\sum_{i=1}^m z_i = 0": "its left side is not one name",
     r"2 \mu = a": "its left side is not one name",
-    r"a^{[l]} = b": "its left side is not one name",
+    r"a^{[l]} = b": "its left side is a power; an index above stands in parentheses, as in x^{(i)}",
     r"\gamma_k = 1": "it is the default of 'gamma': 1",
     r"u = \mathrm{LayerNorm}(x)": "it names a function, and does not say what that is",
     r"m = 32": "the size of 'm' is read off the arrays",
@@ -304,3 +317,16 @@ def test_the_maximum_over_an_index_needs_a_reduction(read):
             read(r"$$ y_i = x_i - \max_{j} x_j $$")
     else:
         assert "ReduceMax" in str(read(r"$$ y_i = x_i - \max_{j} x_j $$").operator.equations[0])
+
+
+def test_a_word_below_is_no_run_of_indices_for_a_letter_of_a_pair(read):
+    text = r"$$ \mu_t = \frac{1}{m} \sum_{i=1}^m x_{it} $$" + "\n$$ y_{it} = x_{it} - \\mu_{tot} $$"
+    with pytest.raises(PageError, match="'tot' below mu: is it a word or 3 indices"):
+        read(text)
+
+
+def test_what_the_page_defines_as_a_function_is_no_factor(read):
+    sigmoid = r"$$ \sigma(x) = \frac{1}{1 + e^{-x}} $$"
+    with pytest.raises(PageError, match=r"page\.md:2:10: 'sigma' is defined for x only"):
+        read(sigmoid + "\n$$ y = x \\sigma(b x + c) $$")
+    assert str(read(sigmoid + "\n$$ y = 1 - \\sigma^2(x) $$").operator.equations[1].rhs) == "1 - sigma**2"

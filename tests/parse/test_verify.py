@@ -162,7 +162,18 @@ def test_a_difference_has_a_place_and_both_values(outcomes):
 
 
 def test_another_shape_is_a_difference(outcomes):
-    assert outcomes(r"$$ \mu_{ik} = x_{ik} $$") == [("differs", "'mu' has another shape")]
+    rank = "'mu' has another shape: 'mu' has 2 indices here, 1 there"
+    assert outcomes(r"$$ \mu_{ik} = x_{ik} $$") == [("differs", rank)]
+    text = r"$$ \mu_k = \frac{1}{m n} \sum_{i=1}^m \sum_{l=1}^n x_{ikl} $$"
+    assert outcomes(text) == [("differs", "'mu' has another shape: 'x' has 3 indices here, 2 there")]
+    assert outcomes(r"$$ y_{ik} = x_{ik} + \gamma_i $$") == [("differs", "'y' has another shape")]
+
+
+def test_a_difference_names_the_formulas_that_it_follows(outcomes):
+    wrong = PAGE.replace(r"\sqrt{\sigma_k^2 + \epsilon}", r"\sqrt{\sigma_k^2}")
+    assert wrong != PAGE
+    line = next(number for number, text in enumerate(wrong.split("\n"), 1) if text.startswith(r"\hat{x}"))
+    assert outcomes(wrong)[3][1].endswith(f"; it follows 'x_hat' of line {line}")
 
 
 def test_a_page_of_which_nothing_can_be_compared_is_an_error(write):
