@@ -33,7 +33,7 @@ _ATOM = 9
 MATH = frozenset(
     """
     sqrt pow exp log sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh fabs floor ceil
-    log1p expm1 exp2 log2 log10 hypot fma isfinite
+    log1p expm1 exp2 log2 log10 hypot erf erfc fma isfinite
     """.split()
 )
 #: functions that the templates define where they are used

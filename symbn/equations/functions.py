@@ -28,6 +28,8 @@ ELEMENTWISE: MappingProxyType[Any, str] = MappingProxyType(
         sympy.asinh: "asinh",
         sympy.acosh: "acosh",
         sympy.atanh: "atanh",
+        sympy.erf: "erf",
+        sympy.erfc: "erfc",
         sympy.Abs: "fabs",
         sympy.floor: "floor",
         sympy.ceiling: "ceil",

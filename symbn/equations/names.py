@@ -19,7 +19,7 @@ _RESERVED = frozenset(
     side_by_side shared shared_left nan_max nan_min sign_of status reference
     read_window_float read_window_double open_window_float open_window_double close_window_float close_window_double
     sqrt pow exp log sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh fabs floor ceil log1p expm1
-    exp2 log2 log10 hypot fma
+    exp2 log2 log10 hypot erf erfc fma
     """.split()
 )
 

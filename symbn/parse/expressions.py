@@ -30,7 +30,7 @@ _OF_ANY_CONSTANT = frozenset(("log", "max", "min", "abs", "sign"))
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{name: getattr(sympy, name) for name in "exp log sin cos tan sinh cosh tanh asin acos atan".split()},
-    **{name: getattr(sympy, name) for name in "asinh acosh atanh sign floor".split()},
+    **{name: getattr(sympy, name) for name in "asinh acosh atanh erf erfc sign floor".split()},
     "max": sympy.Max,
     "min": sympy.Min,
     "abs": sympy.Abs,

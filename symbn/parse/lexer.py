@@ -55,8 +55,8 @@ _MATRICES = frozenset("matrix bmatrix pmatrix vmatrix Bmatrix Vmatrix smallmatri
 FUNCTIONS = {
     name: name
     for name in (
-        "exp log sin cos tan sinh cosh tanh asin acos atan asinh acosh atanh max min abs sign floor ceil relu sigmoid "
-        "softplus"
+        "exp log sin cos tan sinh cosh tanh asin acos atan asinh acosh atanh erf erfc max min abs sign floor ceil "
+        "relu sigmoid softplus"
     ).split()
 } | {"ln": "log", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "sgn": "sign", "ReLU": "relu"}
 _COMMANDS = {

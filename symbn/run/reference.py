@@ -125,11 +125,22 @@ class _Printer(NumPyPrinter):  # type: ignore[misc]
         text = f"np.log({self._print(expr.args[0])})"
         return text if len(expr.args) == 1 else f"{text}/np.log({self._print(expr.args[1])})"
 
+    def _print_erf(self, expr: Any) -> str:
+        return _of_math("erf", self._print(expr.args[0]))
+
+    def _print_erfc(self, expr: Any) -> str:
+        return _of_math("erfc", self._print(expr.args[0]))
+
     def _print_sign(self, expr: Any) -> str:
         return f"np.sign({self._print(expr.args[0])})"
 
     def _print_Abs(self, expr: Any) -> str:
         return f"np.abs({self._print(expr.args[0])})"
+
+
+def _of_math(name: str, text: str) -> str:
+    """A function that NumPy lacks and Python's math has, element by element."""
+    return f'np.positive(np.frompyfunc(math.{name}, 1, 1)({text}), dtype=float, casting="unsafe")'
 
 
 class _Places:
@@ -172,6 +183,8 @@ def numpy_source(operator: Operator) -> str:
     text = [printer.doprint(eq.rhs) for eq in operator.equations]
     words = set(re.findall(r"\w+", " ".join(text)))
     repeats = "ones" in words
+    if "math" in words:
+        lines.append("    import math")
     lines += _extents(operator, None if repeats else words)
     if repeats:
         shapes = ", ".join(

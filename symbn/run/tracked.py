@@ -229,9 +229,20 @@ class Tracked:
     # ---- NumPy's protocols -----------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if method != "__call__" or kwargs:
+        if method != "__call__":
             return NotImplemented
         args = [self.lift(value) for value in inputs]
+        if ufunc is np.positive:
+            return args[0]
+        if kwargs:
+            return NotImplemented
+        name = ufunc.__name__.removesuffix(_OF_PYTHON)
+        if name in _MATH_SLOPES:
+
+            def numbers(x: Array) -> Array:
+                return np.asarray(ufunc(x), np.float64)
+
+            return args[0].function(numbers(args[0].value), numbers, _MATH_SLOPES[name], FUNCTION_ROUNDINGS)
         if ufunc in _BINARY:
             return _BINARY[ufunc](*args)
         if ufunc in _COMPARE:
@@ -431,6 +442,12 @@ _BINARY: dict[Any, Callable[[Tracked, Tracked], Tracked]] = {
 _REDUCTIONS = {np.sum: "sum", np.mean: "mean", np.prod: "prod", np.max: "max", np.min: "min"}
 _COMPARE = frozenset({np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal})
 _FLAT = frozenset({np.sign, np.floor, np.ceil})
+#: what NumPy adds to the name of a function of Python's that it takes element by element
+_OF_PYTHON = " (vectorized)"
+_MATH_SLOPES: dict[str, Callable[[Array], Array]] = {
+    "erf": lambda x: 2 / np.sqrt(np.pi) * np.exp(-x * x),
+    "erfc": lambda x: 2 / np.sqrt(np.pi) * np.exp(-x * x),
+}
 _LN2, _LN10 = np.log(np.longdouble(2)), np.log(np.longdouble(10))
 _SLOPES: dict[Any, Callable[[Array], Array]] = {
     np.sqrt: lambda x: 0.5 / np.sqrt(x),

@@ -25,7 +25,7 @@ DIGITS = 50
 FUNCTIONS = {
     **{
         getattr(sympy, name): getattr(mpmath, name)
-        for name in "exp log sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh sign".split()
+        for name in "exp log sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh erf erfc sign".split()
     },
     sympy.Abs: abs,
     sympy.Max: max,

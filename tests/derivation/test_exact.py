@@ -97,6 +97,8 @@ FUNCTIONS = {
     sympy.asinh(s): mpmath.asinh,
     sympy.acosh(s): mpmath.acosh,
     sympy.atanh(s / 4): lambda v: mpmath.atanh(v / 4),
+    sympy.erf(s): mpmath.erf,
+    sympy.erfc(s): mpmath.erfc,
     cfunctions.log1p(s): lambda v: mpmath.log(1 + v),
     cfunctions.expm1(s): lambda v: mpmath.exp(v) - 1,
     cfunctions.exp2(s): lambda v: mpmath.mpf(2) ** v,

@@ -48,7 +48,21 @@ USES = {
     Add: X + 2 * W,
     Mul: X * W,
     Pow: X**3,
-    **{one: one(X) for one in (exp, sympy.sin, sympy.cos, sympy.atan, sympy.sinh, sympy.cosh, tanh, sympy.asinh)},
+    **{
+        one: one(X)
+        for one in (
+            exp,
+            sympy.sin,
+            sympy.cos,
+            sympy.atan,
+            sympy.sinh,
+            sympy.cosh,
+            tanh,
+            sympy.asinh,
+            sympy.erf,
+            sympy.erfc,
+        )
+    },
     **{one: one(X) for one in (Abs, sympy.floor, sympy.ceiling, sympy.sign, cfunctions.expm1, cfunctions.exp2)},
     **{one: one(2 + X**2) for one in (sympy.log, sympy.acosh, cfunctions.log2, cfunctions.log10, cfunctions.log1p)},
     **{one: one(X / (1 + X**2)) for one in (sympy.asin, sympy.acos, sympy.atanh, sympy.tan)},

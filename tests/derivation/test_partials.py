@@ -37,6 +37,8 @@ POINTS = {
     sympy.asinh: [-5, -0.5, 0, 3],
     sympy.acosh: [1.125, 2, 30],
     sympy.atanh: [-0.9, 0, 0.5],
+    sympy.erf: [-2, 0, 0.5],
+    sympy.erfc: [-2, 0, 0.5],
     Abs: [-2, 0.5],
     sympy.floor: [-1.5, 0.5, 2.25],
     sympy.ceiling: [-1.5, 0.5, 2.25],

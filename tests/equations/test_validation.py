@@ -85,7 +85,7 @@ MALFORMED = {
         [Eq(s, Sum(x[k], (k, 1, n))), Eq(y[k], IndexedBase("s")[k])],
         ["(2)", "s"],
     ),
-    "an unknown function": ([Eq(y[k], sympy.erf(x[k]))], ["equation (1)", "erf", "exp"]),
+    "an unknown function": ([Eq(y[k], sympy.Ei(x[k]))], ["equation (1)", "Ei", "exp"]),
     "an undefined function": ([Eq(y[k], Function("f")(x[k]))], ["equation (1)", "f", "f(x[k])"]),
     "a derivative": ([Eq(y[k], sympy.Derivative(s**2 + epsilon, s) * x[k])], ["equation (1)", "Derivative"]),
     "infinity": ([Eq(y[k], sympy.oo, evaluate=False), Eq(z[k], x[k])], ["equation (1)", "oo", "finite"]),

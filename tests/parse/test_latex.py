@@ -153,7 +153,7 @@ REFUSED = {
     r"f(x) + 1": "'f' stands here as a function does",
     r"\mathrm{E}[x] + 1": "'E' stands here as a function does",
     r"\mathrm{gain} (x + y) + 1": "'gain' stands here as a function does",
-    r"\mathrm{erf}(x - y) + 1": "'erf' stands here as a function does",
+    r"\mathrm{Ei}(x - y) + 1": "'Ei' stands here as a function does",
     r"1/2x": "is this still below the / or not?",
     r"\log x y": "is this still an argument of 'log' or not?",
     r"\exp \sin x y": "is this still an argument of 'sin' or not?",
