@@ -64,7 +64,8 @@ class _Scan:
     def index(self, index: Any) -> str:
         if not isinstance(index, Idx | Symbol):
             raise self.fail(
-                f"'{index}' is not a plain index; write an index alone (a shifted or numeric index cannot be generated)"
+                f"'{index}' is not a plain index; write an index alone (a shifted or numeric index cannot be "
+                "generated; what lies there can be an input of its own)"
             )
         name = str(index.name)
         if isinstance(index, Idx) and index.lower is not None and index.upper is not None:
@@ -82,7 +83,8 @@ class _Scan:
             self.found.fixed_extents[text] = int(extent)
         else:
             raise self.fail(
-                f"index '{name}' runs over {extent} values; its extent must be a symbol, as in (i, 1, m), or a number"
+                f"index '{name}' runs over {extent} values; its extent must be a symbol, as in (i, 1, m), or a number; "
+                "to leave terms out multiply them by a mask, an input of zeros and ones"
             )
         if lower not in (0, 1):
             raise self.fail(f"index '{name}' starts at {lower}; start at 1 (or at 0)")
@@ -101,7 +103,9 @@ class _Scan:
         elif is_reduction(expr):
             self.reduction(expr, bound, depth)
         elif isinstance(expr, Idx) or (isinstance(expr, Symbol) and expr.name in bound):
-            raise self.fail(f"index '{expr}' is used as a number; only extents and scalars can be")
+            raise self.fail(
+                f"index '{expr}' is used as a number; only extents and scalars can be; give its values as an input"
+            )
         elif isinstance(expr, Symbol):
             self.scalar(expr, depth)
         elif isinstance(expr, ExprCondPair) or expr in (sympy.true, sympy.false):
@@ -109,7 +113,9 @@ class _Scan:
                 self.expression(arg, bound, depth + 1)
         elif expr.is_Number or expr.is_NumberSymbol:
             if not expr.is_finite or not expr.is_real:
-                raise self.fail(f"'{expr}' is not a finite real number")
+                raise self.fail(
+                    f"'{expr}' is not a finite real number; take a large one, or an input, which may be infinite"
+                )
         elif (
             expr.is_Add
             or expr.is_Mul
@@ -135,7 +141,7 @@ class _Scan:
                     "it is neither on the left side nor bound by a reduction such as Sum"
                 )
         if len(set(indices)) < len(indices):
-            raise self.fail(f"{expr} repeats an index; a diagonal cannot be generated")
+            raise self.fail(f"{expr} repeats an index; a diagonal cannot be generated, but can be an input")
         self.use(name, depth)
         self.axes(name, indices, expr)
 
@@ -147,7 +153,7 @@ class _Scan:
         known = self.found.arrays.get(name)
         if known is None:
             if name in self.found.symbols:
-                raise self.fail(f"'{name}' is an array here, but a scalar before")
+                raise self.fail(f"'{name}' is an array here, but a scalar before; rename one")
             self.found.arrays[name] = extents
             self.found.written[name] = indices
         elif len(known) != len(extents):
@@ -205,7 +211,7 @@ class _Scan:
     def equation(self, eq: Eq) -> None:
         name = self.left_side(eq.lhs)
         if name in self.found.defined:
-            raise self.fail(f"'{name}' is defined a second time")
+            raise self.fail(f"'{name}' is defined a second time; give it another name")
         bound: frozenset[str] = frozenset()
         if isinstance(eq.lhs, Indexed):
             bound = frozenset(self.index(index) for index in eq.lhs.indices)
@@ -232,6 +238,7 @@ def scan(equations: tuple[Eq, ...], declared: Iterable[Indexed] = ()) -> Finding
         if not isinstance(eq, Eq):
             hint = " (SymPy evaluates Eq(a, a) to true)" if eq in (True, sympy.true, False, sympy.false) else ""
             raise scan.fail(f"{eq!r} is not a sympy.Eq{hint}")
+        scan.label = f"({number}) {eq.lhs} = {eq.rhs}"
         scan.later.add(scan.left_side(eq.lhs))
         # Ranges first: an index may be declared by the reduction of a later equation.
         for part in eq.atoms(Idx):

@@ -295,7 +295,9 @@ class _Extractor:
             body = Op("select", (filled, product([*outside, (part, False)]), Const(Fraction(0))))
             bound = [index for index in bound if index in over]
         names = self.common_names(indices_of(body) | set(bound))
-        kept = [index for index in names if index not in bound]
+        # In the operator's order once they are renamed: a group keeps what it computes in that order.
+        order = list(self.operator.indices)
+        kept = sorted((index for index in names if index not in bound), key=lambda index: order.index(names[index]))
         reduction = Reduction(
             "",
             "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +13,7 @@ from symbn.kernel.computations import extract, kept_array
 from symbn.kernel.crossed_nest import CrossedNest, MergedColumns
 from symbn.kernel.expressions import loads
 from symbn.kernel.groups import Group, arrange, crossed
-from symbn.kernel.ir import Alternative, Array, Level, Nest, Program, Stmt, Var
+from symbn.kernel.ir import Alternative, Array, Level, Load, Nest, Program, Stmt, Var
 from symbn.kernel.kept_nest import KeptNest
 from symbn.kernel.levels import Levels
 from symbn.kernel.naming import Names
@@ -67,7 +68,7 @@ class Lowering:
             self.workspaces.sizes(),
             tuple(self.nests),
             tuple(steps),
-            _aliases(self.clusters, self.arguments),
+            _aliases(self.work, self.arguments),
         )
 
     def alternatives(self, one: Cluster, name: str) -> tuple[Alternative, ...]:
@@ -187,23 +188,29 @@ def _main_arrays(group: Group, levels: Levels, known: tuple[Array, ...]) -> list
     return list(found)
 
 
-def _aliases(clusters: tuple[Cluster, ...], arguments: tuple[Array, ...]) -> tuple[tuple[str, str], ...]:
+def _aliases(work: Sequence[Sequence[Cluster]], arguments: tuple[Array, ...]) -> tuple[tuple[str, str], ...]:
     """The inputs that may be an output's own memory: each element is read before, and only where, it is written."""
-    groups = [group for one in clusters for group in one.groups]
     result = []
-    for number, group in enumerate(groups):
-        (own,) = [one for one in clusters if group in one.groups]
-        # Stores on the reduced indices are all in the last pass; without passes everything is at one place.
-        stores = [store for one in group.passes for store in one.stores] if group.passes else group.stores
-        later = {load.array for other in groups[number + 1 :] for expr in other.expressions() for load in loads(expr)}
-        reads = [load for other in own.groups for expr in other.expressions() for load in loads(expr)]
-        for store in stores:
-            here = tuple(Var(index) for index in store.indices)
-            for array in arguments:
-                places = {load.subscripts for load in reads if load.array == array.name}
-                if array.role == "input" and array.name not in later and places <= {here}:
-                    result.append((array.name, store.array))
+    # The groups of a step take turns, place by place; those of later steps read when all of it is written.
+    steps = [[group for cluster in step for group in cluster.groups] for step in work]
+    for number, own in enumerate(steps):
+        following = [group for step in steps[number + 1 :] for group in step]
+        for place, group in enumerate(own):
+            # Stores on the reduced indices are all in the last pass; without passes everything is at one place.
+            stores = [store for one in group.passes for store in one.stores] if group.passes else group.stores
+            later = {load.array for load in _read([*own[place + 1 :], *following])}
+            reads = _read(own)
+            for store in stores:
+                here = tuple(Var(index) for index in store.indices)
+                for array in arguments:
+                    places = {load.subscripts for load in reads if load.array == array.name}
+                    if array.role == "input" and array.name not in later and places <= {here}:
+                        result.append((array.name, store.array))
     return tuple(result)
+
+
+def _read(groups: Iterable[Group]) -> list[Load]:
+    return [load for group in groups for expr in group.expressions() for load in loads(expr)]
 
 
 def _shared(groups: tuple[Group, ...]) -> frozenset[str]:

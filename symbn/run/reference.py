@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import sympy
@@ -46,15 +46,17 @@ class _Printer(NumPyPrinter):  # type: ignore[misc]
     def _print_Symbol(self, expr: Symbol) -> str:
         return identifier(str(expr.name))
 
+    def repeated(self, text: str, expr: Any, indices: Iterable[str]) -> str:
+        """The text of an expression, repeated along the indices that it does not vary with: a sum counts each."""
+        used = {str(i.name) for one in expr.atoms(Indexed) for i in one.indices}
+        for index in indices:
+            if index not in used:
+                text = f"({text}) * ones[{self.axis_order.index(index)}]"
+        return text
+
     def _reduction(self, name: str, expr: Any) -> str:
         numbers = sorted(self.axis_order.index(str(limit[0].name)) for limit in expr.limits)
-        body = self._print(expr.function)
-        used = {str(i.name) for one in expr.function.atoms(Indexed) for i in one.indices}
-        for limit in expr.limits:
-            if str(limit[0].name) not in used:
-                # The terms do not vary with the index: repeat them, so that each is counted.
-                number = self.axis_order.index(str(limit[0].name))
-                body = f"({body}) * ones[{number}]"
+        body = self.repeated(self._print(expr.function), expr.function, [str(limit[0].name) for limit in expr.limits])
         # NumPy has no maximum of nothing; it takes one more number, which changes no other.
         initial = {"max": ", initial=-np.inf", "min": ", initial=np.inf"}.get(name, "")
         return f"np.{name}({body}, axis=({', '.join(map(str, numbers))},), keepdims=True{initial})"
@@ -180,7 +182,11 @@ def numpy_source(operator: Operator) -> str:
     lines += [f"    ({number}) {notation.plain(eq)}" for number, eq in enumerate(operator.equations, 1)]
     where = ", ".join(order)
     lines += ['    """', f"    # Arrays are laid out on the axes ({where}), with length 1 where they do not vary."]
-    text = [printer.doprint(eq.rhs) for eq in operator.equations]
+    read = {str(one.base.label) for eq in operator.equations for one in eq.rhs.atoms(Indexed)}
+    text = [
+        printer.repeated(printer.doprint(right), right, indices if name in read else ())
+        for name, indices, right in operator.definitions
+    ]
     words = set(re.findall(r"\w+", " ".join(text)))
     repeats = "ones" in words
     if "math" in words:

@@ -163,14 +163,19 @@ class Tracked:
             value = a / b
         u = ROUNDINGS * self.arithmetic.roundoff
 
+        def doubtful() -> Array:
+            # 0/0 and what may be it: not a number, an infinity or any number, as rounding has it.
+            moved = (other.error > 0) | ((self.error > 0) & (np.abs(a) <= self.error))
+            return moved & (np.abs(b) <= other.error) & np.isfinite(a) & np.isfinite(b)
+
         def error() -> Array:
             with np.errstate(all="ignore"):
                 least = np.maximum(np.abs(b) - other.error, 0.0)
                 moved = _known((self.error + np.abs(value) * other.error) / least, self, other)
-                return moved + u * np.abs(value) + TINY
+                return np.where(doubtful(), np.inf, moved + u * np.abs(value) + TINY)
 
         scale = _quotient_scale(self, other, value)
-        return Tracked(value, self.arithmetic, scale, error, lost=lambda: self.lost | other.lost)
+        return Tracked(value, self.arithmetic, scale, error, lost=lambda: self.lost | other.lost | doubtful())
 
     def __rtruediv__(self, other: Any) -> Tracked:
         return self.lift(other) / self

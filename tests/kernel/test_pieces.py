@@ -15,7 +15,7 @@ from symbn.kernel.sharing import prune, share
 
 m, n = symbols("m n", integer=True, positive=True)
 i, j, k = Idx("i", (1, m)), Idx("j", (1, m)), Idx("k", (1, n))
-x, y, t, u, w = map(IndexedBase, "x y t u w".split())
+x, y, z, t, u, w = map(IndexedBase, "x y z t u w".split())
 
 
 def names_of(operator):
@@ -51,6 +51,17 @@ def test_equal_reductions_are_computed_once():
     total = Sum(x[i, k], (i, 1, m))
     both = extracted(Eq(t[k], total**2), Eq(u[k], total + 1), outputs=[t, u])
     assert len(both.reductions) == 1
+
+
+def test_sums_that_differ_in_the_names_of_their_indices_are_one():
+    q = Symbol("q", integer=True, positive=True)
+    s = Idx("s", (1, q))
+    found = extracted(
+        Eq(t[i, k], Sum(x[i, k, s], (s, 1, q))),
+        Eq(u[k], Sum(w[j] * Sum(x[j, k, s], (s, 1, q)), (j, 1, m))),
+        outputs=[t, u],
+    )
+    assert [(one.kept, one.over) for one in found.reductions] == [(("i", "k"), ("s",)), (("k",), ("i",))]
 
 
 def test_a_reduction_that_no_output_needs_is_not_computed():
@@ -156,6 +167,22 @@ def test_an_output_may_not_be_an_input_that_is_read_at_other_places():
     p, q = Idx("p", (1, n)), Idx("q", (1, n))
     operator = Operator("symmetric", [Eq(y[p, q], x[p, q] + x[q, p])], outputs=[y])
     assert schedule.lower(operator, compensated=False).aliases == ()
+
+
+def test_an_output_may_not_be_an_input_that_another_group_reads_at_other_places_in_the_same_visit():
+    p, q = Idx("p", (1, m)), Idx("q", (1, m))
+    operator = Operator(
+        "rows_and_columns",
+        [
+            Eq(u[q], Sum(x[q, p] * z[p, q], (p, 1, m))),
+            Eq(t[p], Sum(x[p, q] * z[p, q], (q, 1, m))),
+            Eq(y[p, q], x[p, q] - t[p]),
+        ],
+        outputs=[u, y],
+    )
+    program = schedule.lower(operator, compensated=False)
+    assert any(name.endswith("crossed") for step in program.steps for one in step for name in one.nests)
+    assert program.aliases == (("z", "y"),)
 
 
 # ---- programs ----------------------------------------------------------------------------------------

@@ -145,6 +145,15 @@ OPERATORS = {
             ],
             outputs=["y", "total", "largest"],
         ),
+        Operator(
+            "sums_by_another_index_of_the_same_extent",
+            [
+                Eq(t[i, c], Sum(x[i, c, s], (s, 1, q))),
+                Eq(u[c], Sum(w[j] * Sum(x[j, c, s], (s, 1, q)) ** 2, (j, 1, m))),
+                Eq(y[i, c], t[i, c] * u[c]),
+            ],
+            outputs=[y, u],
+        ),
         Operator("only_a_number", [Eq(total, Sum(x[i] ** 2, (i, 1, m)))], outputs=[total]),
         Operator("pairwise", [Eq(y[i, j], Sum(x[i, k] * x[j, k], (k, 1, n)))], outputs=[y]),
         Operator(

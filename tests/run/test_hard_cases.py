@@ -48,6 +48,57 @@ def test_dividing_by_what_may_be_zero_is_reported_as_uncertain(dtype):
     assert output.uncertain == 0
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_may_be_zero_over_what_may_be_zero_is_uncertain(dtype):
+    """One sample has no weighted variance without bias: rounding makes it nothing, an infinity or any number."""
+    total, mean, squares = Symbol("total"), IndexedBase("mean"), Symbol("squares")
+    op = symbn.Operator(
+        "unbiased",
+        [
+            Eq(total, Sum(w[i], (i, 1, m))),
+            Eq(squares, Sum(w[i] ** 2, (i, 1, m))),
+            Eq(mean[k], Sum(w[i] * x[i, k], (i, 1, m)) / total),
+            Eq(y[k], Sum(w[i] * (x[i, k] - mean[k]) ** 2, (i, 1, m)) / (total - squares / total)),
+        ],
+        outputs=[y],
+    )
+    kernel = symbn.build(op, dtype)
+    weights = np.random.default_rng(0).uniform(0.5, 2, (20, 1)).astype(dtype)
+    for one in weights:
+        (output,) = kernel.report(x=normal(1, 50, dtype=dtype), w=one).outputs
+        assert output.passed
+        assert output.uncertain == 50
+    (output,) = kernel.report(x=normal(3, 50, dtype=dtype), w=weights[:3, 0]).outputs
+    assert output.passed
+    assert output.uncertain == 0
+
+
+def test_nothing_over_nothing_is_certainly_not_a_number():
+    kernel = symbn.build(symbn.Operator("quotient", [Eq(y[i], x[i] / w[i])], outputs=[y]))
+    (output,) = kernel.report(x=np.zeros(4, "float32"), w=np.zeros(4, "float32")).outputs
+    assert output.passed
+    assert output.uncertain == 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_sum_counts_each_element_of_an_array_that_does_not_vary_with_the_index(dtype):
+    op = symbn.Operator(
+        "counted",
+        [
+            Eq(t[i, k], exp(w[k]) - 1),
+            Eq(y[i, k], x[i, k] * t[i, k]),
+            Eq(s[k], Sum(t[i, k], (i, 1, m))),
+            Eq(d[k], s[k] * Sum(t[i, k] ** 2, (i, 1, m)) + Sum(y[i, k], (i, 1, m))),
+        ],
+        outputs=[d, s],
+    )
+    data, weights = normal(6, 4, dtype=dtype), normal(4, dtype=dtype)
+    result = symbn.build(op, dtype)(x=data, w=weights)
+    one = np.exp(weights.astype("float64")) - 1
+    np.testing.assert_allclose(result.s, 6 * one, rtol=1e-6)
+    np.testing.assert_allclose(result.d, 36 * one**3 + (data * one).sum(0), rtol=1e-5)
+
+
 def test_names_that_the_generated_code_would_make_itself():
     names = ["x_row_buffer", "x_row", "x_row_strides", "mu_hi", "mu_hi_total", "all_mu_hi", "eq2_part", "beta_here"]
     extra = [IndexedBase(name) for name in names]
