@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import runpy
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,6 +12,8 @@ from types import SimpleNamespace
 import mpmath
 import numpy as np
 import pytest
+
+import symbn
 
 mpmath.mp.dps = 60
 
@@ -158,3 +161,23 @@ def hard_data():
 def rng():
     """Random numbers, the same for each run of a test."""
     return np.random.default_rng(20151502)
+
+
+@pytest.fixture
+def threads():
+    """Lets a test set the number of threads."""
+    before = symbn.get_num_threads()
+    yield symbn.set_num_threads
+    symbn.set_num_threads(before)
+
+
+@pytest.fixture
+def refused(monkeypatch):
+    """Makes the check of a shipped function fail: its reference is off by one."""
+
+    def refuse(name):
+        call = importlib.import_module(f"symbn.shipped.{name}").CALL
+        right = call._reference
+        monkeypatch.setattr(call, "_reference", lambda *values: tuple(one + 1 for one in right(*values)))
+
+    return refuse

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import subprocess
 import sys
@@ -38,26 +37,6 @@ def assert_near(found, expected):
         unit = np.finfo(one.dtype).eps * (1 if one.dtype == np.float32 else 64)
         assert one.shape == right.shape
         assert (np.abs(one.astype(np.longdouble) - right) <= unit * scale).all()
-
-
-@pytest.fixture
-def threads():
-    """Lets a test set the number of threads."""
-    before = symbn.get_num_threads()
-    yield symbn.set_num_threads
-    symbn.set_num_threads(before)
-
-
-@pytest.fixture
-def refused(monkeypatch):
-    """Makes the check of a function fail: its reference is off by one."""
-
-    def refuse(name):
-        call = importlib.import_module(f"symbn.shipped.{name}").CALL
-        right = call._reference
-        monkeypatch.setattr(call, "_reference", lambda *values: tuple(one + 1 for one in right(*values)))
-
-    return refuse
 
 
 # ---- conventions -------------------------------------------------------------------------------------

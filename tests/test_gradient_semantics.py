@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
@@ -62,18 +61,6 @@ def assert_near(result, name, *arguments, **options):
         if one is not None:
             unit = np.finfo(one.dtype).eps * (1 if one.dtype == np.float32 else 16)
             assert (np.abs(one.astype(np.longdouble) - right) <= unit * scale).all()
-
-
-@pytest.fixture
-def refused(monkeypatch):
-    """Makes the check of a shipped function fail: its reference is off by one."""
-
-    def refuse(name):
-        call = importlib.import_module(f"symbn.shipped.{name}").CALL
-        right = call._reference
-        monkeypatch.setattr(call, "_reference", lambda *values: tuple(one + 1 for one in right(*values)))
-
-    return refuse
 
 
 # ---- conventions -------------------------------------------------------------------------------------

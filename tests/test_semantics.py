@@ -40,26 +40,6 @@ def data(rng, shape, axis, dtype):
     return x, rng.uniform(-2, 2, count).astype(dtype), rng.standard_normal(count).astype(dtype)
 
 
-@pytest.fixture
-def threads():
-    """Lets a test set the number of threads."""
-    before = symbn.get_num_threads()
-    yield symbn.set_num_threads
-    symbn.set_num_threads(before)
-
-
-@pytest.fixture
-def refused(monkeypatch):
-    """Makes the check of a shipped function fail: its reference is off by one."""
-
-    def refuse(name):
-        call = shipped(name)
-        right = call._reference
-        monkeypatch.setattr(call, "_reference", lambda *values: tuple(one + 1 for one in right(*values)))
-
-    return refuse
-
-
 # ---- conventions -------------------------------------------------------------------------------------
 
 

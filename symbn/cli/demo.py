@@ -136,7 +136,8 @@ def _from_page(images: Any) -> bool:
     own = kernel(x=x, gamma=gamma, beta=beta, epsilon=1e-5)
     same = all(a.tobytes() == b.tobytes() for a, b in zip(own, shipped, strict=True))
     said = "[green]the same bits[/] as" if same else "[red]other bits than[/]"
-    console.print(f"\n[bold]From a page[/]: the formulas of {page.name}, compiled, give {said} the shipped batch_norm")
+    told = f"the formulas of {page.name}, compiled, give {said} the shipped batch_norm"
+    console.print(f"\n[bold]From a page[/]: {told}", soft_wrap=True)
     return same
 
 

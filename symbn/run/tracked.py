@@ -27,7 +27,6 @@ from symbn.run import reducing
 from symbn.run.rounding import FUNCTION_ROUNDINGS, ROUNDINGS, TINY, Arithmetic, finite
 
 Array = Any
-_LARGEST = np.finfo(np.float64).max
 Thunk = Callable[[], Array]
 
 
@@ -67,15 +66,8 @@ class Tracked:
 
     @cached_property
     def held_error(self) -> Array:
-        """The error of the value as a kernel holds it: a mean in two parts.
-
-        Nothing is known of a finite value that is beyond the kernel's range.
-        """
-        if self._error is None:
-            return 0.0
-        if self.value.dtype != np.longdouble:
-            return self._error()
-        return np.where(np.isfinite(self.value) & (np.abs(self.value) > _LARGEST), np.inf, self._error())
+        """The error of the value as a kernel holds it: a mean in two parts."""
+        return 0.0 if self._error is None else self._error()
 
     @cached_property
     def error(self) -> Array:
