@@ -24,6 +24,11 @@ def has_gradient(name: str) -> bool:
     return name in equations.names() and equations.load(name)[1] is not None
 
 
+def binding(name: str) -> AxisBinding | None:
+    """How a shipped operator's indices lie on a caller's axes; a gradient's lie as its operator's do."""
+    return equations.load(name.removesuffix(_BACKWARD))[1]
+
+
 @cache
 def load(name: str) -> tuple[Operator, AxisBinding | None]:
     """A shipped operator and how its indices lie on a caller's axes."""
@@ -31,8 +36,8 @@ def load(name: str) -> tuple[Operator, AxisBinding | None]:
         raise ArgumentError(f"operator: there is no {name!r}; shipped are {', '.join(names())}")
     if name in equations.names():
         return equations.load(name)
-    operator, binding = equations.load(name.removesuffix(_BACKWARD))
-    return operator.gradient(), binding
+    operator, _ = equations.load(name.removesuffix(_BACKWARD))
+    return operator.gradient(), binding(name)
 
 
 class Operators:

@@ -82,7 +82,7 @@ def _runs(x: Any) -> Iterator[tuple[str, Report]]:
     random = np.random.default_rng(1)
     known: dict[str, dict[str, Any]] = {}
     for name in catalogue.names():
-        _, binding = catalogue.load(name)
+        binding = catalogue.binding(name)
         if binding is None:
             continue
         module = importlib.import_module(f"symbn.shipped.{name}")

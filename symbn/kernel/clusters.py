@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from symbn.kernel.computations import kept_array
-from symbn.kernel.expressions import loads
 from symbn.kernel.groups import Group
 from symbn.kernel.ir import Var
 
@@ -50,17 +49,11 @@ def _members(left: Sequence[Group], outer: Sequence[str]) -> tuple[Group, ...]:
         if (
             outer
             and set(outer) <= set(group.kept)
-            and not _reads(group, waiting)
+            and not group.reads(*waiting)
             and all(_at_same_place(one, members, outer) for one in (*members, group))
         ):
             members.append(group)
     return tuple(members)
-
-
-def _reads(group: Group, others: Sequence[Group]) -> bool:
-    """Does a group read what one of the others computes?"""
-    computed = {kept_array(part) for other in others for part in other.parts()}
-    return any(load.array in computed for expr in group.expressions() for load in loads(expr))
 
 
 def _at_same_place(group: Group, members: Sequence[Group], outer: Sequence[str]) -> bool:
@@ -68,8 +61,7 @@ def _at_same_place(group: Group, members: Sequence[Group], outer: Sequence[str])
     kept = {kept_array(part): member.kept for member in members for part in member.parts()}
     return all(
         load.subscripts[kept[load.array].index(index)] == Var(index)
-        for expr in group.expressions()
-        for load in loads(expr)
+        for load in group.loads()
         if load.array in kept
         for index in outer
     )

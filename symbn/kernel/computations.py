@@ -288,10 +288,8 @@ class _Extractor:
             # What varies with few of the indices is taken out of the sum over the others, which may be shared.
             within = [index for index in bound if index not in over]
             part = self.reduced(product(inside), within, op)
-            filled = Op("gt", (Op("extent", (Var(self.operator.indices[within[0]]),)), Const(Fraction(0))))
-            for index in within[1:]:
-                more = Op("gt", (Op("extent", (Var(self.operator.indices[index]),)), Const(Fraction(0))))
-                filled = Op("and", (filled, more))
+            extents = [Op("extent", (Var(self.operator.indices[index]),)) for index in within]
+            filled = chain("and", [Op("gt", (extent, Const(Fraction(0)))) for extent in extents])
             body = Op("select", (filled, product([*outside, (part, False)]), Const(Fraction(0))))
             bound = [index for index in bound if index in over]
         names = self.common_names(indices_of(body) | set(bound))

@@ -1,10 +1,9 @@
 """The loop nest for two groups that each reduce what the other keeps, in one visit of the data.
 
-The gradient of what is normalized along rows is such a pair: its data's takes sums along each row, its parameters' sums
-down each column. The rows
-are walked in blocks that threads share out. While a row's own sums are formed its elements are added to the
-columns' partial sums, of which each block has its own, one for each lane; they are merged in order at the end.
-The trees are those of the two groups each by itself, and so are the bits.
+The gradient of what is normalized along rows is such a pair: its data's takes sums along each row, its parameters'
+sums down each column. The rows are walked in blocks that threads share out. While a row's own sums are formed its
+elements are added to the columns' partial sums, of which each block has its own, one for each lane; they are merged
+in order at the end. The trees are those of the two groups each by itself, and so are the bits.
 """
 
 from __future__ import annotations

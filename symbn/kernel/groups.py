@@ -78,6 +78,16 @@ class Group:
         yield from (value.expr for value in self.values)
         yield from (store.value for store in self.stores)
 
+    def loads(self) -> Iterator[Load]:
+        """Every element that the group reads."""
+        for expr in self.expressions():
+            yield from loads(expr)
+
+    def reads(self, *others: Group) -> bool:
+        """Does it read what one of some groups keeps for it?"""
+        kept = {kept_array(part) for other in others for part in other.parts()}
+        return any(load.array in kept for load in self.loads())
+
 
 @dataclass
 class _Draft:
@@ -256,8 +266,7 @@ def crossed(rows: Group, columns: Group, names: Names) -> Group | None:
         return None
     if len(columns.passes) != 1 or columns.passes[0].stores or not (rows.passes and rows.passes[0].reductions):
         return None
-    computed = {kept_array(part) for group in (rows, columns) for part in group.parts()}
-    if any(load.array in computed for group in (rows, columns) for expr in group.expressions() for load in loads(expr)):
+    if rows.reads(rows, columns) or columns.reads(rows, columns):
         return None
     hoist = _Hoist(frozenset(rows.kept), frozenset(), names)
     for value in rows.values:

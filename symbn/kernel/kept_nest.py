@@ -61,14 +61,7 @@ class KeptNest(NestBuilder):
                 body += [Comment(f"({value.equation})"), Let(value.name, expr)]
                 local.add(value.name)
                 body += self.keep(value.name, number)
-        stores = [store for store in self.group.stores if store.stage == number]
-        if stores:
-            targets = [Load(store.array, self.levels.subscripts(store.indices)) for store in stores]
-            values = [self.from_workspaces(store.value, frozenset(local)) for store in stores]
-            body += [
-                Comment(labels(stores)),
-                *assign(list(zip(targets, values, strict=True)), self.names.branch()),
-            ]
+        body += self.outputs(number, lambda value: self.from_workspaces(value, frozenset(local)))
         return self.over_kept(body) if body else []
 
     def merge_blocks(self, reduction: Reduction) -> list[Stmt]:
@@ -140,10 +133,7 @@ class KeptNest(NestBuilder):
             body: list[Stmt] = [self.feature(), Comment(labels([*one.reductions, *one.stores])), *lets]
             for (stem, slot), value in zip(slots, values, strict=False):
                 body += accumulate(slot(Var(self.lane), place), value, stem)
-            targets = [Load(store.array, self.levels.subscripts(store.indices)) for store in one.stores]
-            if targets:
-                body += assign(list(zip(targets, values[len(slots) :], strict=True)), self.names.branch())
-            return body
+            return body + assign(self.targets(one.stores), values[len(slots) :], self.names.branch())
 
         lane = Let(self.lane, Op("imod", (Var(self.row), Int(LANES))), "index")
         rows = Walk(self.reduced, self.row, Var(self.start), Var(self.count), (lane, *self.over_features(row)))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from symbn.kernel.computations import Reduction
 from symbn.kernel.expressions import loads
 from symbn.kernel.groups import Group, Store
-from symbn.kernel.ir import Assign, Expr, For, Int, Let, Level, Load, Op, Stmt, Var, add, mul, sub
+from symbn.kernel.ir import Assign, Comment, Expr, For, Int, Let, Level, Load, Op, Stmt, Var, add, mul, sub
 from symbn.kernel.levels import Levels, size, unflatten
 from symbn.kernel.naming import Names
 from symbn.kernel.summation import BLOCK, Slot, partial
@@ -41,6 +41,17 @@ class NestBuilder:
         """The loop over the elements of the kept indices, shared out to the threads."""
         return over(self.kept, self.flat, body)
 
+    def targets(self, stores: Iterable[Store]) -> list[Load]:
+        """The elements of outputs at the current place."""
+        return [Load(store.array, self.levels.subscripts(store.indices)) for store in stores]
+
+    def outputs(self, stage: int, written: Callable[[Expr], Expr]) -> list[Stmt]:
+        """The outputs on the kept indices alone that are known after a pass, their values as the nest has them."""
+        stores = [store for store in self.group.stores if store.stage == stage]
+        values = [written(store.value) for store in stores]
+        assigns = assign(self.targets(stores), values, self.names.branch())
+        return [Comment(labels(stores)), *assigns] if stores else []
+
     def total(self, reduction: Reduction) -> Slot:
         """A reduction's running total over the blocks; a sum's always with compensation."""
         return partial(reduction, Load(f"{reduction.hi}_total", ()), Load(f"{reduction.hi}_rest", ()))
@@ -51,18 +62,17 @@ class NestBuilder:
         return partial(reduction, Load(f"{reduction.hi}_lanes", subscripts), low)
 
 
-def assign(stores: Sequence[tuple[Load, Expr]], names: Names) -> list[Stmt]:
+def assign(targets: Sequence[Load], values: Sequence[Expr], names: Names) -> list[Stmt]:
     """Stores at one place, once all their values are known: an output may be the memory of an input."""
-    first, *later = stores
-    result: list[Stmt] = []
-    assigns = [Assign(*first)]
-    for target, value in later:
-        if any(loads(value)):
+    lets: list[Stmt] = []
+    assigns: list[Stmt] = []
+    for target, value in zip(targets, values, strict=True):
+        if assigns and any(loads(value)):
             name = names.fresh(f"{target.array}_value")
-            result.append(Let(name, value))
+            lets.append(Let(name, value))
             value = Var(name)
         assigns.append(Assign(target, value))
-    return [*result, *assigns]
+    return [*lets, *assigns]
 
 
 def blocks_of(count: Expr) -> Expr:

@@ -59,15 +59,7 @@ class ReducedNest(NestBuilder):
         for value in self.group.values:
             if value.stage == stage:
                 result += [Comment(f"({value.equation})"), Let(value.name, self.levels.expand(value.expr))]
-        stores = [store for store in self.group.stores if store.stage == stage]
-        if stores:
-            targets = [Load(store.array, self.levels.subscripts(store.indices)) for store in stores]
-            values = [self.levels.expand(store.value) for store in stores]
-            result += [
-                Comment(labels(stores)),
-                *assign(list(zip(targets, values, strict=True)), self.names.branch()),
-            ]
-        return result
+        return [*result, *self.outputs(stage, self.levels.expand)]
 
     # ---- one pass --------------------------------------------------------------------------------
 
@@ -115,7 +107,7 @@ class ReducedNest(NestBuilder):
         lets, values = share([self.at(Var(self.place), store.value) for store in stores], self.names)
         inner: list[Stmt] = [Comment(labels(stores)), *lets]
         targets = [Load(row, (Var(self.place),)) for row in rows]
-        inner += assign(list(zip(targets, values, strict=True)), self.names.branch())
+        inner += assign(targets, values, self.names.branch())
         body: list[Stmt] = [For(self.place, Int(0), Var(self.count), tuple(inner), kind="simd")]
         for row, store in zip(rows, stores, strict=True):
             body = [self.window(row, store.array, store.indices, body, written=True)]

@@ -210,7 +210,7 @@ def _aliases(work: Sequence[Sequence[Cluster]], arguments: tuple[Array, ...]) ->
 
 
 def _read(groups: Iterable[Group]) -> list[Load]:
-    return [load for group in groups for expr in group.expressions() for load in loads(expr)]
+    return [load for group in groups for load in group.loads()]
 
 
 def _shared(groups: tuple[Group, ...]) -> frozenset[str]:
@@ -220,6 +220,6 @@ def _shared(groups: tuple[Group, ...]) -> frozenset[str]:
         own = set(group.parts())
         for other in groups:
             if other is not group:
-                read = {load.array for expr in other.expressions() for load in loads(expr)}
+                read = {load.array for load in other.loads()}
                 result |= {part for part in own if kept_array(part) in read}
     return frozenset(result)

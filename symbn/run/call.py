@@ -168,13 +168,16 @@ class Call:
                 output, name = self._label(self._outputs[number]), self._label(self._inputs[source])
                 raise ArgumentError(f"out: {output} is not returned where {name} is not given; leave its entry None")
         bound, originals = self._bind(arrays, given, where), arrays
+        where = None if where is None else operator.index(where)
+        signature = [None if a is None else (a.shape, a.strides, a.dtype, a.flags.num) for a in (*arrays, *given)]
         if bound is not None:
             arrays, given = self._split(arrays, given, bound)
         writable = self._writable(arrays, given, mode)
-        signature = [None if a is None else (a.shape, a.strides, a.dtype, a.flags.num) for a in (*arrays, *given)]
-        key = (bound, tuple(axes.items()), writable, *signature)
-        ready = self._plans.get(key) or self._prepare(key, arrays, given, writable, bound, axes)
-        self._remember(ready, originals, bound, where, axes)
+        key = (where, tuple(axes.items()), writable, *signature)
+        ready = self._plans.get(key)
+        if ready is None:
+            ready = self._prepare(key, arrays, given, writable, bound, axes)
+            self._remember(ready, originals, bound, where, axes)
         interface = ready.compiled.interface
         inputs = [
             np.array(a, planning.dtype_of(interface, one), order="C") if copy else a
@@ -287,8 +290,7 @@ class Call:
             self.plain.clear()
         shapes = zip(self._shapes(plan, bound), plan.outputs, strict=True)
         signature = [None if a is None else (np.ndarray, a.shape, a.dtype, a.flags.num) for a in arrays]
-        # as the short way has it: an integer of any other type has been taken, too
-        key = (None if where is None else operator.index(where), *signature)
+        key = (where, *signature)
         self.plain[key] = (
             ready.compiled.function,
             ready.compiled.ffi.from_buffer,
