@@ -178,51 +178,51 @@ static void group1_reduced(
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (4) */
         const double beta_here = (double)beta[k * layout->beta__k];
-        double mu_hi_total = 0.0;
-        double mu_hi_rest = 0.0;
-        for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
+        double eq1_start_total = 0.0;
+        double eq1_start_rest = 0.0;
+        for (ptrdiff_t block = 0; block < smaller(1, (m0 * m1 + 511) / 512); block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, m0 * m1 - start);
             float x_row_buffer[512];
             const ptrdiff_t x_row_extents[2] = {m0, m1};
             const ptrdiff_t x_row_strides[2] = {layout->x__i0, layout->x__i1};
             const float *x_row = read_window_float(x + k * layout->x__k, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
-            double mu_hi_lanes[16] = {0.0};
+            double eq1_start_lanes[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (1) */
-                    mu_hi_lanes[lane] += (double)x_row[q + lane];
+                    eq1_start_lanes[lane] += (double)x_row[q + lane];
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (1) */
-                mu_hi_lanes[lane] += (double)x_row[whole + lane];
+                eq1_start_lanes[lane] += (double)x_row[whole + lane];
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                mu_hi_lanes[lane] += mu_hi_lanes[lane + 8];
+                eq1_start_lanes[lane] += eq1_start_lanes[lane + 8];
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                mu_hi_lanes[lane] += mu_hi_lanes[lane + 4];
+                eq1_start_lanes[lane] += eq1_start_lanes[lane + 4];
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                mu_hi_lanes[lane] += mu_hi_lanes[lane + 2];
+                eq1_start_lanes[lane] += eq1_start_lanes[lane + 2];
             }
-            mu_hi_lanes[0] += mu_hi_lanes[1];
-            const double mu_hi_term = mu_hi_lanes[0];
-            const double mu_hi_next = mu_hi_total + mu_hi_term;
-            const double mu_hi_back = mu_hi_next - mu_hi_total;
-            mu_hi_rest += mu_hi_total - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-            mu_hi_total = mu_hi_next;
+            eq1_start_lanes[0] += eq1_start_lanes[1];
+            const double eq1_start_term = eq1_start_lanes[0];
+            const double eq1_start_next = eq1_start_total + eq1_start_term;
+            const double eq1_start_back = eq1_start_next - eq1_start_total;
+            eq1_start_rest += eq1_start_total - (eq1_start_next - eq1_start_back) + (eq1_start_term - eq1_start_back);
+            eq1_start_total = eq1_start_next;
         }
         /* (1) */
-        const double mu_hi = mu_hi_total / (double)(m0 * m1);
-        const double mu_lo = (isfinite(mu_hi) ? (fma(-mu_hi, (double)(m0 * m1), mu_hi_total) + mu_hi_rest) / (double)(m0 * m1) : 0.0);
-        const double eq1_part = mu_hi + mu_lo;
-        mu[k * layout->mu__k] = eq1_part;
-        double sigma2_hi_total = 0.0;
-        double sigma2_hi_rest = 0.0;
+        const double eq1_start = eq1_start_total / (double)smaller(512, m0 * m1);
+        const double eq1_shift = (isfinite(eq1_start) ? eq1_start : 0.0);
+        double eq1_shifted_total = 0.0;
+        double eq1_shifted_rest = 0.0;
+        double eq2_squares_total = 0.0;
+        double eq2_squares_rest = 0.0;
         for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, m0 * m1 - start);
@@ -230,40 +230,111 @@ static void group1_reduced(
             const ptrdiff_t x_row2_extents[2] = {m0, m1};
             const ptrdiff_t x_row2_strides[2] = {layout->x__i0, layout->x__i1};
             const float *x_row2 = read_window_float(x + k * layout->x__k, 2, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
-            double sigma2_hi_lanes[16] = {0.0};
+            double eq1_shifted_lanes[16] = {0.0};
+            double eq2_squares_lanes[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
-                    /* (2) */
-                    const double t1 = (double)x_row2[q + lane] - mu_hi - mu_lo;
-                    sigma2_hi_lanes[lane] += t1 * t1;
+                    /* (1), (2) */
+                    const double t1 = (double)x_row2[q + lane] - eq1_shift;
+                    eq1_shifted_lanes[lane] += t1;
+                    eq2_squares_lanes[lane] += t1 * t1;
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
-                /* (2) */
-                const double t1 = (double)x_row2[whole + lane] - mu_hi - mu_lo;
-                sigma2_hi_lanes[lane] += t1 * t1;
+                /* (1), (2) */
+                const double t1 = (double)x_row2[whole + lane] - eq1_shift;
+                eq1_shifted_lanes[lane] += t1;
+                eq2_squares_lanes[lane] += t1 * t1;
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                sigma2_hi_lanes[lane] += sigma2_hi_lanes[lane + 8];
+                eq1_shifted_lanes[lane] += eq1_shifted_lanes[lane + 8];
+                eq2_squares_lanes[lane] += eq2_squares_lanes[lane + 8];
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                sigma2_hi_lanes[lane] += sigma2_hi_lanes[lane + 4];
+                eq1_shifted_lanes[lane] += eq1_shifted_lanes[lane + 4];
+                eq2_squares_lanes[lane] += eq2_squares_lanes[lane + 4];
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                sigma2_hi_lanes[lane] += sigma2_hi_lanes[lane + 2];
+                eq1_shifted_lanes[lane] += eq1_shifted_lanes[lane + 2];
+                eq2_squares_lanes[lane] += eq2_squares_lanes[lane + 2];
             }
-            sigma2_hi_lanes[0] += sigma2_hi_lanes[1];
-            const double sigma2_hi_term = sigma2_hi_lanes[0];
-            const double sigma2_hi_next = sigma2_hi_total + sigma2_hi_term;
-            const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_total;
-            sigma2_hi_rest += sigma2_hi_total - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-            sigma2_hi_total = sigma2_hi_next;
+            eq1_shifted_lanes[0] += eq1_shifted_lanes[1];
+            eq2_squares_lanes[0] += eq2_squares_lanes[1];
+            const double eq1_shifted_term = eq1_shifted_lanes[0];
+            const double eq1_shifted_next = eq1_shifted_total + eq1_shifted_term;
+            const double eq1_shifted_back = eq1_shifted_next - eq1_shifted_total;
+            eq1_shifted_rest += eq1_shifted_total - (eq1_shifted_next - eq1_shifted_back) + (eq1_shifted_term - eq1_shifted_back);
+            eq1_shifted_total = eq1_shifted_next;
+            const double eq2_squares_term = eq2_squares_lanes[0];
+            const double eq2_squares_next = eq2_squares_total + eq2_squares_term;
+            const double eq2_squares_back = eq2_squares_next - eq2_squares_total;
+            eq2_squares_rest += eq2_squares_total - (eq2_squares_next - eq2_squares_back) + (eq2_squares_term - eq2_squares_back);
+            eq2_squares_total = eq2_squares_next;
+        }
+        /* (1) */
+        const double eq1_shifted = eq1_shifted_total + (isfinite(eq1_shifted_total) ? eq1_shifted_rest : 0.0);
+        /* (2) */
+        const double eq2_squares = eq2_squares_total + (isfinite(eq2_squares_total) ? eq2_squares_rest : 0.0);
+        /* (1) */
+        const double eq1_offset = eq1_shifted / (double)(m0 * m1);
+        const double mu_hi = eq1_shift + eq1_offset;
+        const double eq1_back = mu_hi - eq1_shift;
+        const double mu_lo = (isfinite(mu_hi) ? eq1_shift - (mu_hi - eq1_back) + (eq1_offset - eq1_back) : 0.0);
+        /* (2) */
+        const double eq2_excess = eq1_shifted * eq1_offset;
+        const double eq2_far = (eq2_excess > 0.0625 * eq2_squares ? 1.0 : 0.0);
+        /* (1) */
+        const double eq1_part = mu_hi + mu_lo;
+        mu[k * layout->mu__k] = eq1_part;
+        double eq2_again_total = 0.0;
+        double eq2_again_rest = 0.0;
+        if (eq2_far > 0.0) {
+            for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
+                const ptrdiff_t start = block * 512;
+                const ptrdiff_t count = smaller(512, m0 * m1 - start);
+                float x_row3_buffer[512];
+                const ptrdiff_t x_row3_extents[2] = {m0, m1};
+                const ptrdiff_t x_row3_strides[2] = {layout->x__i0, layout->x__i1};
+                const float *x_row3 = read_window_float(x + k * layout->x__k, 2, x_row3_extents, x_row3_strides, start, count, x_row3_buffer);
+                double eq2_again_lanes[16] = {0.0};
+                const ptrdiff_t whole = count - count % 16;
+                for (ptrdiff_t q = 0; q < whole; q += 16) {
+                    SIMD
+                    for (ptrdiff_t lane = 0; lane < 16; lane++) {
+                        /* (2) */
+                        const double t1 = (double)x_row3[q + lane] - mu_hi - mu_lo;
+                        eq2_again_lanes[lane] += t1 * t1;
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
+                    /* (2) */
+                    const double t1 = (double)x_row3[whole + lane] - mu_hi - mu_lo;
+                    eq2_again_lanes[lane] += t1 * t1;
+                }
+                for (ptrdiff_t lane = 0; lane < 8; lane++) {
+                    eq2_again_lanes[lane] += eq2_again_lanes[lane + 8];
+                }
+                for (ptrdiff_t lane = 0; lane < 4; lane++) {
+                    eq2_again_lanes[lane] += eq2_again_lanes[lane + 4];
+                }
+                for (ptrdiff_t lane = 0; lane < 2; lane++) {
+                    eq2_again_lanes[lane] += eq2_again_lanes[lane + 2];
+                }
+                eq2_again_lanes[0] += eq2_again_lanes[1];
+                const double eq2_again_term = eq2_again_lanes[0];
+                const double eq2_again_next = eq2_again_total + eq2_again_term;
+                const double eq2_again_back = eq2_again_next - eq2_again_total;
+                eq2_again_rest += eq2_again_total - (eq2_again_next - eq2_again_back) + (eq2_again_term - eq2_again_back);
+                eq2_again_total = eq2_again_next;
+            }
         }
         /* (2) */
-        const double sigma2_hi = sigma2_hi_total / (double)(m0 * m1);
-        const double sigma2_lo = (isfinite(sigma2_hi) ? (fma(-sigma2_hi, (double)(m0 * m1), sigma2_hi_total) + sigma2_hi_rest) / (double)(m0 * m1) : 0.0);
+        const double eq2_again = eq2_again_total + (isfinite(eq2_again_total) ? eq2_again_rest : 0.0);
+        const double eq2_total = (eq2_far > 0.0 ? eq2_again : eq2_squares - eq2_excess);
+        const double sigma2_hi = eq2_total / (double)(m0 * m1);
+        const double sigma2_lo = (isfinite(sigma2_hi) ? fma(-sigma2_hi, (double)(m0 * m1), eq2_total) / (double)(m0 * m1) : 0.0);
         /* (4) */
         const double eq4_part = (double)gamma[k * layout->gamma__k] / sqrt(sigma2_hi + epsilon + sigma2_lo);
         /* (2) */
@@ -272,10 +343,10 @@ static void group1_reduced(
         for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, m0 * m1 - start);
-            float x_row3_buffer[512];
-            const ptrdiff_t x_row3_extents[2] = {m0, m1};
-            const ptrdiff_t x_row3_strides[2] = {layout->x__i0, layout->x__i1};
-            const float *x_row3 = read_window_float(x + k * layout->x__k, 2, x_row3_extents, x_row3_strides, start, count, x_row3_buffer);
+            float x_row4_buffer[512];
+            const ptrdiff_t x_row4_extents[2] = {m0, m1};
+            const ptrdiff_t x_row4_strides[2] = {layout->x__i0, layout->x__i1};
+            const float *x_row4 = read_window_float(x + k * layout->x__k, 2, x_row4_extents, x_row4_strides, start, count, x_row4_buffer);
             float residual_row_buffer[512];
             const ptrdiff_t residual_row_extents[2] = {m0, m1};
             const ptrdiff_t residual_row_strides[2] = {layout->residual__i0, layout->residual__i1};
@@ -287,7 +358,7 @@ static void group1_reduced(
             SIMD
             for (ptrdiff_t q = 0; q < count; q++) {
                 /* (4) */
-                y_row[q] = (float)(nan_max(0.0, eq4_part * ((double)x_row3[q] - mu_hi - mu_lo) + (double)residual_row[q] + beta_here));
+                y_row[q] = (float)(nan_max(0.0, eq4_part * ((double)x_row4[q] - mu_hi - mu_lo) + (double)residual_row[q] + beta_here));
             }
             close_window_float(y + k * layout->y__k, 2, y_row_extents, y_row_strides, start, count, y_row_buffer, y_row);
         }
@@ -304,10 +375,16 @@ static void group1_kept(
     double *mu,
     double *sigma2,
     double *all_beta_here,
-    double *mu_hi_blocks,
+    double *eq1_start_blocks,
+    double *all_eq1_shift,
+    double *eq1_shifted_blocks,
+    double *eq2_squares_blocks,
+    double *all_eq2_squares,
     double *all_mu_hi,
     double *all_mu_lo,
-    double *sigma2_hi_blocks,
+    double *all_eq2_excess,
+    double *all_eq2_far,
+    double *eq2_again_blocks,
     double *all_eq4_part,
     double epsilon
 )
@@ -324,7 +401,7 @@ static void group1_kept(
         all_beta_here[k] = beta_here;
     }
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < (m0 * m1 + 511) / 512 * ((n + 127) / 128); task++) {
+    for (ptrdiff_t task = 0; task < smaller(1, (m0 * m1 + 511) / 512) * ((n + 127) / 128); task++) {
         const ptrdiff_t tiles = (n + 127) / 128;
         const ptrdiff_t tile = task % tiles;
         const ptrdiff_t block = task / tiles;
@@ -332,11 +409,11 @@ static void group1_kept(
         const ptrdiff_t count = smaller(512, m0 * m1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, n - first);
-        double mu_hi_lanes[16][128];
+        double eq1_start_lanes[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                mu_hi_lanes[lane][j] = 0.0;
+                eq1_start_lanes[lane][j] = 0.0;
             }
         }
         ptrdiff_t i0 = start / m1;
@@ -347,7 +424,7 @@ static void group1_kept(
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t k = first + j;
                 /* (1) */
-                mu_hi_lanes[lane][j] += (double)x[i0 * layout->x__i0 + i1 * layout->x__i1 + k];
+                eq1_start_lanes[lane][j] += (double)x[i0 * layout->x__i0 + i1 * layout->x__i1 + k];
             }
             if (++i1 == m1) {
                 i1 = 0;
@@ -357,47 +434,153 @@ static void group1_kept(
         for (ptrdiff_t lane = 0; lane < 8; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                mu_hi_lanes[lane][j] += mu_hi_lanes[lane + 8][j];
+                eq1_start_lanes[lane][j] += eq1_start_lanes[lane + 8][j];
             }
         }
         for (ptrdiff_t lane = 0; lane < 4; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                mu_hi_lanes[lane][j] += mu_hi_lanes[lane + 4][j];
+                eq1_start_lanes[lane][j] += eq1_start_lanes[lane + 4][j];
             }
         }
         for (ptrdiff_t lane = 0; lane < 2; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                mu_hi_lanes[lane][j] += mu_hi_lanes[lane + 2][j];
+                eq1_start_lanes[lane][j] += eq1_start_lanes[lane + 2][j];
             }
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
-            mu_hi_lanes[0][j] += mu_hi_lanes[1][j];
+            eq1_start_lanes[0][j] += eq1_start_lanes[1][j];
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t k = first + j;
-            mu_hi_blocks[block * n + k] = mu_hi_lanes[0][j];
+            eq1_start_blocks[block * n + k] = eq1_start_lanes[0][j];
         }
     }
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
-        double mu_hi_total = 0.0;
-        double mu_hi_rest = 0.0;
-        for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
-            const double mu_hi_term = mu_hi_blocks[block * n + k];
-            const double mu_hi_next = mu_hi_total + mu_hi_term;
-            const double mu_hi_back = mu_hi_next - mu_hi_total;
-            mu_hi_rest += mu_hi_total - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-            mu_hi_total = mu_hi_next;
+        double eq1_start_total = 0.0;
+        double eq1_start_rest = 0.0;
+        for (ptrdiff_t block = 0; block < smaller(1, (m0 * m1 + 511) / 512); block++) {
+            const double eq1_start_term = eq1_start_blocks[block * n + k];
+            const double eq1_start_next = eq1_start_total + eq1_start_term;
+            const double eq1_start_back = eq1_start_next - eq1_start_total;
+            eq1_start_rest += eq1_start_total - (eq1_start_next - eq1_start_back) + (eq1_start_term - eq1_start_back);
+            eq1_start_total = eq1_start_next;
         }
         /* (1) */
-        const double mu_hi = mu_hi_total / (double)(m0 * m1);
-        const double mu_lo = (isfinite(mu_hi) ? (fma(-mu_hi, (double)(m0 * m1), mu_hi_total) + mu_hi_rest) / (double)(m0 * m1) : 0.0);
+        const double eq1_start = eq1_start_total / (double)smaller(512, m0 * m1);
+        const double eq1_shift = (isfinite(eq1_start) ? eq1_start : 0.0);
+        all_eq1_shift[k] = eq1_shift;
+    }
+    SHARED_FOR
+    for (ptrdiff_t task = 0; task < (m0 * m1 + 511) / 512 * ((n + 127) / 128); task++) {
+        const ptrdiff_t tiles = (n + 127) / 128;
+        const ptrdiff_t tile = task % tiles;
+        const ptrdiff_t block = task / tiles;
+        const ptrdiff_t start = block * 512;
+        const ptrdiff_t count = smaller(512, m0 * m1 - start);
+        const ptrdiff_t first = tile * 128;
+        const ptrdiff_t width = smaller(128, n - first);
+        double eq1_shifted_lanes[16][128];
+        double eq2_squares_lanes[16][128];
+        for (ptrdiff_t lane = 0; lane < 16; lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                eq1_shifted_lanes[lane][j] = 0.0;
+                eq2_squares_lanes[lane][j] = 0.0;
+            }
+        }
+        ptrdiff_t i0 = start / m1;
+        ptrdiff_t i1 = start % m1;
+        for (ptrdiff_t q = 0; q < count; q++) {
+            const ptrdiff_t lane = q % 16;
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const ptrdiff_t k = first + j;
+                /* (1), (2) */
+                const double t1 = (double)x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_eq1_shift[k];
+                eq1_shifted_lanes[lane][j] += t1;
+                eq2_squares_lanes[lane][j] += t1 * t1;
+            }
+            if (++i1 == m1) {
+                i1 = 0;
+                ++i0;
+            }
+        }
+        for (ptrdiff_t lane = 0; lane < 8; lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                eq1_shifted_lanes[lane][j] += eq1_shifted_lanes[lane + 8][j];
+                eq2_squares_lanes[lane][j] += eq2_squares_lanes[lane + 8][j];
+            }
+        }
+        for (ptrdiff_t lane = 0; lane < 4; lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                eq1_shifted_lanes[lane][j] += eq1_shifted_lanes[lane + 4][j];
+                eq2_squares_lanes[lane][j] += eq2_squares_lanes[lane + 4][j];
+            }
+        }
+        for (ptrdiff_t lane = 0; lane < 2; lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                eq1_shifted_lanes[lane][j] += eq1_shifted_lanes[lane + 2][j];
+                eq2_squares_lanes[lane][j] += eq2_squares_lanes[lane + 2][j];
+            }
+        }
+        SIMD
+        for (ptrdiff_t j = 0; j < width; j++) {
+            eq1_shifted_lanes[0][j] += eq1_shifted_lanes[1][j];
+            eq2_squares_lanes[0][j] += eq2_squares_lanes[1][j];
+        }
+        SIMD
+        for (ptrdiff_t j = 0; j < width; j++) {
+            const ptrdiff_t k = first + j;
+            eq1_shifted_blocks[block * n + k] = eq1_shifted_lanes[0][j];
+            eq2_squares_blocks[block * n + k] = eq2_squares_lanes[0][j];
+        }
+    }
+    SHARED_FOR
+    for (ptrdiff_t k = 0; k < n; k++) {
+        double eq1_shifted_total = 0.0;
+        double eq1_shifted_rest = 0.0;
+        for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
+            const double eq1_shifted_term = eq1_shifted_blocks[block * n + k];
+            const double eq1_shifted_next = eq1_shifted_total + eq1_shifted_term;
+            const double eq1_shifted_back = eq1_shifted_next - eq1_shifted_total;
+            eq1_shifted_rest += eq1_shifted_total - (eq1_shifted_next - eq1_shifted_back) + (eq1_shifted_term - eq1_shifted_back);
+            eq1_shifted_total = eq1_shifted_next;
+        }
+        /* (1) */
+        const double eq1_shifted = eq1_shifted_total + (isfinite(eq1_shifted_total) ? eq1_shifted_rest : 0.0);
+        double eq2_squares_total = 0.0;
+        double eq2_squares_rest = 0.0;
+        for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
+            const double eq2_squares_term = eq2_squares_blocks[block * n + k];
+            const double eq2_squares_next = eq2_squares_total + eq2_squares_term;
+            const double eq2_squares_back = eq2_squares_next - eq2_squares_total;
+            eq2_squares_rest += eq2_squares_total - (eq2_squares_next - eq2_squares_back) + (eq2_squares_term - eq2_squares_back);
+            eq2_squares_total = eq2_squares_next;
+        }
+        /* (2) */
+        const double eq2_squares = eq2_squares_total + (isfinite(eq2_squares_total) ? eq2_squares_rest : 0.0);
+        all_eq2_squares[k] = eq2_squares;
+        /* (1) */
+        const double eq1_offset = eq1_shifted / (double)(m0 * m1);
+        const double mu_hi = all_eq1_shift[k] + eq1_offset;
         all_mu_hi[k] = mu_hi;
+        const double eq1_back = mu_hi - all_eq1_shift[k];
+        const double mu_lo = (isfinite(mu_hi) ? all_eq1_shift[k] - (mu_hi - eq1_back) + (eq1_offset - eq1_back) : 0.0);
         all_mu_lo[k] = mu_lo;
+        /* (2) */
+        const double eq2_excess = eq1_shifted * eq1_offset;
+        all_eq2_excess[k] = eq2_excess;
+        const double eq2_far = (eq2_excess > 0.0625 * eq2_squares ? 1.0 : 0.0);
+        all_eq2_far[k] = eq2_far;
+        /* (1) */
         const double eq1_part = mu_hi + mu_lo;
         mu[k * layout->mu__k] = eq1_part;
     }
@@ -410,71 +593,82 @@ static void group1_kept(
         const ptrdiff_t count = smaller(512, m0 * m1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, n - first);
-        double sigma2_hi_lanes[16][128];
-        for (ptrdiff_t lane = 0; lane < 16; lane++) {
+        double again = 0.0;
+        for (ptrdiff_t j = 0; j < width; j++) {
+            const ptrdiff_t k = first + j;
+            again = nan_max(again, all_eq2_far[k]);
+        }
+        if (again > 0.0) {
+            double eq2_again_lanes[16][128];
+            for (ptrdiff_t lane = 0; lane < 16; lane++) {
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    eq2_again_lanes[lane][j] = 0.0;
+                }
+            }
+            ptrdiff_t i0 = start / m1;
+            ptrdiff_t i1 = start % m1;
+            for (ptrdiff_t q = 0; q < count; q++) {
+                const ptrdiff_t lane = q % 16;
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t k = first + j;
+                    /* (2) */
+                    const double t1 = (double)x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_hi[k] - all_mu_lo[k];
+                    eq2_again_lanes[lane][j] += t1 * t1;
+                }
+                if (++i1 == m1) {
+                    i1 = 0;
+                    ++i0;
+                }
+            }
+            for (ptrdiff_t lane = 0; lane < 8; lane++) {
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    eq2_again_lanes[lane][j] += eq2_again_lanes[lane + 8][j];
+                }
+            }
+            for (ptrdiff_t lane = 0; lane < 4; lane++) {
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    eq2_again_lanes[lane][j] += eq2_again_lanes[lane + 4][j];
+                }
+            }
+            for (ptrdiff_t lane = 0; lane < 2; lane++) {
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    eq2_again_lanes[lane][j] += eq2_again_lanes[lane + 2][j];
+                }
+            }
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                sigma2_hi_lanes[lane][j] = 0.0;
+                eq2_again_lanes[0][j] += eq2_again_lanes[1][j];
             }
-        }
-        ptrdiff_t i0 = start / m1;
-        ptrdiff_t i1 = start % m1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            const ptrdiff_t lane = q % 16;
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t k = first + j;
-                /* (2) */
-                const double t1 = (double)x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_hi[k] - all_mu_lo[k];
-                sigma2_hi_lanes[lane][j] += t1 * t1;
+                eq2_again_blocks[block * n + k] = eq2_again_lanes[0][j];
             }
-            if (++i1 == m1) {
-                i1 = 0;
-                ++i0;
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < 8; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                sigma2_hi_lanes[lane][j] += sigma2_hi_lanes[lane + 8][j];
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < 4; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                sigma2_hi_lanes[lane][j] += sigma2_hi_lanes[lane + 4][j];
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < 2; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                sigma2_hi_lanes[lane][j] += sigma2_hi_lanes[lane + 2][j];
-            }
-        }
-        SIMD
-        for (ptrdiff_t j = 0; j < width; j++) {
-            sigma2_hi_lanes[0][j] += sigma2_hi_lanes[1][j];
-        }
-        SIMD
-        for (ptrdiff_t j = 0; j < width; j++) {
-            const ptrdiff_t k = first + j;
-            sigma2_hi_blocks[block * n + k] = sigma2_hi_lanes[0][j];
         }
     }
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
-        double sigma2_hi_total = 0.0;
-        double sigma2_hi_rest = 0.0;
-        for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
-            const double sigma2_hi_term = sigma2_hi_blocks[block * n + k];
-            const double sigma2_hi_next = sigma2_hi_total + sigma2_hi_term;
-            const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_total;
-            sigma2_hi_rest += sigma2_hi_total - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-            sigma2_hi_total = sigma2_hi_next;
+        double eq2_again_total = 0.0;
+        double eq2_again_rest = 0.0;
+        if (all_eq2_far[k] > 0.0) {
+            for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
+                const double eq2_again_term = eq2_again_blocks[block * n + k];
+                const double eq2_again_next = eq2_again_total + eq2_again_term;
+                const double eq2_again_back = eq2_again_next - eq2_again_total;
+                eq2_again_rest += eq2_again_total - (eq2_again_next - eq2_again_back) + (eq2_again_term - eq2_again_back);
+                eq2_again_total = eq2_again_next;
+            }
         }
         /* (2) */
-        const double sigma2_hi = sigma2_hi_total / (double)(m0 * m1);
-        const double sigma2_lo = (isfinite(sigma2_hi) ? (fma(-sigma2_hi, (double)(m0 * m1), sigma2_hi_total) + sigma2_hi_rest) / (double)(m0 * m1) : 0.0);
+        const double eq2_again = eq2_again_total + (isfinite(eq2_again_total) ? eq2_again_rest : 0.0);
+        const double eq2_total = (all_eq2_far[k] > 0.0 ? eq2_again : all_eq2_squares[k] - all_eq2_excess[k]);
+        const double sigma2_hi = eq2_total / (double)(m0 * m1);
+        const double sigma2_lo = (isfinite(sigma2_hi) ? fma(-sigma2_hi, (double)(m0 * m1), eq2_total) / (double)(m0 * m1) : 0.0);
         /* (4) */
         const double eq4_part = (double)gamma[k * layout->gamma__k] / sqrt(sigma2_hi + epsilon + sigma2_lo);
         all_eq4_part[k] = eq4_part;
@@ -527,23 +721,29 @@ int batch_norm_add_relu_float32(
 
     (void)threads;
     if (status == 0 && layout->x__i1 != 1 && layout->x__k == 1 && layout->residual__k == 1 && layout->y__k == 1) {
-        double *const memory = malloc(sizeof(double) * (size_t)(n + (m0 * m1 + 511) / 512 * n + n + n + (m0 * m1 + 511) / 512 * n + n + 1));
+        double *const memory = malloc(sizeof(double) * (size_t)(n + smaller(1, (m0 * m1 + 511) / 512) * n + n + (m0 * m1 + 511) / 512 * n + (m0 * m1 + 511) / 512 * n + n + n + n + n + n + (m0 * m1 + 511) / 512 * n + n + 1));
         double *left = memory;
         status = !memory;
         double *const all_beta_here = status ? NULL : take(&left, n);
-        double *const mu_hi_blocks = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
+        double *const eq1_start_blocks = status ? NULL : take(&left, smaller(1, (m0 * m1 + 511) / 512) * n);
+        double *const all_eq1_shift = status ? NULL : take(&left, n);
+        double *const eq1_shifted_blocks = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
+        double *const eq2_squares_blocks = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
+        double *const all_eq2_squares = status ? NULL : take(&left, n);
         double *const all_mu_hi = status ? NULL : take(&left, n);
         double *const all_mu_lo = status ? NULL : take(&left, n);
-        double *const sigma2_hi_blocks = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
+        double *const all_eq2_excess = status ? NULL : take(&left, n);
+        double *const all_eq2_far = status ? NULL : take(&left, n);
+        double *const eq2_again_blocks = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
         double *const all_eq4_part = status ? NULL : take(&left, n);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_kept(layout, x, residual, gamma, beta, y, mu, sigma2, all_beta_here, mu_hi_blocks, all_mu_hi, all_mu_lo, sigma2_hi_blocks, all_eq4_part, epsilon);
+            group1_kept(layout, x, residual, gamma, beta, y, mu, sigma2, all_beta_here, eq1_start_blocks, all_eq1_shift, eq1_shifted_blocks, eq2_squares_blocks, all_eq2_squares, all_mu_hi, all_mu_lo, all_eq2_excess, all_eq2_far, eq2_again_blocks, all_eq4_part, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_kept(layout, x, residual, gamma, beta, y, mu, sigma2, all_beta_here, mu_hi_blocks, all_mu_hi, all_mu_lo, sigma2_hi_blocks, all_eq4_part, epsilon);
+            group1_kept(layout, x, residual, gamma, beta, y, mu, sigma2, all_beta_here, eq1_start_blocks, all_eq1_shift, eq1_shifted_blocks, eq2_squares_blocks, all_eq2_squares, all_mu_hi, all_mu_lo, all_eq2_excess, all_eq2_far, eq2_again_blocks, all_eq4_part, epsilon);
         free(memory);
     }
     else if (status == 0) {

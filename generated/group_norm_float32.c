@@ -175,53 +175,51 @@ static void group1_reduced(
     for (ptrdiff_t place = 0; place < N * G; place++) {
         const ptrdiff_t n = place / G;
         const ptrdiff_t g = place % G;
-        double mu_hi_total = 0.0;
-        double mu_hi_rest = 0.0;
-        for (ptrdiff_t block = 0; block < (K0 * K1 * S0 * S1 + 511) / 512; block++) {
+        double eq1_start_total = 0.0;
+        double eq1_start_rest = 0.0;
+        for (ptrdiff_t block = 0; block < smaller(1, (K0 * K1 * S0 * S1 + 511) / 512); block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, K0 * K1 * S0 * S1 - start);
             float x_row_buffer[512];
             const ptrdiff_t x_row_extents[4] = {K0, K1, S0, S1};
             const ptrdiff_t x_row_strides[4] = {layout->x__c0, layout->x__c1, layout->x__s0, layout->x__s1};
             const float *x_row = read_window_float(x + n * layout->x__n + g * layout->x__g, 4, x_row_extents, x_row_strides, start, count, x_row_buffer);
-            double mu_hi_lanes[16] = {0.0};
+            double eq1_start_lanes[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (1) */
-                    mu_hi_lanes[lane] += (double)x_row[q + lane];
+                    eq1_start_lanes[lane] += (double)x_row[q + lane];
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (1) */
-                mu_hi_lanes[lane] += (double)x_row[whole + lane];
+                eq1_start_lanes[lane] += (double)x_row[whole + lane];
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                mu_hi_lanes[lane] += mu_hi_lanes[lane + 8];
+                eq1_start_lanes[lane] += eq1_start_lanes[lane + 8];
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                mu_hi_lanes[lane] += mu_hi_lanes[lane + 4];
+                eq1_start_lanes[lane] += eq1_start_lanes[lane + 4];
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                mu_hi_lanes[lane] += mu_hi_lanes[lane + 2];
+                eq1_start_lanes[lane] += eq1_start_lanes[lane + 2];
             }
-            mu_hi_lanes[0] += mu_hi_lanes[1];
-            const double mu_hi_term = mu_hi_lanes[0];
-            const double mu_hi_next = mu_hi_total + mu_hi_term;
-            const double mu_hi_back = mu_hi_next - mu_hi_total;
-            mu_hi_rest += mu_hi_total - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-            mu_hi_total = mu_hi_next;
+            eq1_start_lanes[0] += eq1_start_lanes[1];
+            const double eq1_start_term = eq1_start_lanes[0];
+            const double eq1_start_next = eq1_start_total + eq1_start_term;
+            const double eq1_start_back = eq1_start_next - eq1_start_total;
+            eq1_start_rest += eq1_start_total - (eq1_start_next - eq1_start_back) + (eq1_start_term - eq1_start_back);
+            eq1_start_total = eq1_start_next;
         }
         /* (1) */
-        const double mu_hi = mu_hi_total / (double)(K0 * K1 * S0 * S1);
-        const double mu_lo = (isfinite(mu_hi) ? (fma(-mu_hi, (double)(K0 * K1 * S0 * S1), mu_hi_total) + mu_hi_rest) / (double)(K0 * K1 * S0 * S1) : 0.0);
-        all_mu_hi[n * G + g] = mu_hi;
-        all_mu_lo[n * G + g] = mu_lo;
-        const double eq1_part = mu_hi + mu_lo;
-        mu[n * layout->mu__n + g * layout->mu__g] = eq1_part;
-        double sigma2_hi_total = 0.0;
-        double sigma2_hi_rest = 0.0;
+        const double eq1_start = eq1_start_total / (double)smaller(512, K0 * K1 * S0 * S1);
+        const double eq1_shift = (isfinite(eq1_start) ? eq1_start : 0.0);
+        double eq1_shifted_total = 0.0;
+        double eq1_shifted_rest = 0.0;
+        double eq2_squares_total = 0.0;
+        double eq2_squares_rest = 0.0;
         for (ptrdiff_t block = 0; block < (K0 * K1 * S0 * S1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, K0 * K1 * S0 * S1 - start);
@@ -229,41 +227,114 @@ static void group1_reduced(
             const ptrdiff_t x_row2_extents[4] = {K0, K1, S0, S1};
             const ptrdiff_t x_row2_strides[4] = {layout->x__c0, layout->x__c1, layout->x__s0, layout->x__s1};
             const float *x_row2 = read_window_float(x + n * layout->x__n + g * layout->x__g, 4, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
-            double sigma2_hi_lanes[16] = {0.0};
+            double eq1_shifted_lanes[16] = {0.0};
+            double eq2_squares_lanes[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
-                    /* (2) */
-                    const double t1 = (double)x_row2[q + lane] - mu_hi - mu_lo;
-                    sigma2_hi_lanes[lane] += t1 * t1;
+                    /* (1), (2) */
+                    const double t1 = (double)x_row2[q + lane] - eq1_shift;
+                    eq1_shifted_lanes[lane] += t1;
+                    eq2_squares_lanes[lane] += t1 * t1;
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
-                /* (2) */
-                const double t1 = (double)x_row2[whole + lane] - mu_hi - mu_lo;
-                sigma2_hi_lanes[lane] += t1 * t1;
+                /* (1), (2) */
+                const double t1 = (double)x_row2[whole + lane] - eq1_shift;
+                eq1_shifted_lanes[lane] += t1;
+                eq2_squares_lanes[lane] += t1 * t1;
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                sigma2_hi_lanes[lane] += sigma2_hi_lanes[lane + 8];
+                eq1_shifted_lanes[lane] += eq1_shifted_lanes[lane + 8];
+                eq2_squares_lanes[lane] += eq2_squares_lanes[lane + 8];
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                sigma2_hi_lanes[lane] += sigma2_hi_lanes[lane + 4];
+                eq1_shifted_lanes[lane] += eq1_shifted_lanes[lane + 4];
+                eq2_squares_lanes[lane] += eq2_squares_lanes[lane + 4];
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                sigma2_hi_lanes[lane] += sigma2_hi_lanes[lane + 2];
+                eq1_shifted_lanes[lane] += eq1_shifted_lanes[lane + 2];
+                eq2_squares_lanes[lane] += eq2_squares_lanes[lane + 2];
             }
-            sigma2_hi_lanes[0] += sigma2_hi_lanes[1];
-            const double sigma2_hi_term = sigma2_hi_lanes[0];
-            const double sigma2_hi_next = sigma2_hi_total + sigma2_hi_term;
-            const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_total;
-            sigma2_hi_rest += sigma2_hi_total - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-            sigma2_hi_total = sigma2_hi_next;
+            eq1_shifted_lanes[0] += eq1_shifted_lanes[1];
+            eq2_squares_lanes[0] += eq2_squares_lanes[1];
+            const double eq1_shifted_term = eq1_shifted_lanes[0];
+            const double eq1_shifted_next = eq1_shifted_total + eq1_shifted_term;
+            const double eq1_shifted_back = eq1_shifted_next - eq1_shifted_total;
+            eq1_shifted_rest += eq1_shifted_total - (eq1_shifted_next - eq1_shifted_back) + (eq1_shifted_term - eq1_shifted_back);
+            eq1_shifted_total = eq1_shifted_next;
+            const double eq2_squares_term = eq2_squares_lanes[0];
+            const double eq2_squares_next = eq2_squares_total + eq2_squares_term;
+            const double eq2_squares_back = eq2_squares_next - eq2_squares_total;
+            eq2_squares_rest += eq2_squares_total - (eq2_squares_next - eq2_squares_back) + (eq2_squares_term - eq2_squares_back);
+            eq2_squares_total = eq2_squares_next;
+        }
+        /* (1) */
+        const double eq1_shifted = eq1_shifted_total + (isfinite(eq1_shifted_total) ? eq1_shifted_rest : 0.0);
+        /* (2) */
+        const double eq2_squares = eq2_squares_total + (isfinite(eq2_squares_total) ? eq2_squares_rest : 0.0);
+        /* (1) */
+        const double eq1_offset = eq1_shifted / ((double)(K0 * K1) * (double)(S0 * S1));
+        const double mu_hi = eq1_shift + eq1_offset;
+        all_mu_hi[n * G + g] = mu_hi;
+        const double eq1_back = mu_hi - eq1_shift;
+        const double mu_lo = (isfinite(mu_hi) ? eq1_shift - (mu_hi - eq1_back) + (eq1_offset - eq1_back) : 0.0);
+        all_mu_lo[n * G + g] = mu_lo;
+        /* (2) */
+        const double eq2_excess = eq1_shifted * eq1_offset;
+        const double eq2_far = (eq2_excess > 0.0625 * eq2_squares ? 1.0 : 0.0);
+        /* (1) */
+        const double eq1_part = mu_hi + mu_lo;
+        mu[n * layout->mu__n + g * layout->mu__g] = eq1_part;
+        double eq2_again_total = 0.0;
+        double eq2_again_rest = 0.0;
+        if (eq2_far > 0.0) {
+            for (ptrdiff_t block = 0; block < (K0 * K1 * S0 * S1 + 511) / 512; block++) {
+                const ptrdiff_t start = block * 512;
+                const ptrdiff_t count = smaller(512, K0 * K1 * S0 * S1 - start);
+                float x_row3_buffer[512];
+                const ptrdiff_t x_row3_extents[4] = {K0, K1, S0, S1};
+                const ptrdiff_t x_row3_strides[4] = {layout->x__c0, layout->x__c1, layout->x__s0, layout->x__s1};
+                const float *x_row3 = read_window_float(x + n * layout->x__n + g * layout->x__g, 4, x_row3_extents, x_row3_strides, start, count, x_row3_buffer);
+                double eq2_again_lanes[16] = {0.0};
+                const ptrdiff_t whole = count - count % 16;
+                for (ptrdiff_t q = 0; q < whole; q += 16) {
+                    SIMD
+                    for (ptrdiff_t lane = 0; lane < 16; lane++) {
+                        /* (2) */
+                        const double t1 = (double)x_row3[q + lane] - mu_hi - mu_lo;
+                        eq2_again_lanes[lane] += t1 * t1;
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
+                    /* (2) */
+                    const double t1 = (double)x_row3[whole + lane] - mu_hi - mu_lo;
+                    eq2_again_lanes[lane] += t1 * t1;
+                }
+                for (ptrdiff_t lane = 0; lane < 8; lane++) {
+                    eq2_again_lanes[lane] += eq2_again_lanes[lane + 8];
+                }
+                for (ptrdiff_t lane = 0; lane < 4; lane++) {
+                    eq2_again_lanes[lane] += eq2_again_lanes[lane + 4];
+                }
+                for (ptrdiff_t lane = 0; lane < 2; lane++) {
+                    eq2_again_lanes[lane] += eq2_again_lanes[lane + 2];
+                }
+                eq2_again_lanes[0] += eq2_again_lanes[1];
+                const double eq2_again_term = eq2_again_lanes[0];
+                const double eq2_again_next = eq2_again_total + eq2_again_term;
+                const double eq2_again_back = eq2_again_next - eq2_again_total;
+                eq2_again_rest += eq2_again_total - (eq2_again_next - eq2_again_back) + (eq2_again_term - eq2_again_back);
+                eq2_again_total = eq2_again_next;
+            }
         }
         /* (2) */
-        const double sigma2_hi = sigma2_hi_total / (double)(K0 * K1 * S0 * S1);
-        const double sigma2_lo = (isfinite(sigma2_hi) ? (fma(-sigma2_hi, (double)(K0 * K1 * S0 * S1), sigma2_hi_total) + sigma2_hi_rest) / (double)(K0 * K1 * S0 * S1) : 0.0);
+        const double eq2_again = eq2_again_total + (isfinite(eq2_again_total) ? eq2_again_rest : 0.0);
+        const double eq2_total = (eq2_far > 0.0 ? eq2_again : eq2_squares - eq2_excess);
+        const double sigma2_hi = eq2_total / ((double)(K0 * K1) * (double)(S0 * S1));
         all_sigma2_hi[n * G + g] = sigma2_hi;
+        const double sigma2_lo = (isfinite(sigma2_hi) ? fma(-sigma2_hi, (double)(K0 * K1) * (double)(S0 * S1), eq2_total) / ((double)(K0 * K1) * (double)(S0 * S1)) : 0.0);
         all_sigma2_lo[n * G + g] = sigma2_lo;
         const double eq2_part = sigma2_hi + sigma2_lo;
         sigma2[n * layout->sigma2__n + g * layout->sigma2__g] = eq2_part;
@@ -320,53 +391,51 @@ static void group1_part(
     for (ptrdiff_t place = 0; place < N * G; place++) {
         const ptrdiff_t n = place / G;
         const ptrdiff_t g = place % G;
-        double mu_hi_total = 0.0;
-        double mu_hi_rest = 0.0;
-        for (ptrdiff_t block = 0; block < (K0 * K1 * S0 * S1 + 511) / 512; block++) {
+        double eq1_start_total = 0.0;
+        double eq1_start_rest = 0.0;
+        for (ptrdiff_t block = 0; block < smaller(1, (K0 * K1 * S0 * S1 + 511) / 512); block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, K0 * K1 * S0 * S1 - start);
             float x_row_buffer[512];
             const ptrdiff_t x_row_extents[4] = {K0, K1, S0, S1};
             const ptrdiff_t x_row_strides[4] = {layout->x__c0, layout->x__c1, layout->x__s0, layout->x__s1};
             const float *x_row = read_window_float(x + n * layout->x__n + g * layout->x__g, 4, x_row_extents, x_row_strides, start, count, x_row_buffer);
-            double mu_hi_lanes[16] = {0.0};
+            double eq1_start_lanes[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (1) */
-                    mu_hi_lanes[lane] += (double)x_row[q + lane];
+                    eq1_start_lanes[lane] += (double)x_row[q + lane];
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (1) */
-                mu_hi_lanes[lane] += (double)x_row[whole + lane];
+                eq1_start_lanes[lane] += (double)x_row[whole + lane];
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                mu_hi_lanes[lane] += mu_hi_lanes[lane + 8];
+                eq1_start_lanes[lane] += eq1_start_lanes[lane + 8];
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                mu_hi_lanes[lane] += mu_hi_lanes[lane + 4];
+                eq1_start_lanes[lane] += eq1_start_lanes[lane + 4];
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                mu_hi_lanes[lane] += mu_hi_lanes[lane + 2];
+                eq1_start_lanes[lane] += eq1_start_lanes[lane + 2];
             }
-            mu_hi_lanes[0] += mu_hi_lanes[1];
-            const double mu_hi_term = mu_hi_lanes[0];
-            const double mu_hi_next = mu_hi_total + mu_hi_term;
-            const double mu_hi_back = mu_hi_next - mu_hi_total;
-            mu_hi_rest += mu_hi_total - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-            mu_hi_total = mu_hi_next;
+            eq1_start_lanes[0] += eq1_start_lanes[1];
+            const double eq1_start_term = eq1_start_lanes[0];
+            const double eq1_start_next = eq1_start_total + eq1_start_term;
+            const double eq1_start_back = eq1_start_next - eq1_start_total;
+            eq1_start_rest += eq1_start_total - (eq1_start_next - eq1_start_back) + (eq1_start_term - eq1_start_back);
+            eq1_start_total = eq1_start_next;
         }
         /* (1) */
-        const double mu_hi = mu_hi_total / (double)(K0 * K1 * S0 * S1);
-        const double mu_lo = (isfinite(mu_hi) ? (fma(-mu_hi, (double)(K0 * K1 * S0 * S1), mu_hi_total) + mu_hi_rest) / (double)(K0 * K1 * S0 * S1) : 0.0);
-        all_mu_hi[n * G + g] = mu_hi;
-        all_mu_lo[n * G + g] = mu_lo;
-        const double eq1_part = mu_hi + mu_lo;
-        mu[n * layout->mu__n + g * layout->mu__g] = eq1_part;
-        double sigma2_hi_total = 0.0;
-        double sigma2_hi_rest = 0.0;
+        const double eq1_start = eq1_start_total / (double)smaller(512, K0 * K1 * S0 * S1);
+        const double eq1_shift = (isfinite(eq1_start) ? eq1_start : 0.0);
+        double eq1_shifted_total = 0.0;
+        double eq1_shifted_rest = 0.0;
+        double eq2_squares_total = 0.0;
+        double eq2_squares_rest = 0.0;
         for (ptrdiff_t block = 0; block < (K0 * K1 * S0 * S1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, K0 * K1 * S0 * S1 - start);
@@ -374,41 +443,114 @@ static void group1_part(
             const ptrdiff_t x_row2_extents[4] = {K0, K1, S0, S1};
             const ptrdiff_t x_row2_strides[4] = {layout->x__c0, layout->x__c1, layout->x__s0, layout->x__s1};
             const float *x_row2 = read_window_float(x + n * layout->x__n + g * layout->x__g, 4, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
-            double sigma2_hi_lanes[16] = {0.0};
+            double eq1_shifted_lanes[16] = {0.0};
+            double eq2_squares_lanes[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
-                    /* (2) */
-                    const double t1 = (double)x_row2[q + lane] - mu_hi - mu_lo;
-                    sigma2_hi_lanes[lane] += t1 * t1;
+                    /* (1), (2) */
+                    const double t1 = (double)x_row2[q + lane] - eq1_shift;
+                    eq1_shifted_lanes[lane] += t1;
+                    eq2_squares_lanes[lane] += t1 * t1;
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
-                /* (2) */
-                const double t1 = (double)x_row2[whole + lane] - mu_hi - mu_lo;
-                sigma2_hi_lanes[lane] += t1 * t1;
+                /* (1), (2) */
+                const double t1 = (double)x_row2[whole + lane] - eq1_shift;
+                eq1_shifted_lanes[lane] += t1;
+                eq2_squares_lanes[lane] += t1 * t1;
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                sigma2_hi_lanes[lane] += sigma2_hi_lanes[lane + 8];
+                eq1_shifted_lanes[lane] += eq1_shifted_lanes[lane + 8];
+                eq2_squares_lanes[lane] += eq2_squares_lanes[lane + 8];
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                sigma2_hi_lanes[lane] += sigma2_hi_lanes[lane + 4];
+                eq1_shifted_lanes[lane] += eq1_shifted_lanes[lane + 4];
+                eq2_squares_lanes[lane] += eq2_squares_lanes[lane + 4];
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                sigma2_hi_lanes[lane] += sigma2_hi_lanes[lane + 2];
+                eq1_shifted_lanes[lane] += eq1_shifted_lanes[lane + 2];
+                eq2_squares_lanes[lane] += eq2_squares_lanes[lane + 2];
             }
-            sigma2_hi_lanes[0] += sigma2_hi_lanes[1];
-            const double sigma2_hi_term = sigma2_hi_lanes[0];
-            const double sigma2_hi_next = sigma2_hi_total + sigma2_hi_term;
-            const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_total;
-            sigma2_hi_rest += sigma2_hi_total - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-            sigma2_hi_total = sigma2_hi_next;
+            eq1_shifted_lanes[0] += eq1_shifted_lanes[1];
+            eq2_squares_lanes[0] += eq2_squares_lanes[1];
+            const double eq1_shifted_term = eq1_shifted_lanes[0];
+            const double eq1_shifted_next = eq1_shifted_total + eq1_shifted_term;
+            const double eq1_shifted_back = eq1_shifted_next - eq1_shifted_total;
+            eq1_shifted_rest += eq1_shifted_total - (eq1_shifted_next - eq1_shifted_back) + (eq1_shifted_term - eq1_shifted_back);
+            eq1_shifted_total = eq1_shifted_next;
+            const double eq2_squares_term = eq2_squares_lanes[0];
+            const double eq2_squares_next = eq2_squares_total + eq2_squares_term;
+            const double eq2_squares_back = eq2_squares_next - eq2_squares_total;
+            eq2_squares_rest += eq2_squares_total - (eq2_squares_next - eq2_squares_back) + (eq2_squares_term - eq2_squares_back);
+            eq2_squares_total = eq2_squares_next;
+        }
+        /* (1) */
+        const double eq1_shifted = eq1_shifted_total + (isfinite(eq1_shifted_total) ? eq1_shifted_rest : 0.0);
+        /* (2) */
+        const double eq2_squares = eq2_squares_total + (isfinite(eq2_squares_total) ? eq2_squares_rest : 0.0);
+        /* (1) */
+        const double eq1_offset = eq1_shifted / ((double)(K0 * K1) * (double)(S0 * S1));
+        const double mu_hi = eq1_shift + eq1_offset;
+        all_mu_hi[n * G + g] = mu_hi;
+        const double eq1_back = mu_hi - eq1_shift;
+        const double mu_lo = (isfinite(mu_hi) ? eq1_shift - (mu_hi - eq1_back) + (eq1_offset - eq1_back) : 0.0);
+        all_mu_lo[n * G + g] = mu_lo;
+        /* (2) */
+        const double eq2_excess = eq1_shifted * eq1_offset;
+        const double eq2_far = (eq2_excess > 0.0625 * eq2_squares ? 1.0 : 0.0);
+        /* (1) */
+        const double eq1_part = mu_hi + mu_lo;
+        mu[n * layout->mu__n + g * layout->mu__g] = eq1_part;
+        double eq2_again_total = 0.0;
+        double eq2_again_rest = 0.0;
+        if (eq2_far > 0.0) {
+            for (ptrdiff_t block = 0; block < (K0 * K1 * S0 * S1 + 511) / 512; block++) {
+                const ptrdiff_t start = block * 512;
+                const ptrdiff_t count = smaller(512, K0 * K1 * S0 * S1 - start);
+                float x_row3_buffer[512];
+                const ptrdiff_t x_row3_extents[4] = {K0, K1, S0, S1};
+                const ptrdiff_t x_row3_strides[4] = {layout->x__c0, layout->x__c1, layout->x__s0, layout->x__s1};
+                const float *x_row3 = read_window_float(x + n * layout->x__n + g * layout->x__g, 4, x_row3_extents, x_row3_strides, start, count, x_row3_buffer);
+                double eq2_again_lanes[16] = {0.0};
+                const ptrdiff_t whole = count - count % 16;
+                for (ptrdiff_t q = 0; q < whole; q += 16) {
+                    SIMD
+                    for (ptrdiff_t lane = 0; lane < 16; lane++) {
+                        /* (2) */
+                        const double t1 = (double)x_row3[q + lane] - mu_hi - mu_lo;
+                        eq2_again_lanes[lane] += t1 * t1;
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
+                    /* (2) */
+                    const double t1 = (double)x_row3[whole + lane] - mu_hi - mu_lo;
+                    eq2_again_lanes[lane] += t1 * t1;
+                }
+                for (ptrdiff_t lane = 0; lane < 8; lane++) {
+                    eq2_again_lanes[lane] += eq2_again_lanes[lane + 8];
+                }
+                for (ptrdiff_t lane = 0; lane < 4; lane++) {
+                    eq2_again_lanes[lane] += eq2_again_lanes[lane + 4];
+                }
+                for (ptrdiff_t lane = 0; lane < 2; lane++) {
+                    eq2_again_lanes[lane] += eq2_again_lanes[lane + 2];
+                }
+                eq2_again_lanes[0] += eq2_again_lanes[1];
+                const double eq2_again_term = eq2_again_lanes[0];
+                const double eq2_again_next = eq2_again_total + eq2_again_term;
+                const double eq2_again_back = eq2_again_next - eq2_again_total;
+                eq2_again_rest += eq2_again_total - (eq2_again_next - eq2_again_back) + (eq2_again_term - eq2_again_back);
+                eq2_again_total = eq2_again_next;
+            }
         }
         /* (2) */
-        const double sigma2_hi = sigma2_hi_total / (double)(K0 * K1 * S0 * S1);
-        const double sigma2_lo = (isfinite(sigma2_hi) ? (fma(-sigma2_hi, (double)(K0 * K1 * S0 * S1), sigma2_hi_total) + sigma2_hi_rest) / (double)(K0 * K1 * S0 * S1) : 0.0);
+        const double eq2_again = eq2_again_total + (isfinite(eq2_again_total) ? eq2_again_rest : 0.0);
+        const double eq2_total = (eq2_far > 0.0 ? eq2_again : eq2_squares - eq2_excess);
+        const double sigma2_hi = eq2_total / ((double)(K0 * K1) * (double)(S0 * S1));
         all_sigma2_hi[n * G + g] = sigma2_hi;
+        const double sigma2_lo = (isfinite(sigma2_hi) ? fma(-sigma2_hi, (double)(K0 * K1) * (double)(S0 * S1), eq2_total) / ((double)(K0 * K1) * (double)(S0 * S1)) : 0.0);
         all_sigma2_lo[n * G + g] = sigma2_lo;
         const double eq2_part = sigma2_hi + sigma2_lo;
         sigma2[n * layout->sigma2__n + g * layout->sigma2__g] = eq2_part;

@@ -41,6 +41,13 @@ static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b)
     return a < b ? a : b;
 }
 
+/* The larger of two; not a number where one of them is not. */
+static inline double nan_max(double a, double b)
+{
+    const double other = a > b ? a : b;
+    return a != a ? a : other;
+}
+
 /* The place on each level of a flat position, and the offset of that element. */
 static inline ptrdiff_t locate(
     int levels, const ptrdiff_t *extents, const ptrdiff_t *strides, ptrdiff_t position, ptrdiff_t *place)
@@ -171,51 +178,51 @@ static void group1_reduced(
         const ptrdiff_t c = place % C;
         /* (3) */
         const double beta_here = (double)beta[c * layout->beta__c];
-        double mu_hi_total = 0.0;
-        double mu_hi_rest = 0.0;
-        for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
+        double eq1_start_total = 0.0;
+        double eq1_start_rest = 0.0;
+        for (ptrdiff_t block = 0; block < smaller(1, (S0 * S1 + 511) / 512); block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, S0 * S1 - start);
             float x_row_buffer[512];
             const ptrdiff_t x_row_extents[2] = {S0, S1};
             const ptrdiff_t x_row_strides[2] = {layout->x__s0, layout->x__s1};
             const float *x_row = read_window_float(x + n * layout->x__n + c * layout->x__c, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
-            double mu_hi_lanes[16] = {0.0};
+            double eq1_start_lanes[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (1) */
-                    mu_hi_lanes[lane] += (double)x_row[q + lane];
+                    eq1_start_lanes[lane] += (double)x_row[q + lane];
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (1) */
-                mu_hi_lanes[lane] += (double)x_row[whole + lane];
+                eq1_start_lanes[lane] += (double)x_row[whole + lane];
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                mu_hi_lanes[lane] += mu_hi_lanes[lane + 8];
+                eq1_start_lanes[lane] += eq1_start_lanes[lane + 8];
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                mu_hi_lanes[lane] += mu_hi_lanes[lane + 4];
+                eq1_start_lanes[lane] += eq1_start_lanes[lane + 4];
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                mu_hi_lanes[lane] += mu_hi_lanes[lane + 2];
+                eq1_start_lanes[lane] += eq1_start_lanes[lane + 2];
             }
-            mu_hi_lanes[0] += mu_hi_lanes[1];
-            const double mu_hi_term = mu_hi_lanes[0];
-            const double mu_hi_next = mu_hi_total + mu_hi_term;
-            const double mu_hi_back = mu_hi_next - mu_hi_total;
-            mu_hi_rest += mu_hi_total - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-            mu_hi_total = mu_hi_next;
+            eq1_start_lanes[0] += eq1_start_lanes[1];
+            const double eq1_start_term = eq1_start_lanes[0];
+            const double eq1_start_next = eq1_start_total + eq1_start_term;
+            const double eq1_start_back = eq1_start_next - eq1_start_total;
+            eq1_start_rest += eq1_start_total - (eq1_start_next - eq1_start_back) + (eq1_start_term - eq1_start_back);
+            eq1_start_total = eq1_start_next;
         }
         /* (1) */
-        const double mu_hi = mu_hi_total / (double)(S0 * S1);
-        const double mu_lo = (isfinite(mu_hi) ? (fma(-mu_hi, (double)(S0 * S1), mu_hi_total) + mu_hi_rest) / (double)(S0 * S1) : 0.0);
-        const double eq1_part = mu_hi + mu_lo;
-        mu[n * layout->mu__n + c * layout->mu__c] = eq1_part;
-        double sigma2_hi_total = 0.0;
-        double sigma2_hi_rest = 0.0;
+        const double eq1_start = eq1_start_total / (double)smaller(512, S0 * S1);
+        const double eq1_shift = (isfinite(eq1_start) ? eq1_start : 0.0);
+        double eq1_shifted_total = 0.0;
+        double eq1_shifted_rest = 0.0;
+        double eq2_squares_total = 0.0;
+        double eq2_squares_rest = 0.0;
         for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, S0 * S1 - start);
@@ -223,40 +230,111 @@ static void group1_reduced(
             const ptrdiff_t x_row2_extents[2] = {S0, S1};
             const ptrdiff_t x_row2_strides[2] = {layout->x__s0, layout->x__s1};
             const float *x_row2 = read_window_float(x + n * layout->x__n + c * layout->x__c, 2, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
-            double sigma2_hi_lanes[16] = {0.0};
+            double eq1_shifted_lanes[16] = {0.0};
+            double eq2_squares_lanes[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
-                    /* (2) */
-                    const double t1 = (double)x_row2[q + lane] - mu_hi - mu_lo;
-                    sigma2_hi_lanes[lane] += t1 * t1;
+                    /* (1), (2) */
+                    const double t1 = (double)x_row2[q + lane] - eq1_shift;
+                    eq1_shifted_lanes[lane] += t1;
+                    eq2_squares_lanes[lane] += t1 * t1;
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
-                /* (2) */
-                const double t1 = (double)x_row2[whole + lane] - mu_hi - mu_lo;
-                sigma2_hi_lanes[lane] += t1 * t1;
+                /* (1), (2) */
+                const double t1 = (double)x_row2[whole + lane] - eq1_shift;
+                eq1_shifted_lanes[lane] += t1;
+                eq2_squares_lanes[lane] += t1 * t1;
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                sigma2_hi_lanes[lane] += sigma2_hi_lanes[lane + 8];
+                eq1_shifted_lanes[lane] += eq1_shifted_lanes[lane + 8];
+                eq2_squares_lanes[lane] += eq2_squares_lanes[lane + 8];
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                sigma2_hi_lanes[lane] += sigma2_hi_lanes[lane + 4];
+                eq1_shifted_lanes[lane] += eq1_shifted_lanes[lane + 4];
+                eq2_squares_lanes[lane] += eq2_squares_lanes[lane + 4];
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                sigma2_hi_lanes[lane] += sigma2_hi_lanes[lane + 2];
+                eq1_shifted_lanes[lane] += eq1_shifted_lanes[lane + 2];
+                eq2_squares_lanes[lane] += eq2_squares_lanes[lane + 2];
             }
-            sigma2_hi_lanes[0] += sigma2_hi_lanes[1];
-            const double sigma2_hi_term = sigma2_hi_lanes[0];
-            const double sigma2_hi_next = sigma2_hi_total + sigma2_hi_term;
-            const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_total;
-            sigma2_hi_rest += sigma2_hi_total - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-            sigma2_hi_total = sigma2_hi_next;
+            eq1_shifted_lanes[0] += eq1_shifted_lanes[1];
+            eq2_squares_lanes[0] += eq2_squares_lanes[1];
+            const double eq1_shifted_term = eq1_shifted_lanes[0];
+            const double eq1_shifted_next = eq1_shifted_total + eq1_shifted_term;
+            const double eq1_shifted_back = eq1_shifted_next - eq1_shifted_total;
+            eq1_shifted_rest += eq1_shifted_total - (eq1_shifted_next - eq1_shifted_back) + (eq1_shifted_term - eq1_shifted_back);
+            eq1_shifted_total = eq1_shifted_next;
+            const double eq2_squares_term = eq2_squares_lanes[0];
+            const double eq2_squares_next = eq2_squares_total + eq2_squares_term;
+            const double eq2_squares_back = eq2_squares_next - eq2_squares_total;
+            eq2_squares_rest += eq2_squares_total - (eq2_squares_next - eq2_squares_back) + (eq2_squares_term - eq2_squares_back);
+            eq2_squares_total = eq2_squares_next;
+        }
+        /* (1) */
+        const double eq1_shifted = eq1_shifted_total + (isfinite(eq1_shifted_total) ? eq1_shifted_rest : 0.0);
+        /* (2) */
+        const double eq2_squares = eq2_squares_total + (isfinite(eq2_squares_total) ? eq2_squares_rest : 0.0);
+        /* (1) */
+        const double eq1_offset = eq1_shifted / (double)(S0 * S1);
+        const double mu_hi = eq1_shift + eq1_offset;
+        const double eq1_back = mu_hi - eq1_shift;
+        const double mu_lo = (isfinite(mu_hi) ? eq1_shift - (mu_hi - eq1_back) + (eq1_offset - eq1_back) : 0.0);
+        /* (2) */
+        const double eq2_excess = eq1_shifted * eq1_offset;
+        const double eq2_far = (eq2_excess > 0.0625 * eq2_squares ? 1.0 : 0.0);
+        /* (1) */
+        const double eq1_part = mu_hi + mu_lo;
+        mu[n * layout->mu__n + c * layout->mu__c] = eq1_part;
+        double eq2_again_total = 0.0;
+        double eq2_again_rest = 0.0;
+        if (eq2_far > 0.0) {
+            for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
+                const ptrdiff_t start = block * 512;
+                const ptrdiff_t count = smaller(512, S0 * S1 - start);
+                float x_row3_buffer[512];
+                const ptrdiff_t x_row3_extents[2] = {S0, S1};
+                const ptrdiff_t x_row3_strides[2] = {layout->x__s0, layout->x__s1};
+                const float *x_row3 = read_window_float(x + n * layout->x__n + c * layout->x__c, 2, x_row3_extents, x_row3_strides, start, count, x_row3_buffer);
+                double eq2_again_lanes[16] = {0.0};
+                const ptrdiff_t whole = count - count % 16;
+                for (ptrdiff_t q = 0; q < whole; q += 16) {
+                    SIMD
+                    for (ptrdiff_t lane = 0; lane < 16; lane++) {
+                        /* (2) */
+                        const double t1 = (double)x_row3[q + lane] - mu_hi - mu_lo;
+                        eq2_again_lanes[lane] += t1 * t1;
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
+                    /* (2) */
+                    const double t1 = (double)x_row3[whole + lane] - mu_hi - mu_lo;
+                    eq2_again_lanes[lane] += t1 * t1;
+                }
+                for (ptrdiff_t lane = 0; lane < 8; lane++) {
+                    eq2_again_lanes[lane] += eq2_again_lanes[lane + 8];
+                }
+                for (ptrdiff_t lane = 0; lane < 4; lane++) {
+                    eq2_again_lanes[lane] += eq2_again_lanes[lane + 4];
+                }
+                for (ptrdiff_t lane = 0; lane < 2; lane++) {
+                    eq2_again_lanes[lane] += eq2_again_lanes[lane + 2];
+                }
+                eq2_again_lanes[0] += eq2_again_lanes[1];
+                const double eq2_again_term = eq2_again_lanes[0];
+                const double eq2_again_next = eq2_again_total + eq2_again_term;
+                const double eq2_again_back = eq2_again_next - eq2_again_total;
+                eq2_again_rest += eq2_again_total - (eq2_again_next - eq2_again_back) + (eq2_again_term - eq2_again_back);
+                eq2_again_total = eq2_again_next;
+            }
         }
         /* (2) */
-        const double sigma2_hi = sigma2_hi_total / (double)(S0 * S1);
-        const double sigma2_lo = (isfinite(sigma2_hi) ? (fma(-sigma2_hi, (double)(S0 * S1), sigma2_hi_total) + sigma2_hi_rest) / (double)(S0 * S1) : 0.0);
+        const double eq2_again = eq2_again_total + (isfinite(eq2_again_total) ? eq2_again_rest : 0.0);
+        const double eq2_total = (eq2_far > 0.0 ? eq2_again : eq2_squares - eq2_excess);
+        const double sigma2_hi = eq2_total / (double)(S0 * S1);
+        const double sigma2_lo = (isfinite(sigma2_hi) ? fma(-sigma2_hi, (double)(S0 * S1), eq2_total) / (double)(S0 * S1) : 0.0);
         /* (3) */
         const double eq3_part = (double)gamma[c * layout->gamma__c] / sqrt(sigma2_hi + epsilon + sigma2_lo);
         /* (2) */
@@ -265,10 +343,10 @@ static void group1_reduced(
         for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, S0 * S1 - start);
-            float x_row3_buffer[512];
-            const ptrdiff_t x_row3_extents[2] = {S0, S1};
-            const ptrdiff_t x_row3_strides[2] = {layout->x__s0, layout->x__s1};
-            const float *x_row3 = read_window_float(x + n * layout->x__n + c * layout->x__c, 2, x_row3_extents, x_row3_strides, start, count, x_row3_buffer);
+            float x_row4_buffer[512];
+            const ptrdiff_t x_row4_extents[2] = {S0, S1};
+            const ptrdiff_t x_row4_strides[2] = {layout->x__s0, layout->x__s1};
+            const float *x_row4 = read_window_float(x + n * layout->x__n + c * layout->x__c, 2, x_row4_extents, x_row4_strides, start, count, x_row4_buffer);
             float y_row_buffer[512];
             const ptrdiff_t y_row_extents[2] = {S0, S1};
             const ptrdiff_t y_row_strides[2] = {layout->y__s0, layout->y__s1};
@@ -276,7 +354,7 @@ static void group1_reduced(
             SIMD
             for (ptrdiff_t q = 0; q < count; q++) {
                 /* (3) */
-                y_row[q] = (float)(eq3_part * ((double)x_row3[q] - mu_hi - mu_lo) + beta_here);
+                y_row[q] = (float)(eq3_part * ((double)x_row4[q] - mu_hi - mu_lo) + beta_here);
             }
             close_window_float(y + n * layout->y__n + c * layout->y__c, 2, y_row_extents, y_row_strides, start, count, y_row_buffer, y_row);
         }
@@ -292,10 +370,16 @@ static void group1_kept(
     double *mu,
     double *sigma2,
     double *all_beta_here,
-    double *mu_hi_blocks,
+    double *eq1_start_blocks,
+    double *all_eq1_shift,
+    double *eq1_shifted_blocks,
+    double *eq2_squares_blocks,
+    double *all_eq2_squares,
     double *all_mu_hi,
     double *all_mu_lo,
-    double *sigma2_hi_blocks,
+    double *all_eq2_excess,
+    double *all_eq2_far,
+    double *eq2_again_blocks,
     double *all_eq3_part,
     double epsilon
 )
@@ -315,20 +399,20 @@ static void group1_kept(
         all_beta_here[n * C + c] = beta_here;
     }
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < N * ((S0 * S1 + 511) / 512) * ((C + 127) / 128); task++) {
+    for (ptrdiff_t task = 0; task < N * smaller(1, (S0 * S1 + 511) / 512) * ((C + 127) / 128); task++) {
         const ptrdiff_t tiles = (C + 127) / 128;
         const ptrdiff_t tile = task % tiles;
-        const ptrdiff_t block = task / tiles % ((S0 * S1 + 511) / 512);
-        const ptrdiff_t n = task / tiles / ((S0 * S1 + 511) / 512);
+        const ptrdiff_t block = task / tiles % smaller(1, (S0 * S1 + 511) / 512);
+        const ptrdiff_t n = task / tiles / smaller(1, (S0 * S1 + 511) / 512);
         const ptrdiff_t start = block * 512;
         const ptrdiff_t count = smaller(512, S0 * S1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, C - first);
-        double mu_hi_lanes[16][128];
+        double eq1_start_lanes[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                mu_hi_lanes[lane][j] = 0.0;
+                eq1_start_lanes[lane][j] = 0.0;
             }
         }
         ptrdiff_t s0 = start / S1;
@@ -339,7 +423,7 @@ static void group1_kept(
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t c = first + j;
                 /* (1) */
-                mu_hi_lanes[lane][j] += (double)x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1];
+                eq1_start_lanes[lane][j] += (double)x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1];
             }
             if (++s1 == S1) {
                 s1 = 0;
@@ -349,49 +433,158 @@ static void group1_kept(
         for (ptrdiff_t lane = 0; lane < 8; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                mu_hi_lanes[lane][j] += mu_hi_lanes[lane + 8][j];
+                eq1_start_lanes[lane][j] += eq1_start_lanes[lane + 8][j];
             }
         }
         for (ptrdiff_t lane = 0; lane < 4; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                mu_hi_lanes[lane][j] += mu_hi_lanes[lane + 4][j];
+                eq1_start_lanes[lane][j] += eq1_start_lanes[lane + 4][j];
             }
         }
         for (ptrdiff_t lane = 0; lane < 2; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                mu_hi_lanes[lane][j] += mu_hi_lanes[lane + 2][j];
+                eq1_start_lanes[lane][j] += eq1_start_lanes[lane + 2][j];
             }
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
-            mu_hi_lanes[0][j] += mu_hi_lanes[1][j];
+            eq1_start_lanes[0][j] += eq1_start_lanes[1][j];
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t c = first + j;
-            mu_hi_blocks[block * N * C + n * C + c] = mu_hi_lanes[0][j];
+            eq1_start_blocks[block * N * C + n * C + c] = eq1_start_lanes[0][j];
         }
     }
     SHARED_FOR
     for (ptrdiff_t place = 0; place < N * C; place++) {
         const ptrdiff_t n = place / C;
         const ptrdiff_t c = place % C;
-        double mu_hi_total = 0.0;
-        double mu_hi_rest = 0.0;
-        for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
-            const double mu_hi_term = mu_hi_blocks[block * N * C + n * C + c];
-            const double mu_hi_next = mu_hi_total + mu_hi_term;
-            const double mu_hi_back = mu_hi_next - mu_hi_total;
-            mu_hi_rest += mu_hi_total - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-            mu_hi_total = mu_hi_next;
+        double eq1_start_total = 0.0;
+        double eq1_start_rest = 0.0;
+        for (ptrdiff_t block = 0; block < smaller(1, (S0 * S1 + 511) / 512); block++) {
+            const double eq1_start_term = eq1_start_blocks[block * N * C + n * C + c];
+            const double eq1_start_next = eq1_start_total + eq1_start_term;
+            const double eq1_start_back = eq1_start_next - eq1_start_total;
+            eq1_start_rest += eq1_start_total - (eq1_start_next - eq1_start_back) + (eq1_start_term - eq1_start_back);
+            eq1_start_total = eq1_start_next;
         }
         /* (1) */
-        const double mu_hi = mu_hi_total / (double)(S0 * S1);
-        const double mu_lo = (isfinite(mu_hi) ? (fma(-mu_hi, (double)(S0 * S1), mu_hi_total) + mu_hi_rest) / (double)(S0 * S1) : 0.0);
+        const double eq1_start = eq1_start_total / (double)smaller(512, S0 * S1);
+        const double eq1_shift = (isfinite(eq1_start) ? eq1_start : 0.0);
+        all_eq1_shift[n * C + c] = eq1_shift;
+    }
+    SHARED_FOR
+    for (ptrdiff_t task = 0; task < N * ((S0 * S1 + 511) / 512) * ((C + 127) / 128); task++) {
+        const ptrdiff_t tiles = (C + 127) / 128;
+        const ptrdiff_t tile = task % tiles;
+        const ptrdiff_t block = task / tiles % ((S0 * S1 + 511) / 512);
+        const ptrdiff_t n = task / tiles / ((S0 * S1 + 511) / 512);
+        const ptrdiff_t start = block * 512;
+        const ptrdiff_t count = smaller(512, S0 * S1 - start);
+        const ptrdiff_t first = tile * 128;
+        const ptrdiff_t width = smaller(128, C - first);
+        double eq1_shifted_lanes[16][128];
+        double eq2_squares_lanes[16][128];
+        for (ptrdiff_t lane = 0; lane < 16; lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                eq1_shifted_lanes[lane][j] = 0.0;
+                eq2_squares_lanes[lane][j] = 0.0;
+            }
+        }
+        ptrdiff_t s0 = start / S1;
+        ptrdiff_t s1 = start % S1;
+        for (ptrdiff_t q = 0; q < count; q++) {
+            const ptrdiff_t lane = q % 16;
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const ptrdiff_t c = first + j;
+                /* (1), (2) */
+                const double t1 = (double)x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1] - all_eq1_shift[n * C + c];
+                eq1_shifted_lanes[lane][j] += t1;
+                eq2_squares_lanes[lane][j] += t1 * t1;
+            }
+            if (++s1 == S1) {
+                s1 = 0;
+                ++s0;
+            }
+        }
+        for (ptrdiff_t lane = 0; lane < 8; lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                eq1_shifted_lanes[lane][j] += eq1_shifted_lanes[lane + 8][j];
+                eq2_squares_lanes[lane][j] += eq2_squares_lanes[lane + 8][j];
+            }
+        }
+        for (ptrdiff_t lane = 0; lane < 4; lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                eq1_shifted_lanes[lane][j] += eq1_shifted_lanes[lane + 4][j];
+                eq2_squares_lanes[lane][j] += eq2_squares_lanes[lane + 4][j];
+            }
+        }
+        for (ptrdiff_t lane = 0; lane < 2; lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                eq1_shifted_lanes[lane][j] += eq1_shifted_lanes[lane + 2][j];
+                eq2_squares_lanes[lane][j] += eq2_squares_lanes[lane + 2][j];
+            }
+        }
+        SIMD
+        for (ptrdiff_t j = 0; j < width; j++) {
+            eq1_shifted_lanes[0][j] += eq1_shifted_lanes[1][j];
+            eq2_squares_lanes[0][j] += eq2_squares_lanes[1][j];
+        }
+        SIMD
+        for (ptrdiff_t j = 0; j < width; j++) {
+            const ptrdiff_t c = first + j;
+            eq1_shifted_blocks[block * N * C + n * C + c] = eq1_shifted_lanes[0][j];
+            eq2_squares_blocks[block * N * C + n * C + c] = eq2_squares_lanes[0][j];
+        }
+    }
+    SHARED_FOR
+    for (ptrdiff_t place = 0; place < N * C; place++) {
+        const ptrdiff_t n = place / C;
+        const ptrdiff_t c = place % C;
+        double eq1_shifted_total = 0.0;
+        double eq1_shifted_rest = 0.0;
+        for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
+            const double eq1_shifted_term = eq1_shifted_blocks[block * N * C + n * C + c];
+            const double eq1_shifted_next = eq1_shifted_total + eq1_shifted_term;
+            const double eq1_shifted_back = eq1_shifted_next - eq1_shifted_total;
+            eq1_shifted_rest += eq1_shifted_total - (eq1_shifted_next - eq1_shifted_back) + (eq1_shifted_term - eq1_shifted_back);
+            eq1_shifted_total = eq1_shifted_next;
+        }
+        /* (1) */
+        const double eq1_shifted = eq1_shifted_total + (isfinite(eq1_shifted_total) ? eq1_shifted_rest : 0.0);
+        double eq2_squares_total = 0.0;
+        double eq2_squares_rest = 0.0;
+        for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
+            const double eq2_squares_term = eq2_squares_blocks[block * N * C + n * C + c];
+            const double eq2_squares_next = eq2_squares_total + eq2_squares_term;
+            const double eq2_squares_back = eq2_squares_next - eq2_squares_total;
+            eq2_squares_rest += eq2_squares_total - (eq2_squares_next - eq2_squares_back) + (eq2_squares_term - eq2_squares_back);
+            eq2_squares_total = eq2_squares_next;
+        }
+        /* (2) */
+        const double eq2_squares = eq2_squares_total + (isfinite(eq2_squares_total) ? eq2_squares_rest : 0.0);
+        all_eq2_squares[n * C + c] = eq2_squares;
+        /* (1) */
+        const double eq1_offset = eq1_shifted / (double)(S0 * S1);
+        const double mu_hi = all_eq1_shift[n * C + c] + eq1_offset;
         all_mu_hi[n * C + c] = mu_hi;
+        const double eq1_back = mu_hi - all_eq1_shift[n * C + c];
+        const double mu_lo = (isfinite(mu_hi) ? all_eq1_shift[n * C + c] - (mu_hi - eq1_back) + (eq1_offset - eq1_back) : 0.0);
         all_mu_lo[n * C + c] = mu_lo;
+        /* (2) */
+        const double eq2_excess = eq1_shifted * eq1_offset;
+        all_eq2_excess[n * C + c] = eq2_excess;
+        const double eq2_far = (eq2_excess > 0.0625 * eq2_squares ? 1.0 : 0.0);
+        all_eq2_far[n * C + c] = eq2_far;
+        /* (1) */
         const double eq1_part = mu_hi + mu_lo;
         mu[n * layout->mu__n + c * layout->mu__c] = eq1_part;
     }
@@ -405,73 +598,84 @@ static void group1_kept(
         const ptrdiff_t count = smaller(512, S0 * S1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, C - first);
-        double sigma2_hi_lanes[16][128];
-        for (ptrdiff_t lane = 0; lane < 16; lane++) {
+        double again = 0.0;
+        for (ptrdiff_t j = 0; j < width; j++) {
+            const ptrdiff_t c = first + j;
+            again = nan_max(again, all_eq2_far[n * C + c]);
+        }
+        if (again > 0.0) {
+            double eq2_again_lanes[16][128];
+            for (ptrdiff_t lane = 0; lane < 16; lane++) {
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    eq2_again_lanes[lane][j] = 0.0;
+                }
+            }
+            ptrdiff_t s0 = start / S1;
+            ptrdiff_t s1 = start % S1;
+            for (ptrdiff_t q = 0; q < count; q++) {
+                const ptrdiff_t lane = q % 16;
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t c = first + j;
+                    /* (2) */
+                    const double t1 = (double)x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_hi[n * C + c] - all_mu_lo[n * C + c];
+                    eq2_again_lanes[lane][j] += t1 * t1;
+                }
+                if (++s1 == S1) {
+                    s1 = 0;
+                    ++s0;
+                }
+            }
+            for (ptrdiff_t lane = 0; lane < 8; lane++) {
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    eq2_again_lanes[lane][j] += eq2_again_lanes[lane + 8][j];
+                }
+            }
+            for (ptrdiff_t lane = 0; lane < 4; lane++) {
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    eq2_again_lanes[lane][j] += eq2_again_lanes[lane + 4][j];
+                }
+            }
+            for (ptrdiff_t lane = 0; lane < 2; lane++) {
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    eq2_again_lanes[lane][j] += eq2_again_lanes[lane + 2][j];
+                }
+            }
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                sigma2_hi_lanes[lane][j] = 0.0;
+                eq2_again_lanes[0][j] += eq2_again_lanes[1][j];
             }
-        }
-        ptrdiff_t s0 = start / S1;
-        ptrdiff_t s1 = start % S1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            const ptrdiff_t lane = q % 16;
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t c = first + j;
-                /* (2) */
-                const double t1 = (double)x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_hi[n * C + c] - all_mu_lo[n * C + c];
-                sigma2_hi_lanes[lane][j] += t1 * t1;
+                eq2_again_blocks[block * N * C + n * C + c] = eq2_again_lanes[0][j];
             }
-            if (++s1 == S1) {
-                s1 = 0;
-                ++s0;
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < 8; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                sigma2_hi_lanes[lane][j] += sigma2_hi_lanes[lane + 8][j];
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < 4; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                sigma2_hi_lanes[lane][j] += sigma2_hi_lanes[lane + 4][j];
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < 2; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                sigma2_hi_lanes[lane][j] += sigma2_hi_lanes[lane + 2][j];
-            }
-        }
-        SIMD
-        for (ptrdiff_t j = 0; j < width; j++) {
-            sigma2_hi_lanes[0][j] += sigma2_hi_lanes[1][j];
-        }
-        SIMD
-        for (ptrdiff_t j = 0; j < width; j++) {
-            const ptrdiff_t c = first + j;
-            sigma2_hi_blocks[block * N * C + n * C + c] = sigma2_hi_lanes[0][j];
         }
     }
     SHARED_FOR
     for (ptrdiff_t place = 0; place < N * C; place++) {
         const ptrdiff_t n = place / C;
         const ptrdiff_t c = place % C;
-        double sigma2_hi_total = 0.0;
-        double sigma2_hi_rest = 0.0;
-        for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
-            const double sigma2_hi_term = sigma2_hi_blocks[block * N * C + n * C + c];
-            const double sigma2_hi_next = sigma2_hi_total + sigma2_hi_term;
-            const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_total;
-            sigma2_hi_rest += sigma2_hi_total - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-            sigma2_hi_total = sigma2_hi_next;
+        double eq2_again_total = 0.0;
+        double eq2_again_rest = 0.0;
+        if (all_eq2_far[n * C + c] > 0.0) {
+            for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
+                const double eq2_again_term = eq2_again_blocks[block * N * C + n * C + c];
+                const double eq2_again_next = eq2_again_total + eq2_again_term;
+                const double eq2_again_back = eq2_again_next - eq2_again_total;
+                eq2_again_rest += eq2_again_total - (eq2_again_next - eq2_again_back) + (eq2_again_term - eq2_again_back);
+                eq2_again_total = eq2_again_next;
+            }
         }
         /* (2) */
-        const double sigma2_hi = sigma2_hi_total / (double)(S0 * S1);
-        const double sigma2_lo = (isfinite(sigma2_hi) ? (fma(-sigma2_hi, (double)(S0 * S1), sigma2_hi_total) + sigma2_hi_rest) / (double)(S0 * S1) : 0.0);
+        const double eq2_again = eq2_again_total + (isfinite(eq2_again_total) ? eq2_again_rest : 0.0);
+        const double eq2_total = (all_eq2_far[n * C + c] > 0.0 ? eq2_again : all_eq2_squares[n * C + c] - all_eq2_excess[n * C + c]);
+        const double sigma2_hi = eq2_total / (double)(S0 * S1);
+        const double sigma2_lo = (isfinite(sigma2_hi) ? fma(-sigma2_hi, (double)(S0 * S1), eq2_total) / (double)(S0 * S1) : 0.0);
         /* (3) */
         const double eq3_part = (double)gamma[c * layout->gamma__c] / sqrt(sigma2_hi + epsilon + sigma2_lo);
         all_eq3_part[n * C + c] = eq3_part;
@@ -525,23 +729,29 @@ int instance_norm_float32(
 
     (void)threads;
     if (status == 0 && layout->x__s1 != 1 && layout->x__c == 1 && layout->y__c == 1) {
-        double *const memory = malloc(sizeof(double) * (size_t)(N * C + (S0 * S1 + 511) / 512 * (N * C) + N * C + N * C + (S0 * S1 + 511) / 512 * (N * C) + N * C + 1));
+        double *const memory = malloc(sizeof(double) * (size_t)(N * C + smaller(1, (S0 * S1 + 511) / 512) * (N * C) + N * C + (S0 * S1 + 511) / 512 * (N * C) + (S0 * S1 + 511) / 512 * (N * C) + N * C + N * C + N * C + N * C + N * C + (S0 * S1 + 511) / 512 * (N * C) + N * C + 1));
         double *left = memory;
         status = !memory;
         double *const all_beta_here = status ? NULL : take(&left, N * C);
-        double *const mu_hi_blocks = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N * C));
+        double *const eq1_start_blocks = status ? NULL : take(&left, smaller(1, (S0 * S1 + 511) / 512) * (N * C));
+        double *const all_eq1_shift = status ? NULL : take(&left, N * C);
+        double *const eq1_shifted_blocks = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N * C));
+        double *const eq2_squares_blocks = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N * C));
+        double *const all_eq2_squares = status ? NULL : take(&left, N * C);
         double *const all_mu_hi = status ? NULL : take(&left, N * C);
         double *const all_mu_lo = status ? NULL : take(&left, N * C);
-        double *const sigma2_hi_blocks = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N * C));
+        double *const all_eq2_excess = status ? NULL : take(&left, N * C);
+        double *const all_eq2_far = status ? NULL : take(&left, N * C);
+        double *const eq2_again_blocks = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N * C));
         double *const all_eq3_part = status ? NULL : take(&left, N * C);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_kept(layout, x, gamma, beta, y, mu, sigma2, all_beta_here, mu_hi_blocks, all_mu_hi, all_mu_lo, sigma2_hi_blocks, all_eq3_part, epsilon);
+            group1_kept(layout, x, gamma, beta, y, mu, sigma2, all_beta_here, eq1_start_blocks, all_eq1_shift, eq1_shifted_blocks, eq2_squares_blocks, all_eq2_squares, all_mu_hi, all_mu_lo, all_eq2_excess, all_eq2_far, eq2_again_blocks, all_eq3_part, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_kept(layout, x, gamma, beta, y, mu, sigma2, all_beta_here, mu_hi_blocks, all_mu_hi, all_mu_lo, sigma2_hi_blocks, all_eq3_part, epsilon);
+            group1_kept(layout, x, gamma, beta, y, mu, sigma2, all_beta_here, eq1_start_blocks, all_eq1_shift, eq1_shifted_blocks, eq2_squares_blocks, all_eq2_squares, all_mu_hi, all_mu_lo, all_eq2_excess, all_eq2_far, eq2_again_blocks, all_eq3_part, epsilon);
         free(memory);
     }
     else if (status == 0) {

@@ -40,6 +40,13 @@ static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b)
     return a < b ? a : b;
 }
 
+/* The larger of two; not a number where one of them is not. */
+static inline double nan_max(double a, double b)
+{
+    const double other = a > b ? a : b;
+    return a != a ? a : other;
+}
+
 /* The place on each level of a flat position, and the offset of that element. */
 static inline ptrdiff_t locate(
     int levels, const ptrdiff_t *extents, const ptrdiff_t *strides, ptrdiff_t position, ptrdiff_t *place)
@@ -165,51 +172,51 @@ static void group1_reduced(
 
     SHARED_FOR
     for (ptrdiff_t i = 0; i < m; i++) {
-        double mu_hi_total = 0.0;
-        double mu_hi_rest = 0.0;
-        for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
+        double eq1_start_total = 0.0;
+        double eq1_start_rest = 0.0;
+        for (ptrdiff_t block = 0; block < smaller(1, (n0 * n1 + 511) / 512); block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, n0 * n1 - start);
             float x_row_buffer[512];
             const ptrdiff_t x_row_extents[2] = {n0, n1};
             const ptrdiff_t x_row_strides[2] = {layout->x__k0, layout->x__k1};
             const float *x_row = read_window_float(x + i * layout->x__i, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
-            double mu_hi_lanes[16] = {0.0};
+            double eq1_start_lanes[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (1) */
-                    mu_hi_lanes[lane] += (double)x_row[q + lane];
+                    eq1_start_lanes[lane] += (double)x_row[q + lane];
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (1) */
-                mu_hi_lanes[lane] += (double)x_row[whole + lane];
+                eq1_start_lanes[lane] += (double)x_row[whole + lane];
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                mu_hi_lanes[lane] += mu_hi_lanes[lane + 8];
+                eq1_start_lanes[lane] += eq1_start_lanes[lane + 8];
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                mu_hi_lanes[lane] += mu_hi_lanes[lane + 4];
+                eq1_start_lanes[lane] += eq1_start_lanes[lane + 4];
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                mu_hi_lanes[lane] += mu_hi_lanes[lane + 2];
+                eq1_start_lanes[lane] += eq1_start_lanes[lane + 2];
             }
-            mu_hi_lanes[0] += mu_hi_lanes[1];
-            const double mu_hi_term = mu_hi_lanes[0];
-            const double mu_hi_next = mu_hi_total + mu_hi_term;
-            const double mu_hi_back = mu_hi_next - mu_hi_total;
-            mu_hi_rest += mu_hi_total - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-            mu_hi_total = mu_hi_next;
+            eq1_start_lanes[0] += eq1_start_lanes[1];
+            const double eq1_start_term = eq1_start_lanes[0];
+            const double eq1_start_next = eq1_start_total + eq1_start_term;
+            const double eq1_start_back = eq1_start_next - eq1_start_total;
+            eq1_start_rest += eq1_start_total - (eq1_start_next - eq1_start_back) + (eq1_start_term - eq1_start_back);
+            eq1_start_total = eq1_start_next;
         }
         /* (1) */
-        const double mu_hi = mu_hi_total / (double)(n0 * n1);
-        const double mu_lo = (isfinite(mu_hi) ? (fma(-mu_hi, (double)(n0 * n1), mu_hi_total) + mu_hi_rest) / (double)(n0 * n1) : 0.0);
-        const double eq1_part = mu_hi + mu_lo;
-        mu[i * layout->mu__i] = eq1_part;
-        double sigma2_hi_total = 0.0;
-        double sigma2_hi_rest = 0.0;
+        const double eq1_start = eq1_start_total / (double)smaller(512, n0 * n1);
+        const double eq1_shift = (isfinite(eq1_start) ? eq1_start : 0.0);
+        double eq1_shifted_total = 0.0;
+        double eq1_shifted_rest = 0.0;
+        double eq2_squares_total = 0.0;
+        double eq2_squares_rest = 0.0;
         for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, n0 * n1 - start);
@@ -217,40 +224,111 @@ static void group1_reduced(
             const ptrdiff_t x_row2_extents[2] = {n0, n1};
             const ptrdiff_t x_row2_strides[2] = {layout->x__k0, layout->x__k1};
             const float *x_row2 = read_window_float(x + i * layout->x__i, 2, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
-            double sigma2_hi_lanes[16] = {0.0};
+            double eq1_shifted_lanes[16] = {0.0};
+            double eq2_squares_lanes[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
-                    /* (2) */
-                    const double t1 = (double)x_row2[q + lane] - mu_hi - mu_lo;
-                    sigma2_hi_lanes[lane] += t1 * t1;
+                    /* (1), (2) */
+                    const double t1 = (double)x_row2[q + lane] - eq1_shift;
+                    eq1_shifted_lanes[lane] += t1;
+                    eq2_squares_lanes[lane] += t1 * t1;
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
-                /* (2) */
-                const double t1 = (double)x_row2[whole + lane] - mu_hi - mu_lo;
-                sigma2_hi_lanes[lane] += t1 * t1;
+                /* (1), (2) */
+                const double t1 = (double)x_row2[whole + lane] - eq1_shift;
+                eq1_shifted_lanes[lane] += t1;
+                eq2_squares_lanes[lane] += t1 * t1;
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                sigma2_hi_lanes[lane] += sigma2_hi_lanes[lane + 8];
+                eq1_shifted_lanes[lane] += eq1_shifted_lanes[lane + 8];
+                eq2_squares_lanes[lane] += eq2_squares_lanes[lane + 8];
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                sigma2_hi_lanes[lane] += sigma2_hi_lanes[lane + 4];
+                eq1_shifted_lanes[lane] += eq1_shifted_lanes[lane + 4];
+                eq2_squares_lanes[lane] += eq2_squares_lanes[lane + 4];
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                sigma2_hi_lanes[lane] += sigma2_hi_lanes[lane + 2];
+                eq1_shifted_lanes[lane] += eq1_shifted_lanes[lane + 2];
+                eq2_squares_lanes[lane] += eq2_squares_lanes[lane + 2];
             }
-            sigma2_hi_lanes[0] += sigma2_hi_lanes[1];
-            const double sigma2_hi_term = sigma2_hi_lanes[0];
-            const double sigma2_hi_next = sigma2_hi_total + sigma2_hi_term;
-            const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_total;
-            sigma2_hi_rest += sigma2_hi_total - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-            sigma2_hi_total = sigma2_hi_next;
+            eq1_shifted_lanes[0] += eq1_shifted_lanes[1];
+            eq2_squares_lanes[0] += eq2_squares_lanes[1];
+            const double eq1_shifted_term = eq1_shifted_lanes[0];
+            const double eq1_shifted_next = eq1_shifted_total + eq1_shifted_term;
+            const double eq1_shifted_back = eq1_shifted_next - eq1_shifted_total;
+            eq1_shifted_rest += eq1_shifted_total - (eq1_shifted_next - eq1_shifted_back) + (eq1_shifted_term - eq1_shifted_back);
+            eq1_shifted_total = eq1_shifted_next;
+            const double eq2_squares_term = eq2_squares_lanes[0];
+            const double eq2_squares_next = eq2_squares_total + eq2_squares_term;
+            const double eq2_squares_back = eq2_squares_next - eq2_squares_total;
+            eq2_squares_rest += eq2_squares_total - (eq2_squares_next - eq2_squares_back) + (eq2_squares_term - eq2_squares_back);
+            eq2_squares_total = eq2_squares_next;
+        }
+        /* (1) */
+        const double eq1_shifted = eq1_shifted_total + (isfinite(eq1_shifted_total) ? eq1_shifted_rest : 0.0);
+        /* (2) */
+        const double eq2_squares = eq2_squares_total + (isfinite(eq2_squares_total) ? eq2_squares_rest : 0.0);
+        /* (1) */
+        const double eq1_offset = eq1_shifted / (double)(n0 * n1);
+        const double mu_hi = eq1_shift + eq1_offset;
+        const double eq1_back = mu_hi - eq1_shift;
+        const double mu_lo = (isfinite(mu_hi) ? eq1_shift - (mu_hi - eq1_back) + (eq1_offset - eq1_back) : 0.0);
+        /* (2) */
+        const double eq2_excess = eq1_shifted * eq1_offset;
+        const double eq2_far = (eq2_excess > 0.0625 * eq2_squares ? 1.0 : 0.0);
+        /* (1) */
+        const double eq1_part = mu_hi + mu_lo;
+        mu[i * layout->mu__i] = eq1_part;
+        double eq2_again_total = 0.0;
+        double eq2_again_rest = 0.0;
+        if (eq2_far > 0.0) {
+            for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
+                const ptrdiff_t start = block * 512;
+                const ptrdiff_t count = smaller(512, n0 * n1 - start);
+                float x_row3_buffer[512];
+                const ptrdiff_t x_row3_extents[2] = {n0, n1};
+                const ptrdiff_t x_row3_strides[2] = {layout->x__k0, layout->x__k1};
+                const float *x_row3 = read_window_float(x + i * layout->x__i, 2, x_row3_extents, x_row3_strides, start, count, x_row3_buffer);
+                double eq2_again_lanes[16] = {0.0};
+                const ptrdiff_t whole = count - count % 16;
+                for (ptrdiff_t q = 0; q < whole; q += 16) {
+                    SIMD
+                    for (ptrdiff_t lane = 0; lane < 16; lane++) {
+                        /* (2) */
+                        const double t1 = (double)x_row3[q + lane] - mu_hi - mu_lo;
+                        eq2_again_lanes[lane] += t1 * t1;
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
+                    /* (2) */
+                    const double t1 = (double)x_row3[whole + lane] - mu_hi - mu_lo;
+                    eq2_again_lanes[lane] += t1 * t1;
+                }
+                for (ptrdiff_t lane = 0; lane < 8; lane++) {
+                    eq2_again_lanes[lane] += eq2_again_lanes[lane + 8];
+                }
+                for (ptrdiff_t lane = 0; lane < 4; lane++) {
+                    eq2_again_lanes[lane] += eq2_again_lanes[lane + 4];
+                }
+                for (ptrdiff_t lane = 0; lane < 2; lane++) {
+                    eq2_again_lanes[lane] += eq2_again_lanes[lane + 2];
+                }
+                eq2_again_lanes[0] += eq2_again_lanes[1];
+                const double eq2_again_term = eq2_again_lanes[0];
+                const double eq2_again_next = eq2_again_total + eq2_again_term;
+                const double eq2_again_back = eq2_again_next - eq2_again_total;
+                eq2_again_rest += eq2_again_total - (eq2_again_next - eq2_again_back) + (eq2_again_term - eq2_again_back);
+                eq2_again_total = eq2_again_next;
+            }
         }
         /* (2) */
-        const double sigma2_hi = sigma2_hi_total / (double)(n0 * n1);
-        const double sigma2_lo = (isfinite(sigma2_hi) ? (fma(-sigma2_hi, (double)(n0 * n1), sigma2_hi_total) + sigma2_hi_rest) / (double)(n0 * n1) : 0.0);
+        const double eq2_again = eq2_again_total + (isfinite(eq2_again_total) ? eq2_again_rest : 0.0);
+        const double eq2_total = (eq2_far > 0.0 ? eq2_again : eq2_squares - eq2_excess);
+        const double sigma2_hi = eq2_total / (double)(n0 * n1);
+        const double sigma2_lo = (isfinite(sigma2_hi) ? fma(-sigma2_hi, (double)(n0 * n1), eq2_total) / (double)(n0 * n1) : 0.0);
         /* (3) */
         const double eq3_part = 1.0 / sqrt(sigma2_hi + epsilon + sigma2_lo);
         /* (2) */
@@ -263,10 +341,10 @@ static void group1_reduced(
             const ptrdiff_t gamma_row_extents[2] = {n0, n1};
             const ptrdiff_t gamma_row_strides[2] = {layout->gamma__k0, layout->gamma__k1};
             const float *gamma_row = read_window_float(gamma, 2, gamma_row_extents, gamma_row_strides, start, count, gamma_row_buffer);
-            float x_row3_buffer[512];
-            const ptrdiff_t x_row3_extents[2] = {n0, n1};
-            const ptrdiff_t x_row3_strides[2] = {layout->x__k0, layout->x__k1};
-            const float *x_row3 = read_window_float(x + i * layout->x__i, 2, x_row3_extents, x_row3_strides, start, count, x_row3_buffer);
+            float x_row4_buffer[512];
+            const ptrdiff_t x_row4_extents[2] = {n0, n1};
+            const ptrdiff_t x_row4_strides[2] = {layout->x__k0, layout->x__k1};
+            const float *x_row4 = read_window_float(x + i * layout->x__i, 2, x_row4_extents, x_row4_strides, start, count, x_row4_buffer);
             float beta_row_buffer[512];
             const ptrdiff_t beta_row_extents[2] = {n0, n1};
             const ptrdiff_t beta_row_strides[2] = {layout->beta__k0, layout->beta__k1};
@@ -278,7 +356,7 @@ static void group1_reduced(
             SIMD
             for (ptrdiff_t q = 0; q < count; q++) {
                 /* (3) */
-                y_row[q] = (float)(eq3_part * (double)gamma_row[q] * ((double)x_row3[q] - mu_hi - mu_lo) + (double)beta_row[q]);
+                y_row[q] = (float)(eq3_part * (double)gamma_row[q] * ((double)x_row4[q] - mu_hi - mu_lo) + (double)beta_row[q]);
             }
             close_window_float(y + i * layout->y__i, 2, y_row_extents, y_row_strides, start, count, y_row_buffer, y_row);
         }
@@ -293,10 +371,16 @@ static void group1_kept(
     float *y,
     double *mu,
     double *sigma2,
-    double *mu_hi_blocks,
+    double *eq1_start_blocks,
+    double *all_eq1_shift,
+    double *eq1_shifted_blocks,
+    double *eq2_squares_blocks,
+    double *all_eq2_squares,
     double *all_mu_hi,
     double *all_mu_lo,
-    double *sigma2_hi_blocks,
+    double *all_eq2_excess,
+    double *all_eq2_far,
+    double *eq2_again_blocks,
     double *all_eq3_part,
     double epsilon
 )
@@ -307,7 +391,7 @@ static void group1_kept(
     (void)layout;
 
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < (n0 * n1 + 511) / 512 * ((m + 127) / 128); task++) {
+    for (ptrdiff_t task = 0; task < smaller(1, (n0 * n1 + 511) / 512) * ((m + 127) / 128); task++) {
         const ptrdiff_t tiles = (m + 127) / 128;
         const ptrdiff_t tile = task % tiles;
         const ptrdiff_t block = task / tiles;
@@ -315,11 +399,11 @@ static void group1_kept(
         const ptrdiff_t count = smaller(512, n0 * n1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, m - first);
-        double mu_hi_lanes[16][128];
+        double eq1_start_lanes[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                mu_hi_lanes[lane][j] = 0.0;
+                eq1_start_lanes[lane][j] = 0.0;
             }
         }
         ptrdiff_t k0 = start / n1;
@@ -330,7 +414,7 @@ static void group1_kept(
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t i = first + j;
                 /* (1) */
-                mu_hi_lanes[lane][j] += (double)x[i + k0 * layout->x__k0 + k1 * layout->x__k1];
+                eq1_start_lanes[lane][j] += (double)x[i + k0 * layout->x__k0 + k1 * layout->x__k1];
             }
             if (++k1 == n1) {
                 k1 = 0;
@@ -340,47 +424,153 @@ static void group1_kept(
         for (ptrdiff_t lane = 0; lane < 8; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                mu_hi_lanes[lane][j] += mu_hi_lanes[lane + 8][j];
+                eq1_start_lanes[lane][j] += eq1_start_lanes[lane + 8][j];
             }
         }
         for (ptrdiff_t lane = 0; lane < 4; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                mu_hi_lanes[lane][j] += mu_hi_lanes[lane + 4][j];
+                eq1_start_lanes[lane][j] += eq1_start_lanes[lane + 4][j];
             }
         }
         for (ptrdiff_t lane = 0; lane < 2; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                mu_hi_lanes[lane][j] += mu_hi_lanes[lane + 2][j];
+                eq1_start_lanes[lane][j] += eq1_start_lanes[lane + 2][j];
             }
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
-            mu_hi_lanes[0][j] += mu_hi_lanes[1][j];
+            eq1_start_lanes[0][j] += eq1_start_lanes[1][j];
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t i = first + j;
-            mu_hi_blocks[block * m + i] = mu_hi_lanes[0][j];
+            eq1_start_blocks[block * m + i] = eq1_start_lanes[0][j];
         }
     }
     SHARED_FOR
     for (ptrdiff_t i = 0; i < m; i++) {
-        double mu_hi_total = 0.0;
-        double mu_hi_rest = 0.0;
-        for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
-            const double mu_hi_term = mu_hi_blocks[block * m + i];
-            const double mu_hi_next = mu_hi_total + mu_hi_term;
-            const double mu_hi_back = mu_hi_next - mu_hi_total;
-            mu_hi_rest += mu_hi_total - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-            mu_hi_total = mu_hi_next;
+        double eq1_start_total = 0.0;
+        double eq1_start_rest = 0.0;
+        for (ptrdiff_t block = 0; block < smaller(1, (n0 * n1 + 511) / 512); block++) {
+            const double eq1_start_term = eq1_start_blocks[block * m + i];
+            const double eq1_start_next = eq1_start_total + eq1_start_term;
+            const double eq1_start_back = eq1_start_next - eq1_start_total;
+            eq1_start_rest += eq1_start_total - (eq1_start_next - eq1_start_back) + (eq1_start_term - eq1_start_back);
+            eq1_start_total = eq1_start_next;
         }
         /* (1) */
-        const double mu_hi = mu_hi_total / (double)(n0 * n1);
-        const double mu_lo = (isfinite(mu_hi) ? (fma(-mu_hi, (double)(n0 * n1), mu_hi_total) + mu_hi_rest) / (double)(n0 * n1) : 0.0);
+        const double eq1_start = eq1_start_total / (double)smaller(512, n0 * n1);
+        const double eq1_shift = (isfinite(eq1_start) ? eq1_start : 0.0);
+        all_eq1_shift[i] = eq1_shift;
+    }
+    SHARED_FOR
+    for (ptrdiff_t task = 0; task < (n0 * n1 + 511) / 512 * ((m + 127) / 128); task++) {
+        const ptrdiff_t tiles = (m + 127) / 128;
+        const ptrdiff_t tile = task % tiles;
+        const ptrdiff_t block = task / tiles;
+        const ptrdiff_t start = block * 512;
+        const ptrdiff_t count = smaller(512, n0 * n1 - start);
+        const ptrdiff_t first = tile * 128;
+        const ptrdiff_t width = smaller(128, m - first);
+        double eq1_shifted_lanes[16][128];
+        double eq2_squares_lanes[16][128];
+        for (ptrdiff_t lane = 0; lane < 16; lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                eq1_shifted_lanes[lane][j] = 0.0;
+                eq2_squares_lanes[lane][j] = 0.0;
+            }
+        }
+        ptrdiff_t k0 = start / n1;
+        ptrdiff_t k1 = start % n1;
+        for (ptrdiff_t q = 0; q < count; q++) {
+            const ptrdiff_t lane = q % 16;
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const ptrdiff_t i = first + j;
+                /* (1), (2) */
+                const double t1 = (double)x[i + k0 * layout->x__k0 + k1 * layout->x__k1] - all_eq1_shift[i];
+                eq1_shifted_lanes[lane][j] += t1;
+                eq2_squares_lanes[lane][j] += t1 * t1;
+            }
+            if (++k1 == n1) {
+                k1 = 0;
+                ++k0;
+            }
+        }
+        for (ptrdiff_t lane = 0; lane < 8; lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                eq1_shifted_lanes[lane][j] += eq1_shifted_lanes[lane + 8][j];
+                eq2_squares_lanes[lane][j] += eq2_squares_lanes[lane + 8][j];
+            }
+        }
+        for (ptrdiff_t lane = 0; lane < 4; lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                eq1_shifted_lanes[lane][j] += eq1_shifted_lanes[lane + 4][j];
+                eq2_squares_lanes[lane][j] += eq2_squares_lanes[lane + 4][j];
+            }
+        }
+        for (ptrdiff_t lane = 0; lane < 2; lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                eq1_shifted_lanes[lane][j] += eq1_shifted_lanes[lane + 2][j];
+                eq2_squares_lanes[lane][j] += eq2_squares_lanes[lane + 2][j];
+            }
+        }
+        SIMD
+        for (ptrdiff_t j = 0; j < width; j++) {
+            eq1_shifted_lanes[0][j] += eq1_shifted_lanes[1][j];
+            eq2_squares_lanes[0][j] += eq2_squares_lanes[1][j];
+        }
+        SIMD
+        for (ptrdiff_t j = 0; j < width; j++) {
+            const ptrdiff_t i = first + j;
+            eq1_shifted_blocks[block * m + i] = eq1_shifted_lanes[0][j];
+            eq2_squares_blocks[block * m + i] = eq2_squares_lanes[0][j];
+        }
+    }
+    SHARED_FOR
+    for (ptrdiff_t i = 0; i < m; i++) {
+        double eq1_shifted_total = 0.0;
+        double eq1_shifted_rest = 0.0;
+        for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
+            const double eq1_shifted_term = eq1_shifted_blocks[block * m + i];
+            const double eq1_shifted_next = eq1_shifted_total + eq1_shifted_term;
+            const double eq1_shifted_back = eq1_shifted_next - eq1_shifted_total;
+            eq1_shifted_rest += eq1_shifted_total - (eq1_shifted_next - eq1_shifted_back) + (eq1_shifted_term - eq1_shifted_back);
+            eq1_shifted_total = eq1_shifted_next;
+        }
+        /* (1) */
+        const double eq1_shifted = eq1_shifted_total + (isfinite(eq1_shifted_total) ? eq1_shifted_rest : 0.0);
+        double eq2_squares_total = 0.0;
+        double eq2_squares_rest = 0.0;
+        for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
+            const double eq2_squares_term = eq2_squares_blocks[block * m + i];
+            const double eq2_squares_next = eq2_squares_total + eq2_squares_term;
+            const double eq2_squares_back = eq2_squares_next - eq2_squares_total;
+            eq2_squares_rest += eq2_squares_total - (eq2_squares_next - eq2_squares_back) + (eq2_squares_term - eq2_squares_back);
+            eq2_squares_total = eq2_squares_next;
+        }
+        /* (2) */
+        const double eq2_squares = eq2_squares_total + (isfinite(eq2_squares_total) ? eq2_squares_rest : 0.0);
+        all_eq2_squares[i] = eq2_squares;
+        /* (1) */
+        const double eq1_offset = eq1_shifted / (double)(n0 * n1);
+        const double mu_hi = all_eq1_shift[i] + eq1_offset;
         all_mu_hi[i] = mu_hi;
+        const double eq1_back = mu_hi - all_eq1_shift[i];
+        const double mu_lo = (isfinite(mu_hi) ? all_eq1_shift[i] - (mu_hi - eq1_back) + (eq1_offset - eq1_back) : 0.0);
         all_mu_lo[i] = mu_lo;
+        /* (2) */
+        const double eq2_excess = eq1_shifted * eq1_offset;
+        all_eq2_excess[i] = eq2_excess;
+        const double eq2_far = (eq2_excess > 0.0625 * eq2_squares ? 1.0 : 0.0);
+        all_eq2_far[i] = eq2_far;
+        /* (1) */
         const double eq1_part = mu_hi + mu_lo;
         mu[i * layout->mu__i] = eq1_part;
     }
@@ -393,71 +583,82 @@ static void group1_kept(
         const ptrdiff_t count = smaller(512, n0 * n1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, m - first);
-        double sigma2_hi_lanes[16][128];
-        for (ptrdiff_t lane = 0; lane < 16; lane++) {
+        double again = 0.0;
+        for (ptrdiff_t j = 0; j < width; j++) {
+            const ptrdiff_t i = first + j;
+            again = nan_max(again, all_eq2_far[i]);
+        }
+        if (again > 0.0) {
+            double eq2_again_lanes[16][128];
+            for (ptrdiff_t lane = 0; lane < 16; lane++) {
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    eq2_again_lanes[lane][j] = 0.0;
+                }
+            }
+            ptrdiff_t k0 = start / n1;
+            ptrdiff_t k1 = start % n1;
+            for (ptrdiff_t q = 0; q < count; q++) {
+                const ptrdiff_t lane = q % 16;
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t i = first + j;
+                    /* (2) */
+                    const double t1 = (double)x[i + k0 * layout->x__k0 + k1 * layout->x__k1] - all_mu_hi[i] - all_mu_lo[i];
+                    eq2_again_lanes[lane][j] += t1 * t1;
+                }
+                if (++k1 == n1) {
+                    k1 = 0;
+                    ++k0;
+                }
+            }
+            for (ptrdiff_t lane = 0; lane < 8; lane++) {
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    eq2_again_lanes[lane][j] += eq2_again_lanes[lane + 8][j];
+                }
+            }
+            for (ptrdiff_t lane = 0; lane < 4; lane++) {
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    eq2_again_lanes[lane][j] += eq2_again_lanes[lane + 4][j];
+                }
+            }
+            for (ptrdiff_t lane = 0; lane < 2; lane++) {
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    eq2_again_lanes[lane][j] += eq2_again_lanes[lane + 2][j];
+                }
+            }
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                sigma2_hi_lanes[lane][j] = 0.0;
+                eq2_again_lanes[0][j] += eq2_again_lanes[1][j];
             }
-        }
-        ptrdiff_t k0 = start / n1;
-        ptrdiff_t k1 = start % n1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            const ptrdiff_t lane = q % 16;
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t i = first + j;
-                /* (2) */
-                const double t1 = (double)x[i + k0 * layout->x__k0 + k1 * layout->x__k1] - all_mu_hi[i] - all_mu_lo[i];
-                sigma2_hi_lanes[lane][j] += t1 * t1;
+                eq2_again_blocks[block * m + i] = eq2_again_lanes[0][j];
             }
-            if (++k1 == n1) {
-                k1 = 0;
-                ++k0;
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < 8; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                sigma2_hi_lanes[lane][j] += sigma2_hi_lanes[lane + 8][j];
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < 4; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                sigma2_hi_lanes[lane][j] += sigma2_hi_lanes[lane + 4][j];
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < 2; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                sigma2_hi_lanes[lane][j] += sigma2_hi_lanes[lane + 2][j];
-            }
-        }
-        SIMD
-        for (ptrdiff_t j = 0; j < width; j++) {
-            sigma2_hi_lanes[0][j] += sigma2_hi_lanes[1][j];
-        }
-        SIMD
-        for (ptrdiff_t j = 0; j < width; j++) {
-            const ptrdiff_t i = first + j;
-            sigma2_hi_blocks[block * m + i] = sigma2_hi_lanes[0][j];
         }
     }
     SHARED_FOR
     for (ptrdiff_t i = 0; i < m; i++) {
-        double sigma2_hi_total = 0.0;
-        double sigma2_hi_rest = 0.0;
-        for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
-            const double sigma2_hi_term = sigma2_hi_blocks[block * m + i];
-            const double sigma2_hi_next = sigma2_hi_total + sigma2_hi_term;
-            const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_total;
-            sigma2_hi_rest += sigma2_hi_total - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-            sigma2_hi_total = sigma2_hi_next;
+        double eq2_again_total = 0.0;
+        double eq2_again_rest = 0.0;
+        if (all_eq2_far[i] > 0.0) {
+            for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
+                const double eq2_again_term = eq2_again_blocks[block * m + i];
+                const double eq2_again_next = eq2_again_total + eq2_again_term;
+                const double eq2_again_back = eq2_again_next - eq2_again_total;
+                eq2_again_rest += eq2_again_total - (eq2_again_next - eq2_again_back) + (eq2_again_term - eq2_again_back);
+                eq2_again_total = eq2_again_next;
+            }
         }
         /* (2) */
-        const double sigma2_hi = sigma2_hi_total / (double)(n0 * n1);
-        const double sigma2_lo = (isfinite(sigma2_hi) ? (fma(-sigma2_hi, (double)(n0 * n1), sigma2_hi_total) + sigma2_hi_rest) / (double)(n0 * n1) : 0.0);
+        const double eq2_again = eq2_again_total + (isfinite(eq2_again_total) ? eq2_again_rest : 0.0);
+        const double eq2_total = (all_eq2_far[i] > 0.0 ? eq2_again : all_eq2_squares[i] - all_eq2_excess[i]);
+        const double sigma2_hi = eq2_total / (double)(n0 * n1);
+        const double sigma2_lo = (isfinite(sigma2_hi) ? fma(-sigma2_hi, (double)(n0 * n1), eq2_total) / (double)(n0 * n1) : 0.0);
         /* (3) */
         const double eq3_part = 1.0 / sqrt(sigma2_hi + epsilon + sigma2_lo);
         all_eq3_part[i] = eq3_part;
@@ -509,22 +710,28 @@ int layer_norm_float32(
 
     (void)threads;
     if (status == 0 && layout->x__k1 != 1 && layout->x__i == 1 && layout->y__i == 1) {
-        double *const memory = malloc(sizeof(double) * (size_t)((n0 * n1 + 511) / 512 * m + m + m + (n0 * n1 + 511) / 512 * m + m + 1));
+        double *const memory = malloc(sizeof(double) * (size_t)(smaller(1, (n0 * n1 + 511) / 512) * m + m + (n0 * n1 + 511) / 512 * m + (n0 * n1 + 511) / 512 * m + m + m + m + m + m + (n0 * n1 + 511) / 512 * m + m + 1));
         double *left = memory;
         status = !memory;
-        double *const mu_hi_blocks = status ? NULL : take(&left, (n0 * n1 + 511) / 512 * m);
+        double *const eq1_start_blocks = status ? NULL : take(&left, smaller(1, (n0 * n1 + 511) / 512) * m);
+        double *const all_eq1_shift = status ? NULL : take(&left, m);
+        double *const eq1_shifted_blocks = status ? NULL : take(&left, (n0 * n1 + 511) / 512 * m);
+        double *const eq2_squares_blocks = status ? NULL : take(&left, (n0 * n1 + 511) / 512 * m);
+        double *const all_eq2_squares = status ? NULL : take(&left, m);
         double *const all_mu_hi = status ? NULL : take(&left, m);
         double *const all_mu_lo = status ? NULL : take(&left, m);
-        double *const sigma2_hi_blocks = status ? NULL : take(&left, (n0 * n1 + 511) / 512 * m);
+        double *const all_eq2_excess = status ? NULL : take(&left, m);
+        double *const all_eq2_far = status ? NULL : take(&left, m);
+        double *const eq2_again_blocks = status ? NULL : take(&left, (n0 * n1 + 511) / 512 * m);
         double *const all_eq3_part = status ? NULL : take(&left, m);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_kept(layout, x, gamma, beta, y, mu, sigma2, mu_hi_blocks, all_mu_hi, all_mu_lo, sigma2_hi_blocks, all_eq3_part, epsilon);
+            group1_kept(layout, x, gamma, beta, y, mu, sigma2, eq1_start_blocks, all_eq1_shift, eq1_shifted_blocks, eq2_squares_blocks, all_eq2_squares, all_mu_hi, all_mu_lo, all_eq2_excess, all_eq2_far, eq2_again_blocks, all_eq3_part, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_kept(layout, x, gamma, beta, y, mu, sigma2, mu_hi_blocks, all_mu_hi, all_mu_lo, sigma2_hi_blocks, all_eq3_part, epsilon);
+            group1_kept(layout, x, gamma, beta, y, mu, sigma2, eq1_start_blocks, all_eq1_shift, eq1_shifted_blocks, eq2_squares_blocks, all_eq2_squares, all_mu_hi, all_mu_lo, all_eq2_excess, all_eq2_far, eq2_again_blocks, all_eq3_part, epsilon);
         free(memory);
     }
     else if (status == 0) {

@@ -14,6 +14,7 @@ from symbn.kernel.ir import (
     Const,
     Expr,
     For,
+    If,
     Let,
     Load,
     Local,
@@ -114,6 +115,8 @@ class StatementPrinter:
                 return [f"{pad}{element} = {text if c_type == 'double' else f'({c_type})({text})'};"]
             case For():
                 return self.loop(statement, depth)
+            case If(condition, body):
+                return [f"{pad}if ({self.expression(condition)}) {{", *self.block(body, depth + 1), f"{pad}}}"]
             case Walk():
                 return self.walk(statement, depth)
             case Window():

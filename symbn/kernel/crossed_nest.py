@@ -23,11 +23,11 @@ from symbn.kernel.workspaces import Workspaces
 
 
 class CrossedNest(ReducedNest):
-    """Builds the nest of the rows, whose first pass has the columns' reductions."""
+    """Builds the nest of the rows, one of whose passes has the columns' reductions."""
 
     def __init__(self, rows: Group, levels: Levels, workspaces: Workspaces, names: Names, *, compensated: bool) -> None:
         super().__init__(rows, levels, workspaces, names, compensated=compensated)
-        self.crossing = rows.passes[0].crossing
+        self.crossing = next(one.crossing for one in rows.passes if one.crossing)
         self.row, self.first, self.rows = names.fresh("row"), names.fresh("first_row"), names.fresh("rows")
         self.row_lane, self.row_block = names.fresh("row_lane"), names.fresh("row_block")
         self.row_blocks = blocks_of(size(self.kept))
@@ -76,9 +76,8 @@ class MergedColumns(KeptNest):
     def build(self) -> list[Stmt]:
         return [*self.between(0), *self.between(1)]
 
-    def partial(self, reduction: Reduction) -> Slot:
-        block = Var(self.block)
-        return _lane_sum(self.workspaces, reduction, block, self.blocks, Int(0), self.kept, self.compensated)
+    def partial(self, reduction: Reduction, blocks: Expr) -> Slot:
+        return _lane_sum(self.workspaces, reduction, Var(self.block), blocks, Int(0), self.kept, self.compensated)
 
 
 def _lane_sum(

@@ -47,6 +47,10 @@ class Pass:
     stores: tuple[Store, ...]
     #: reductions of another group, over the indices that this one keeps
     crossing: tuple[Reduction, ...] = ()
+    #: does it visit the first block of terms alone?
+    first: bool = False
+    #: values of which one must not be 0 for the pass to be made
+    needed: tuple[str, ...] = ()
 
     def expressions(self) -> Iterator[Expr]:
         """What is accumulated, then what is stored."""
@@ -66,10 +70,11 @@ class Group:
     stores: tuple[Store, ...]
 
     def parts(self) -> Iterator[str]:
-        """The parts of the group's reductions."""
+        """The parts of the group's reductions, and its values."""
         for one in self.passes:
             for entry in one.reductions:
                 yield from (entry.hi, entry.lo)
+        yield from (value.name for value in self.values)
 
     def expressions(self) -> Iterator[Expr]:
         """Every expression of the group."""
@@ -277,8 +282,11 @@ def crossed(rows: Group, columns: Group, names: Names) -> Group | None:
     crossing = tuple(
         replace(one, body=hoist(_written_out(one.body, whole), one.equation)) for one in columns.passes[0].reductions
     )
-    first = replace(rows.passes[0], crossing=crossing)
-    return replace(rows, passes=(first, *rows.passes[1:]), values=tuple(hoist.values))
+    whole_visit = next(number for number, one in enumerate(rows.passes) if not one.first)
+    passes = tuple(
+        replace(one, crossing=crossing) if number == whole_visit else one for number, one in enumerate(rows.passes)
+    )
+    return replace(rows, passes=passes, values=tuple(hoist.values))
 
 
 def _written_out(expr: Expr, values: Mapping[str, Expr]) -> Expr:

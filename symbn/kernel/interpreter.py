@@ -20,6 +20,7 @@ from symbn.kernel.ir import (
     Const,
     Expr,
     For,
+    If,
     Int,
     Let,
     Load,
@@ -154,6 +155,9 @@ class _Machine:
                 # The order of a parallel loop must not matter: take the one that C will not.
                 for place in reversed(places) if kind == "parallel" else places:
                     self.frame[index] = place
+                    self.block(body)
+            case If(condition, body):
+                if self.value(condition):
                     self.block(body)
             case Walk(levels, counter, start, count, body):
                 first = self.value(start)

@@ -125,6 +125,14 @@ class For:
 
 
 @dataclass(frozen=True)
+class If:
+    """``if (condition) { body }``."""
+
+    condition: Expr
+    body: tuple[Stmt, ...]
+
+
+@dataclass(frozen=True)
 class Walk:
     """Visit ``count`` positions of several levels in row-major order, from flat position ``start``.
 
@@ -178,7 +186,7 @@ class Comment:
     text: str
 
 
-Stmt: TypeAlias = Let | Local | Assign | For | Walk | Window | Row | Comment
+Stmt: TypeAlias = Let | Local | Assign | For | If | Walk | Window | Row | Comment
 
 # ---- programs ------------------------------------------------------------------------------------
 
@@ -286,4 +294,4 @@ def walk(node: Expr | Stmt | tuple[Stmt, ...]) -> Iterator[Expr | Stmt]:
 
 
 def _is_node(value: object) -> bool:
-    return isinstance(value, Const | Int | Var | Load | Op | Let | Local | Assign | For | Walk | Window | Row | Comment)
+    return isinstance(value, Expr | Stmt)

@@ -7,13 +7,14 @@ a workspace, and they are merged in order.
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 
 from symbn.kernel.computations import Reduction
 from symbn.kernel.groups import Group, Pass
-from symbn.kernel.ir import Assign, Comment, Expr, For, Int, Let, Load, Local, Op, Stmt, Var, Walk, add, mul, prod, sub
+from symbn.kernel.ir import Assign, Comment, Const, Expr, For, Int, Let, Load, Local, Op, Stmt, Var, Walk, add, mul, prod, sub
 from symbn.kernel.levels import Levels, size, unflatten
 from symbn.kernel.naming import Names
-from symbn.kernel.nest import NestBuilder, assign, labels
+from symbn.kernel.nest import NestBuilder, assign, labels, needed
 from symbn.kernel.sharing import share
 from symbn.kernel.summation import LANES, Slot, Slots, accumulate, finish, fold, is_compensated, merge, partial
 from symbn.kernel.workspaces import Workspaces
@@ -34,13 +35,14 @@ class KeptNest(NestBuilder):
         self.place, self.row, self.task = names.fresh("j"), names.fresh("q"), names.fresh("task")
         self.first, self.width = names.fresh("first"), names.fresh("width")
         self.tile, self.tiles = names.fresh("tile"), names.fresh("tiles")
+        self.again = names.fresh("again")
         #: values on the kept indices, which later loops read from workspaces
         self.value_names = frozenset({*group.parts()} | {value.name for value in group.values})
 
     def build(self) -> list[Stmt]:
         result = self.between(0)
         for number, one in enumerate(self.group.passes, 1):
-            result += [self.over_tiles(self.visit(one)), *self.between(number)]
+            result += [self.over_tiles(one), *self.between(number)]
         return result
 
     # ---- between the passes ----------------------------------------------------------------------
@@ -49,8 +51,9 @@ class KeptNest(NestBuilder):
         """What is known of each kept element after a pass."""
         body: list[Stmt] = []
         local: set[str] = set()
-        for reduction in self.group.passes[number - 1].reductions if number else ():
-            body += self.merge_blocks(reduction)
+        done = self.group.passes[number - 1] if number else Pass((), ())
+        for reduction in done.reductions:
+            body += self.merge_blocks(reduction, done)
             parts = (reduction.hi, reduction.lo) if reduction.mean else (reduction.hi,)
             local.update(parts)
             for part in parts:
@@ -64,22 +67,23 @@ class KeptNest(NestBuilder):
         body += self.outputs(number, lambda value: self.from_workspaces(value, frozenset(local)))
         return self.over_kept(body) if body else []
 
-    def merge_blocks(self, reduction: Reduction) -> list[Stmt]:
-        total = self.total(reduction)
-        one = For(self.block, Int(0), self.blocks, tuple(merge(total, self.partial(reduction), reduction.hi)))
+    def merge_blocks(self, reduction: Reduction, done: Pass) -> list[Stmt]:
+        total, blocks = self.total(reduction), self.blocks_in(done)
+        one = For(self.block, Int(0), blocks, tuple(merge(total, self.partial(reduction, blocks), reduction.hi)))
+        flags = [self.workspaces.element(name, self.kept) for name in done.needed]
         return [
             *(Local(part.array, (), start) for part, start in total.parts()),
-            one,
-            *finish(reduction, total, self.total_count),
+            *needed(flags, [one]),
+            *finish(reduction, total, self.terms(done)),
         ]
 
-    def partial(self, reduction: Reduction) -> Slot:
+    def partial(self, reduction: Reduction, blocks: Expr) -> Slot:
         """A block's partial sum, at the current block and place."""
         block = Var(self.block)
-        high = self.workspaces.block_element(f"{reduction.hi}_blocks", block, self.blocks, self.kept)
+        high = self.workspaces.block_element(f"{reduction.hi}_blocks", block, blocks, self.kept)
         if not (self.compensated and is_compensated(reduction)):
             return partial(reduction, high, None)
-        low = self.workspaces.block_element(f"{reduction.hi}_block_errors", block, self.blocks, self.kept)
+        low = self.workspaces.block_element(f"{reduction.hi}_block_errors", block, blocks, self.kept)
         return partial(reduction, high, low)
 
     def keep(self, name: str, stage: int) -> list[Stmt]:
@@ -89,6 +93,7 @@ class KeptNest(NestBuilder):
         ]
         later += [value.expr for value in self.group.values if value.stage > stage]
         later += [store.value for store in self.group.stores if store.stage > stage]
+        later += [Var(flag) for number, one in enumerate(self.group.passes, 1) if number > stage for flag in one.needed]
         if self.workspaces.is_shared(name) or any(_reads(expr, name) for expr in later):
             return [Assign(self.workspaces.element(name, self.kept), Var(name))]
         return []
@@ -103,20 +108,32 @@ class KeptNest(NestBuilder):
 
     # ---- one pass --------------------------------------------------------------------------------
 
-    def over_tiles(self, body: list[Stmt]) -> Stmt:
+    def over_tiles(self, one: Pass) -> Stmt:
         """Tasks for the threads: a tile of features in a block of samples, the tiles of a block side by side."""
+        blocks, body = self.blocks_in(one), self.where_needed(one, self.visit(one))
         count = Op("idiv", (add(Var(self.vector.extent), Int(TILE - 1)), Int(TILE)))
         rest = Op("idiv", (Var(self.task), Var(self.tiles)))
         lets: list[Stmt] = [
             Let(self.tiles, count, "index"),
             Let(self.tile, Op("imod", (Var(self.task), Var(self.tiles))), "index"),
-            Let(self.block, Op("imod", (rest, self.blocks)) if self.outer else rest, "index"),
-            *unflatten(Op("idiv", (rest, self.blocks)), self.outer),
+            Let(self.block, Op("imod", (rest, blocks)) if self.outer else rest, "index"),
+            *unflatten(Op("idiv", (rest, blocks)), self.outer),
             *self.block_bounds(),
             Let(self.first, mul(Var(self.tile), Int(TILE)), "index"),
             Let(self.width, Op("imin", (Int(TILE), sub(Var(self.vector.extent), Var(self.first)))), "index"),
         ]
-        return For(self.task, Int(0), prod([size(self.outer), self.blocks, count]), (*lets, *body), kind="parallel")
+        return For(self.task, Int(0), prod([size(self.outer), blocks, count]), (*lets, *body), kind="parallel")
+
+    def where_needed(self, one: Pass, body: list[Stmt]) -> list[Stmt]:
+        """What is done for a tile: nothing where no feature of it needs the pass."""
+        if not one.needed:
+            return body
+        found = Load(self.again, ())
+        marks: list[Stmt] = [self.feature()]
+        for name in one.needed:
+            marks.append(Assign(found, Op("max", (found, self.workspaces.element(name, self.kept)))))
+        look = For(self.place, Int(0), Var(self.width), tuple(marks))
+        return [Local(self.again, (), Const(Fraction(0))), look, *needed([found], body)]
 
     def over_features(self, body: Callable[[Expr], list[Stmt]]) -> list[Stmt]:
         """The vector loop across one tile."""
@@ -148,14 +165,14 @@ class KeptNest(NestBuilder):
             For(self.lane, Int(0), Int(LANES), tuple(starts)),
             rows,
             *fold(slots, self.lane, self.over_features),
-            *self.over_features(lambda place: self.publish(one.reductions, slots, place)),
+            *self.over_features(lambda place: self.publish(one, slots, place)),
         ]
 
-    def publish(self, reductions: tuple[Reduction, ...], slots: list[tuple[str, Slots]], place: Expr) -> list[Stmt]:
+    def publish(self, one: Pass, slots: list[tuple[str, Slots]], place: Expr) -> list[Stmt]:
         """Leave the block's sums for the merge."""
         body: list[Stmt] = [self.feature()]
-        for reduction, (_, slot) in zip(reductions, slots, strict=True):
-            into, block = self.partial(reduction), slot(Int(0), place)
+        for reduction, (_, slot) in zip(one.reductions, slots, strict=True):
+            into, block = self.partial(reduction, self.blocks_in(one)), slot(Int(0), place)
             body.append(Assign(into.high, block.high))
             if into.low is not None and block.low is not None:
                 body.append(Assign(into.low, block.low))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
 
 from symbn.kernel.computations import Reduction
-from symbn.kernel.expressions import loads
-from symbn.kernel.groups import Group, Store
-from symbn.kernel.ir import Assign, Comment, Expr, For, Int, Let, Level, Load, Op, Stmt, Var, add, mul, sub
+from symbn.kernel.expressions import chain, loads
+from symbn.kernel.groups import Group, Pass, Store
+from symbn.kernel.ir import Assign, Comment, Const, Expr, For, If, Int, Let, Level, Load, Op, Stmt, Var, add, mul, sub
 from symbn.kernel.levels import Levels, size, unflatten
 from symbn.kernel.naming import Names
 from symbn.kernel.summation import BLOCK, Slot, partial
@@ -32,6 +33,14 @@ class NestBuilder:
         self.blocks = blocks_of(self.total_count)
         self.block, self.start, self.count = names.fresh("block"), names.fresh("start"), names.fresh("count")
         self.lane, self.flat = names.fresh("lane"), names.fresh("place")
+
+    def terms(self, one: Pass) -> Expr:
+        """How many elements a pass goes over."""
+        return Op("imin", (Int(BLOCK), self.total_count)) if one.first else self.total_count
+
+    def blocks_in(self, one: Pass) -> Expr:
+        """In how many blocks a pass goes over them."""
+        return Op("imin", (Int(1), self.blocks)) if one.first else self.blocks
 
     def block_bounds(self) -> list[Stmt]:
         """Where the current block starts, and how many elements it has."""
@@ -96,6 +105,12 @@ def over(levels: tuple[Level, ...], flat: str, body: list[Stmt]) -> list[Stmt]:
         (level,) = levels
         return [For(level.name, Int(0), Var(level.extent), tuple(body), kind="parallel")]
     return [For(flat, Int(0), size(levels), (*unflatten(Var(flat), levels), *body), kind="parallel")]
+
+
+def needed(flags: Iterable[Expr], body: list[Stmt]) -> list[Stmt]:
+    """What is done only where one of some values is not 0; where there are none, always."""
+    conditions = [Op("gt", (flag, Const(Fraction(0)))) for flag in flags]
+    return [If(chain("or", conditions), tuple(body))] if conditions else body
 
 
 def labels(entries: Iterable[Reduction | Store]) -> str:

@@ -13,7 +13,7 @@ from symbn.kernel.groups import Group, Pass, Store
 from symbn.kernel.ir import Assign, Comment, Expr, For, Int, Let, Load, Local, Op, Stmt, Var, Window, add, sub
 from symbn.kernel.levels import Levels
 from symbn.kernel.naming import Names
-from symbn.kernel.nest import NestBuilder, assign, labels
+from symbn.kernel.nest import NestBuilder, assign, labels, needed
 from symbn.kernel.sharing import share
 from symbn.kernel.summation import BLOCK, LANES, Slot, Slots, accumulate, finish, fold, merge
 from symbn.kernel.workspaces import Workspaces
@@ -45,13 +45,16 @@ class ReducedNest(NestBuilder):
         for number, one in enumerate(self.group.passes, 1):
             body += self.visit(one)
             for reduction in one.reductions:
-                body += finish(reduction, self.total(reduction), self.total_count)
-                for part in (reduction.hi, reduction.lo):
-                    if self.workspaces.is_shared(part):
-                        target = self.workspaces.element(part, self.kept)
-                        body.append(Assign(target, Var(part)))
+                body += finish(reduction, self.total(reduction), self.terms(one))
+                body += [*self.keep(reduction.hi), *self.keep(reduction.lo)]
             body += self.values(number)
         return body
+
+    def keep(self, name: str) -> list[Stmt]:
+        """Leave a value for other groups, if one reads it."""
+        if not self.workspaces.is_shared(name):
+            return []
+        return [Assign(self.workspaces.element(name, self.kept), Var(name))]
 
     def values(self, stage: int) -> list[Stmt]:
         """What is known of the kept element after a pass."""
@@ -59,6 +62,7 @@ class ReducedNest(NestBuilder):
         for value in self.group.values:
             if value.stage == stage:
                 result += [Comment(f"({value.equation})"), Let(value.name, self.levels.expand(value.expr))]
+                result += self.keep(value.name)
         return [*result, *self.outputs(stage, self.levels.expand)]
 
     # ---- one pass --------------------------------------------------------------------------------
@@ -76,7 +80,8 @@ class ReducedNest(NestBuilder):
         for load, name in reversed(self.windows.items()):
             indices = tuple(sub.name for sub in load.subscripts if isinstance(sub, Var))
             inner = [self.window(name, load.array, indices, inner, written=False)]
-        return [*result, For(self.block, Int(0), self.blocks, (*self.block_bounds(), *inner))]
+        blocks = For(self.block, Int(0), self.blocks_in(one), (*self.block_bounds(), *inner))
+        return [*result, *needed(map(Var, one.needed), [blocks])]
 
     def window(self, name: str, array: str, indices: tuple[str, ...], body: list[Stmt], *, written: bool) -> Window:
         """The array along the reduced levels, its other subscripts fixed."""

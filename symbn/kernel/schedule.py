@@ -20,6 +20,7 @@ from symbn.kernel.naming import Names
 from symbn.kernel.nest import over
 from symbn.kernel.reduced_nest import ReducedNest
 from symbn.kernel.sharing import prune
+from symbn.kernel.shifting import shifted
 from symbn.kernel.workspaces import Workspaces
 
 
@@ -45,6 +46,8 @@ class Lowering:
         own = [*operator.arrays, *operator.scalars, *operator.indices, *operator.indices.values()]
         self.names = Names(identifier(name) for name in own)
         groups = arrange(extract(operator, self.names), self.names)
+        if not compensated:
+            groups = tuple(shifted(group, operator.indices, self.names) for group in groups)
         self.clusters = cluster(groups)
         self.levels = Levels(operator, (index for group in groups for index in group.reduced), self.names)
         self.workspaces = Workspaces(_shared(groups))

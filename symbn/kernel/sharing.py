@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from symbn.kernel.ir import Expr, For, Let, Op, Row, Stmt, Var, Walk, Window, walk
+from symbn.kernel.ir import Expr, For, If, Let, Op, Row, Stmt, Var, Walk, Window, walk
 from symbn.kernel.naming import Names
 
 _CONDITIONS = frozenset({"lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not"})
@@ -49,7 +49,7 @@ def prune(body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
     for statement in reversed(body):
         if isinstance(statement, Let) and statement.name not in read:
             continue
-        if isinstance(statement, For | Walk | Window):
+        if isinstance(statement, For | If | Walk | Window):
             statement = replace(statement, body=prune(statement.body))
         for node in walk(statement):
             if isinstance(node, Var):
