@@ -21,7 +21,9 @@
 /*
  * Extents, and strides in elements: x__k is the step of x along k, 0 for what does not vary. An index in two
  * parts (outer, inner) stands for axes around another's; where it is one axis, that is the inner part, and
- * the outer extent is 1. Memory is fastest with step 1 along the innermost axis of the data.
+ * the outer extent is 1. Memory is fastest with step 1 along the innermost axis of the data. cache__bytes is how much
+ * of the inputs a thread may keep in its cache, cache__bypass whether outputs are written past it: not 0 where they
+ * are larger. Neither changes a result.
  */
 typedef struct {
     ptrdiff_t m0;
@@ -48,6 +50,8 @@ typedef struct {
     ptrdiff_t dresidual__k;
     ptrdiff_t dgamma__k;
     ptrdiff_t dbeta__k;
+    ptrdiff_t cache__bytes;
+    ptrdiff_t cache__bypass;
 } batch_norm_add_relu_backward_float32_layout;
 
 /* Returns 0, or 1 where there was no memory for workspaces; the outputs are then undefined. */

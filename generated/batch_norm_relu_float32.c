@@ -27,7 +27,20 @@
 #include "batch_norm_relu_float32.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
+#ifdef __SSE2__
+#include <immintrin.h>
+#endif
+
+/* bytes in a line of the cache */
+#define LINE 64
+#ifdef __GNUC__
+#define PREFETCH(address) __builtin_prefetch(address)
+#else
+#define PREFETCH(address) ((void)(address))
+#endif
 
 #ifdef _OPENMP
 #define SHARED_FOR _Pragma("omp for schedule(static)")
@@ -54,12 +67,13 @@ static inline ptrdiff_t locate(
     int levels, const ptrdiff_t *extents, const ptrdiff_t *strides, ptrdiff_t position, ptrdiff_t *place)
 {
     ptrdiff_t offset = 0;
-    for (int level = levels - 1; level >= 0; level--) {
+    for (int level = levels - 1; level > 0; level--) {
         place[level] = position % extents[level];
         position /= extents[level];
         offset += place[level] * strides[level];
     }
-    return offset;
+    place[0] = position;
+    return offset + position * strides[0];
 }
 
 /* The next place where the innermost level starts anew; returns its offset. */
@@ -93,56 +107,170 @@ static inline ptrdiff_t side_by_side(
     return run - at;
 }
 
+/* Copies count elements from a flat position on; where a run of them is contiguous, asks for the one ahead of it. */
+static inline void gather_float(
+    const float *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
+    ptrdiff_t start, ptrdiff_t count, float *to, ptrdiff_t ahead)
+{
+    ptrdiff_t place[2];
+    const float *from = base + locate(levels, extents, strides, start, place);
+    const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1];
+    for (ptrdiff_t done = 0; done < count;) {
+        const ptrdiff_t length = smaller(run - place[levels - 1], count - done);
+        if (step == 1) {
+            for (ptrdiff_t i = 0; ahead && i < length; i += LINE / (ptrdiff_t)sizeof(float))
+                PREFETCH(from + ahead + i);
+            for (ptrdiff_t i = 0; i < length; i++)
+                to[done + i] = from[i];
+        } else {
+            for (ptrdiff_t i = 0; i < length; i++)
+                to[done + i] = from[i * step];
+        }
+        done += length;
+        from = base + next_run(levels, extents, strides, place);
+    }
+}
+
 /* count elements from a flat position: in place where they are contiguous, else gathered in the buffer. */
-static const float *read_window_float(
+static inline const float *read_window_float(
     const float *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
     ptrdiff_t start, ptrdiff_t count, float *buffer)
 {
     ptrdiff_t place[2];
     const float *from = base + locate(levels, extents, strides, start, place);
-    const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1];
     if (side_by_side(levels, extents, strides, place) >= count)
         return from;
-    for (ptrdiff_t done = 0; done < count;) {
-        const ptrdiff_t rest = run - place[levels - 1];
-        const ptrdiff_t length = rest < count - done ? rest : count - done;
-        if (step == 1)
-            for (ptrdiff_t i = 0; i < length; i++)
-                buffer[done + i] = from[i];
-        else
-            for (ptrdiff_t i = 0; i < length; i++)
-                buffer[done + i] = from[i * step];
-        done += length;
-        from = base + next_run(levels, extents, strides, place);
-    }
+    gather_float(base, levels, extents, strides, start, count, buffer, 0);
     return buffer;
 }
 
-/* Where to write count elements from a flat position: in place where they are contiguous, else the buffer. */
-static float *open_window_float(
-    float *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
-    ptrdiff_t start, ptrdiff_t count, float *buffer)
+/*
+ * A thread's own memory for the elements of all levels, side by side: where they are not so in the array, and so few
+ * that they stay in the cache from one visit to the next. Without it each visit takes them from the array.
+ */
+static float *new_slab_float(int levels, const ptrdiff_t *extents, const ptrdiff_t *strides, ptrdiff_t bytes)
 {
-    ptrdiff_t place[2];
-    float *to = base + locate(levels, extents, strides, start, place);
-    return side_by_side(levels, extents, strides, place) >= count ? to : buffer;
+    ptrdiff_t place[2] = {0}, count = 1;
+    for (int level = 0; level < levels; level++)
+        count *= extents[level];
+    if (count * (ptrdiff_t)sizeof(float) > bytes || side_by_side(levels, extents, strides, place) >= count)
+        return NULL;
+    return malloc((size_t)count * sizeof(float));
 }
 
-/* Scatters what was written to the buffer. */
-static void close_window_float(
-    float *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
-    ptrdiff_t start, ptrdiff_t count, const float *buffer, const float *written)
+/* Writes a line of the cache past it. */
+static inline void write_line(void *to, const void *from)
+{
+#if defined(__AVX512F__)
+    _mm512_stream_si512(to, _mm512_loadu_si512(from));
+#elif defined(__SSE2__)
+    for (int part = 0; part < 4; part++)
+        _mm_stream_si128((__m128i *)to + part, _mm_loadu_si128((const __m128i *)from + part));
+#else
+    memcpy(to, from, LINE);
+#endif
+}
+
+/* Waits for all lines that were written past the cache. */
+static inline void lines_written(void)
+{
+#if defined(__SSE2__)
+    _mm_sfence();
+#endif
+}
+
+/* Elements for consecutive addresses, held until they fill a line of the cache, and the buffer of a window. */
+typedef struct {
+    float *line;            /* where lines[0] goes: the start of a line */
+    ptrdiff_t first, next; /* what is held: lines[first] to lines[next - 1] */
+    float lines[512 + 2 * LINE / sizeof(float)];
+} float_stream;
+
+/* Writes what is held. */
+static inline void finish_stream_float(float_stream *stream)
+{
+    for (ptrdiff_t i = stream->first; i < stream->next; i++)
+        stream->line[i] = stream->lines[i];
+    stream->line = NULL;
+    stream->first = stream->next = 0;
+}
+
+/* Where to write what goes to an address. */
+static inline float *open_stream_float(float_stream *stream, float *to)
+{
+    if (!stream->line || to != stream->line + stream->next) {
+        finish_stream_float(stream);
+        stream->first = stream->next = (ptrdiff_t)((uintptr_t)to % LINE / sizeof(float));
+        stream->line = to - stream->next;
+    }
+    return stream->lines + stream->next;
+}
+
+/* Writes the lines that count more elements complete. */
+static inline void close_stream_float(float_stream *stream, ptrdiff_t count)
+{
+    const ptrdiff_t line = LINE / (ptrdiff_t)sizeof(float);
+    ptrdiff_t done = 0;
+    stream->next += count;
+    if (stream->next < line)
+        return;
+    if (stream->first) {
+        for (ptrdiff_t i = stream->first; i < line; i++)
+            stream->line[i] = stream->lines[i];
+        stream->first = 0;
+        done = line;
+    }
+    for (; done + line <= stream->next; done += line)
+        write_line(stream->line + done, stream->lines + done);
+    memcpy(stream->lines, stream->lines + done, LINE);
+    stream->line += done;
+    stream->next -= done;
+}
+
+/* Where to write count elements from a flat position: in place where they are contiguous, else a buffer. */
+static inline float *open_window_float(
+    float_stream *stream, ptrdiff_t bypass, float *base, int levels, const ptrdiff_t *extents,
+    const ptrdiff_t *strides, ptrdiff_t start, ptrdiff_t count)
 {
     ptrdiff_t place[2];
     float *to = base + locate(levels, extents, strides, start, place);
-    const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1];
-    if (written != buffer)
+    if (side_by_side(levels, extents, strides, place) >= count)
+        return bypass ? open_stream_float(stream, to) : to;
+    finish_stream_float(stream);
+    return stream->lines;
+}
+
+/* Brings what was written to where it belongs, run by run. */
+static inline void close_window_float(
+    float_stream *stream, ptrdiff_t bypass, float *base, int levels, const ptrdiff_t *extents,
+    const ptrdiff_t *strides, ptrdiff_t start, ptrdiff_t count)
+{
+    if (stream->line) {
+        close_stream_float(stream, count);
         return;
+    }
+    ptrdiff_t place[2];
+    float *to = base + locate(levels, extents, strides, start, place);
+    if (side_by_side(levels, extents, strides, place) >= count)
+        return;
+    const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1], line = LINE / (ptrdiff_t)sizeof(float);
     for (ptrdiff_t done = 0; done < count;) {
-        const ptrdiff_t rest = run - place[levels - 1];
-        const ptrdiff_t length = rest < count - done ? rest : count - done;
-        for (ptrdiff_t i = 0; i < length; i++)
-            to[i * step] = buffer[done + i];
+        const ptrdiff_t length = smaller(run - place[levels - 1], count - done);
+        const float *from = stream->lines + done;
+        ptrdiff_t i = 0;
+        if (step == 1) {
+            if (bypass) {
+                for (; i < length && (uintptr_t)(to + i) % LINE; i++)
+                    to[i] = from[i];
+                for (; i + line <= length; i += line)
+                    write_line(to + i, from + i);
+            }
+            for (; i < length; i++)
+                to[i] = from[i];
+        } else {
+            for (; i < length; i++)
+                to[i * step] = from[i];
+        }
         done += length;
         to = base + next_run(levels, extents, strides, place);
     }
@@ -171,6 +299,12 @@ static void group1_reduced(
     const ptrdiff_t m1 = layout->m1;
     const ptrdiff_t n = layout->n;
     (void)layout;
+    const ptrdiff_t x_slab_extents[2] = {m0, m1};
+    const ptrdiff_t x_slab_strides[2] = {layout->x__i0, layout->x__i1};
+    float *const x_slab = new_slab_float(2, x_slab_extents, x_slab_strides, layout->cache__bytes);
+    float_stream y_stream;
+    y_stream.line = NULL;
+    y_stream.first = y_stream.next = 0;
 
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
@@ -227,7 +361,9 @@ static void group1_reduced(
             float x_row2_buffer[512];
             const ptrdiff_t x_row2_extents[2] = {m0, m1};
             const ptrdiff_t x_row2_strides[2] = {layout->x__i0, layout->x__i1};
-            const float *x_row2 = read_window_float(x + k * layout->x__k, 2, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
+            if (x_slab)
+                gather_float(x + k * layout->x__k, 2, x_row2_extents, x_row2_strides, start, count, x_slab + start, k + 1 < n ? layout->x__k : 0);
+            const float *x_row2 = x_slab ? x_slab + start : read_window_float(x + k * layout->x__k, 2, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
             double eq1_shifted_lanes[16] = {0.0};
             double eq2_squares_lanes[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
@@ -295,7 +431,7 @@ static void group1_reduced(
                 float x_row3_buffer[512];
                 const ptrdiff_t x_row3_extents[2] = {m0, m1};
                 const ptrdiff_t x_row3_strides[2] = {layout->x__i0, layout->x__i1};
-                const float *x_row3 = read_window_float(x + k * layout->x__k, 2, x_row3_extents, x_row3_strides, start, count, x_row3_buffer);
+                const float *x_row3 = x_slab ? x_slab + start : read_window_float(x + k * layout->x__k, 2, x_row3_extents, x_row3_strides, start, count, x_row3_buffer);
                 double eq2_again_lanes[16] = {0.0};
                 const ptrdiff_t whole = count - count % 16;
                 for (ptrdiff_t q = 0; q < whole; q += 16) {
@@ -344,19 +480,22 @@ static void group1_reduced(
             float x_row4_buffer[512];
             const ptrdiff_t x_row4_extents[2] = {m0, m1};
             const ptrdiff_t x_row4_strides[2] = {layout->x__i0, layout->x__i1};
-            const float *x_row4 = read_window_float(x + k * layout->x__k, 2, x_row4_extents, x_row4_strides, start, count, x_row4_buffer);
-            float y_row_buffer[512];
+            const float *x_row4 = x_slab ? x_slab + start : read_window_float(x + k * layout->x__k, 2, x_row4_extents, x_row4_strides, start, count, x_row4_buffer);
             const ptrdiff_t y_row_extents[2] = {m0, m1};
             const ptrdiff_t y_row_strides[2] = {layout->y__i0, layout->y__i1};
-            float *y_row = open_window_float(y + k * layout->y__k, 2, y_row_extents, y_row_strides, start, count, y_row_buffer);
+            float *y_row = open_window_float(&y_stream, layout->cache__bypass, y + k * layout->y__k, 2, y_row_extents, y_row_strides, start, count);
             SIMD
             for (ptrdiff_t q = 0; q < count; q++) {
                 /* (4) */
                 y_row[q] = (float)(nan_max(0.0, eq4_part * ((double)x_row4[q] - mu_hi - mu_lo) + beta_here));
             }
-            close_window_float(y + k * layout->y__k, 2, y_row_extents, y_row_strides, start, count, y_row_buffer, y_row);
+            close_window_float(&y_stream, layout->cache__bypass, y + k * layout->y__k, 2, y_row_extents, y_row_strides, start, count);
         }
     }
+    free(x_slab);
+    finish_stream_float(&y_stream);
+    if (layout->cache__bypass)
+        lines_written();
 }
 
 static void group1_kept(
@@ -386,6 +525,9 @@ static void group1_kept(
     const ptrdiff_t m1 = layout->m1;
     const ptrdiff_t n = layout->n;
     (void)layout;
+    float_stream y_stream;
+    y_stream.line = NULL;
+    y_stream.first = y_stream.next = 0;
 
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
@@ -401,7 +543,8 @@ static void group1_kept(
         const ptrdiff_t start = block * 512;
         const ptrdiff_t count = smaller(512, m0 * m1 - start);
         const ptrdiff_t first = tile * 128;
-        const ptrdiff_t width = smaller(128, n - first);
+        const ptrdiff_t stop = smaller(first + 128, n);
+        const ptrdiff_t width = stop - first;
         double eq1_start_lanes[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
             SIMD
@@ -409,10 +552,15 @@ static void group1_kept(
                 eq1_start_lanes[lane][j] = 0.0;
             }
         }
+        const ptrdiff_t ahead = (width + 1023) / width;
         ptrdiff_t i0 = start / m1;
         ptrdiff_t i1 = start % m1;
         for (ptrdiff_t q = 0; q < count; q++) {
             const ptrdiff_t lane = q % 16;
+            for (ptrdiff_t j = 0; j < width; j += 16) {
+                const ptrdiff_t k = first + j;
+                PREFETCH(&x[i0 * layout->x__i0 + (i1 + ahead) * layout->x__i1 + k]);
+            }
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t k = first + j;
@@ -476,7 +624,8 @@ static void group1_kept(
         const ptrdiff_t start = block * 512;
         const ptrdiff_t count = smaller(512, m0 * m1 - start);
         const ptrdiff_t first = tile * 128;
-        const ptrdiff_t width = smaller(128, n - first);
+        const ptrdiff_t stop = smaller(first + 128, n);
+        const ptrdiff_t width = stop - first;
         double eq1_shifted_lanes[16][128];
         double eq2_squares_lanes[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
@@ -486,10 +635,15 @@ static void group1_kept(
                 eq2_squares_lanes[lane][j] = 0.0;
             }
         }
+        const ptrdiff_t ahead = (width + 1023) / width;
         ptrdiff_t i0 = start / m1;
         ptrdiff_t i1 = start % m1;
         for (ptrdiff_t q = 0; q < count; q++) {
             const ptrdiff_t lane = q % 16;
+            for (ptrdiff_t j = 0; j < width; j += 16) {
+                const ptrdiff_t k = first + j;
+                PREFETCH(&x[i0 * layout->x__i0 + (i1 + ahead) * layout->x__i1 + k]);
+            }
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t k = first + j;
@@ -585,7 +739,8 @@ static void group1_kept(
         const ptrdiff_t start = block * 512;
         const ptrdiff_t count = smaller(512, m0 * m1 - start);
         const ptrdiff_t first = tile * 128;
-        const ptrdiff_t width = smaller(128, n - first);
+        const ptrdiff_t stop = smaller(first + 128, n);
+        const ptrdiff_t width = stop - first;
         double again = 0.0;
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t k = first + j;
@@ -599,10 +754,15 @@ static void group1_kept(
                     eq2_again_lanes[lane][j] = 0.0;
                 }
             }
+            const ptrdiff_t ahead = (width + 1023) / width;
             ptrdiff_t i0 = start / m1;
             ptrdiff_t i1 = start % m1;
             for (ptrdiff_t q = 0; q < count; q++) {
                 const ptrdiff_t lane = q % 16;
+                for (ptrdiff_t j = 0; j < width; j += 16) {
+                    const ptrdiff_t k = first + j;
+                    PREFETCH(&x[i0 * layout->x__i0 + (i1 + ahead) * layout->x__i1 + k]);
+                }
                 SIMD
                 for (ptrdiff_t j = 0; j < width; j++) {
                     const ptrdiff_t k = first + j;
@@ -670,22 +830,35 @@ static void group1_kept(
         sigma2[k * layout->sigma2__k] = eq2_part;
     }
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < (m0 * m1 + 511) / 512 * ((n + 127) / 128); task++) {
-        const ptrdiff_t tiles = (n + 127) / 128;
+    for (ptrdiff_t task = 0; task < (m0 * m1 + 511) / 512 * ((n + 2047) / 2048); task++) {
+        const ptrdiff_t tiles = (n + 2047) / 2048;
         const ptrdiff_t tile = task % tiles;
         const ptrdiff_t block = task / tiles;
         const ptrdiff_t start = block * 512;
         const ptrdiff_t count = smaller(512, m0 * m1 - start);
-        const ptrdiff_t first = tile * 128;
-        const ptrdiff_t width = smaller(128, n - first);
+        const ptrdiff_t panel = tile * 2048;
+        const ptrdiff_t panel_stop = smaller(panel + 2048, n);
+        const ptrdiff_t ahead = (panel_stop - panel + 1023) / (panel_stop - panel);
         ptrdiff_t i0 = start / m1;
         ptrdiff_t i1 = start % m1;
         for (ptrdiff_t q = 0; q < count; q++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const ptrdiff_t k = first + j;
-                /* (4) */
-                y[i0 * layout->y__i0 + i1 * layout->y__i1 + k] = (float)(nan_max(0.0, all_eq4_part[k] * ((double)x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_hi[k] - all_mu_lo[k]) + all_beta_here[k]));
+            for (ptrdiff_t first = panel; first < panel_stop; first += 128) {
+                const ptrdiff_t stop = smaller(first + 128, panel_stop);
+                const ptrdiff_t width = stop - first;
+                for (ptrdiff_t j = 0; j < width; j += 16) {
+                    const ptrdiff_t k = first + j;
+                    PREFETCH(&x[i0 * layout->x__i0 + (i1 + ahead) * layout->x__i1 + k]);
+                }
+                const ptrdiff_t y_strip_extents[1] = {n};
+                const ptrdiff_t y_strip_strides[1] = {layout->y__k};
+                float *y_strip = open_window_float(&y_stream, layout->cache__bypass, y + i0 * layout->y__i0 + i1 * layout->y__i1, 1, y_strip_extents, y_strip_strides, first, width);
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t k = first + j;
+                    /* (4) */
+                    y_strip[j] = (float)(nan_max(0.0, all_eq4_part[k] * ((double)x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_hi[k] - all_mu_lo[k]) + all_beta_here[k]));
+                }
+                close_window_float(&y_stream, layout->cache__bypass, y + i0 * layout->y__i0 + i1 * layout->y__i1, 1, y_strip_extents, y_strip_strides, first, width);
             }
             if (++i1 == m1) {
                 i1 = 0;
@@ -693,6 +866,9 @@ static void group1_kept(
             }
         }
     }
+    finish_stream_float(&y_stream);
+    if (layout->cache__bypass)
+        lines_written();
 }
 
 int batch_norm_relu_float32(

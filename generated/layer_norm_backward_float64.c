@@ -28,7 +28,20 @@
 #include "layer_norm_backward_float64.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
+#ifdef __SSE2__
+#include <immintrin.h>
+#endif
+
+/* bytes in a line of the cache */
+#define LINE 64
+#ifdef __GNUC__
+#define PREFETCH(address) __builtin_prefetch(address)
+#else
+#define PREFETCH(address) ((void)(address))
+#endif
 
 #ifdef _OPENMP
 #define SHARED_FOR _Pragma("omp for schedule(static)")
@@ -48,12 +61,13 @@ static inline ptrdiff_t locate(
     int levels, const ptrdiff_t *extents, const ptrdiff_t *strides, ptrdiff_t position, ptrdiff_t *place)
 {
     ptrdiff_t offset = 0;
-    for (int level = levels - 1; level >= 0; level--) {
+    for (int level = levels - 1; level > 0; level--) {
         place[level] = position % extents[level];
         position /= extents[level];
         offset += place[level] * strides[level];
     }
-    return offset;
+    place[0] = position;
+    return offset + position * strides[0];
 }
 
 /* The next place where the innermost level starts anew; returns its offset. */
@@ -87,56 +101,170 @@ static inline ptrdiff_t side_by_side(
     return run - at;
 }
 
+/* Copies count elements from a flat position on; where a run of them is contiguous, asks for the one ahead of it. */
+static inline void gather_double(
+    const double *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
+    ptrdiff_t start, ptrdiff_t count, double *to, ptrdiff_t ahead)
+{
+    ptrdiff_t place[2];
+    const double *from = base + locate(levels, extents, strides, start, place);
+    const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1];
+    for (ptrdiff_t done = 0; done < count;) {
+        const ptrdiff_t length = smaller(run - place[levels - 1], count - done);
+        if (step == 1) {
+            for (ptrdiff_t i = 0; ahead && i < length; i += LINE / (ptrdiff_t)sizeof(double))
+                PREFETCH(from + ahead + i);
+            for (ptrdiff_t i = 0; i < length; i++)
+                to[done + i] = from[i];
+        } else {
+            for (ptrdiff_t i = 0; i < length; i++)
+                to[done + i] = from[i * step];
+        }
+        done += length;
+        from = base + next_run(levels, extents, strides, place);
+    }
+}
+
 /* count elements from a flat position: in place where they are contiguous, else gathered in the buffer. */
-static const double *read_window_double(
+static inline const double *read_window_double(
     const double *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
     ptrdiff_t start, ptrdiff_t count, double *buffer)
 {
     ptrdiff_t place[2];
     const double *from = base + locate(levels, extents, strides, start, place);
-    const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1];
     if (side_by_side(levels, extents, strides, place) >= count)
         return from;
-    for (ptrdiff_t done = 0; done < count;) {
-        const ptrdiff_t rest = run - place[levels - 1];
-        const ptrdiff_t length = rest < count - done ? rest : count - done;
-        if (step == 1)
-            for (ptrdiff_t i = 0; i < length; i++)
-                buffer[done + i] = from[i];
-        else
-            for (ptrdiff_t i = 0; i < length; i++)
-                buffer[done + i] = from[i * step];
-        done += length;
-        from = base + next_run(levels, extents, strides, place);
-    }
+    gather_double(base, levels, extents, strides, start, count, buffer, 0);
     return buffer;
 }
 
-/* Where to write count elements from a flat position: in place where they are contiguous, else the buffer. */
-static double *open_window_double(
-    double *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
-    ptrdiff_t start, ptrdiff_t count, double *buffer)
+/*
+ * A thread's own memory for the elements of all levels, side by side: where they are not so in the array, and so few
+ * that they stay in the cache from one visit to the next. Without it each visit takes them from the array.
+ */
+static double *new_slab_double(int levels, const ptrdiff_t *extents, const ptrdiff_t *strides, ptrdiff_t bytes)
 {
-    ptrdiff_t place[2];
-    double *to = base + locate(levels, extents, strides, start, place);
-    return side_by_side(levels, extents, strides, place) >= count ? to : buffer;
+    ptrdiff_t place[2] = {0}, count = 1;
+    for (int level = 0; level < levels; level++)
+        count *= extents[level];
+    if (count * (ptrdiff_t)sizeof(double) > bytes || side_by_side(levels, extents, strides, place) >= count)
+        return NULL;
+    return malloc((size_t)count * sizeof(double));
 }
 
-/* Scatters what was written to the buffer. */
-static void close_window_double(
-    double *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
-    ptrdiff_t start, ptrdiff_t count, const double *buffer, const double *written)
+/* Writes a line of the cache past it. */
+static inline void write_line(void *to, const void *from)
+{
+#if defined(__AVX512F__)
+    _mm512_stream_si512(to, _mm512_loadu_si512(from));
+#elif defined(__SSE2__)
+    for (int part = 0; part < 4; part++)
+        _mm_stream_si128((__m128i *)to + part, _mm_loadu_si128((const __m128i *)from + part));
+#else
+    memcpy(to, from, LINE);
+#endif
+}
+
+/* Waits for all lines that were written past the cache. */
+static inline void lines_written(void)
+{
+#if defined(__SSE2__)
+    _mm_sfence();
+#endif
+}
+
+/* Elements for consecutive addresses, held until they fill a line of the cache, and the buffer of a window. */
+typedef struct {
+    double *line;            /* where lines[0] goes: the start of a line */
+    ptrdiff_t first, next; /* what is held: lines[first] to lines[next - 1] */
+    double lines[512 + 2 * LINE / sizeof(double)];
+} double_stream;
+
+/* Writes what is held. */
+static inline void finish_stream_double(double_stream *stream)
+{
+    for (ptrdiff_t i = stream->first; i < stream->next; i++)
+        stream->line[i] = stream->lines[i];
+    stream->line = NULL;
+    stream->first = stream->next = 0;
+}
+
+/* Where to write what goes to an address. */
+static inline double *open_stream_double(double_stream *stream, double *to)
+{
+    if (!stream->line || to != stream->line + stream->next) {
+        finish_stream_double(stream);
+        stream->first = stream->next = (ptrdiff_t)((uintptr_t)to % LINE / sizeof(double));
+        stream->line = to - stream->next;
+    }
+    return stream->lines + stream->next;
+}
+
+/* Writes the lines that count more elements complete. */
+static inline void close_stream_double(double_stream *stream, ptrdiff_t count)
+{
+    const ptrdiff_t line = LINE / (ptrdiff_t)sizeof(double);
+    ptrdiff_t done = 0;
+    stream->next += count;
+    if (stream->next < line)
+        return;
+    if (stream->first) {
+        for (ptrdiff_t i = stream->first; i < line; i++)
+            stream->line[i] = stream->lines[i];
+        stream->first = 0;
+        done = line;
+    }
+    for (; done + line <= stream->next; done += line)
+        write_line(stream->line + done, stream->lines + done);
+    memcpy(stream->lines, stream->lines + done, LINE);
+    stream->line += done;
+    stream->next -= done;
+}
+
+/* Where to write count elements from a flat position: in place where they are contiguous, else a buffer. */
+static inline double *open_window_double(
+    double_stream *stream, ptrdiff_t bypass, double *base, int levels, const ptrdiff_t *extents,
+    const ptrdiff_t *strides, ptrdiff_t start, ptrdiff_t count)
 {
     ptrdiff_t place[2];
     double *to = base + locate(levels, extents, strides, start, place);
-    const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1];
-    if (written != buffer)
+    if (side_by_side(levels, extents, strides, place) >= count)
+        return bypass ? open_stream_double(stream, to) : to;
+    finish_stream_double(stream);
+    return stream->lines;
+}
+
+/* Brings what was written to where it belongs, run by run. */
+static inline void close_window_double(
+    double_stream *stream, ptrdiff_t bypass, double *base, int levels, const ptrdiff_t *extents,
+    const ptrdiff_t *strides, ptrdiff_t start, ptrdiff_t count)
+{
+    if (stream->line) {
+        close_stream_double(stream, count);
         return;
+    }
+    ptrdiff_t place[2];
+    double *to = base + locate(levels, extents, strides, start, place);
+    if (side_by_side(levels, extents, strides, place) >= count)
+        return;
+    const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1], line = LINE / (ptrdiff_t)sizeof(double);
     for (ptrdiff_t done = 0; done < count;) {
-        const ptrdiff_t rest = run - place[levels - 1];
-        const ptrdiff_t length = rest < count - done ? rest : count - done;
-        for (ptrdiff_t i = 0; i < length; i++)
-            to[i * step] = buffer[done + i];
+        const ptrdiff_t length = smaller(run - place[levels - 1], count - done);
+        const double *from = stream->lines + done;
+        ptrdiff_t i = 0;
+        if (step == 1) {
+            if (bypass) {
+                for (; i < length && (uintptr_t)(to + i) % LINE; i++)
+                    to[i] = from[i];
+                for (; i + line <= length; i += line)
+                    write_line(to + i, from + i);
+            }
+            for (; i < length; i++)
+                to[i] = from[i];
+        } else {
+            for (; i < length; i++)
+                to[i * step] = from[i];
+        }
         done += length;
         to = base + next_run(levels, extents, strides, place);
     }
@@ -170,6 +298,18 @@ static void group1_crossed(
     const ptrdiff_t n0 = layout->n0;
     const ptrdiff_t n1 = layout->n1;
     (void)layout;
+    const ptrdiff_t gamma_slab_extents[2] = {n0, n1};
+    const ptrdiff_t gamma_slab_strides[2] = {layout->gamma__k0, layout->gamma__k1};
+    double *const gamma_slab = new_slab_double(2, gamma_slab_extents, gamma_slab_strides, layout->cache__bytes / 3);
+    const ptrdiff_t x_slab_extents[2] = {n0, n1};
+    const ptrdiff_t x_slab_strides[2] = {layout->x__k0, layout->x__k1};
+    double *const x_slab = new_slab_double(2, x_slab_extents, x_slab_strides, layout->cache__bytes / 3);
+    const ptrdiff_t dy_slab_extents[2] = {n0, n1};
+    const ptrdiff_t dy_slab_strides[2] = {layout->dy__k0, layout->dy__k1};
+    double *const dy_slab = new_slab_double(2, dy_slab_extents, dy_slab_strides, layout->cache__bytes / 3);
+    double_stream dx_stream;
+    dx_stream.line = NULL;
+    dx_stream.first = dx_stream.next = 0;
 
     SHARED_FOR
     for (ptrdiff_t row_block = 0; row_block < (m0 * m1 + 511) / 512; row_block++) {
@@ -210,15 +350,21 @@ static void group1_crossed(
                 double gamma_row_buffer[512];
                 const ptrdiff_t gamma_row_extents[2] = {n0, n1};
                 const ptrdiff_t gamma_row_strides[2] = {layout->gamma__k0, layout->gamma__k1};
-                const double *gamma_row = read_window_double(gamma, 2, gamma_row_extents, gamma_row_strides, start, count, gamma_row_buffer);
+                if (gamma_slab)
+                    gather_double(gamma, 2, gamma_row_extents, gamma_row_strides, start, count, gamma_slab + start, 0);
+                const double *gamma_row = gamma_slab ? gamma_slab + start : read_window_double(gamma, 2, gamma_row_extents, gamma_row_strides, start, count, gamma_row_buffer);
                 double x_row_buffer[512];
                 const ptrdiff_t x_row_extents[2] = {n0, n1};
                 const ptrdiff_t x_row_strides[2] = {layout->x__k0, layout->x__k1};
-                const double *x_row = read_window_double(x + i0 * layout->x__i0 + i1 * layout->x__i1, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
+                if (x_slab)
+                    gather_double(x + i0 * layout->x__i0 + i1 * layout->x__i1, 2, x_row_extents, x_row_strides, start, count, x_slab + start, i1 + 1 < m1 ? layout->x__i1 : 0);
+                const double *x_row = x_slab ? x_slab + start : read_window_double(x + i0 * layout->x__i0 + i1 * layout->x__i1, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
                 double dy_row_buffer[512];
                 const ptrdiff_t dy_row_extents[2] = {n0, n1};
                 const ptrdiff_t dy_row_strides[2] = {layout->dy__k0, layout->dy__k1};
-                const double *dy_row = read_window_double(dy + i0 * layout->dy__i0 + i1 * layout->dy__i1, 2, dy_row_extents, dy_row_strides, start, count, dy_row_buffer);
+                if (dy_slab)
+                    gather_double(dy + i0 * layout->dy__i0 + i1 * layout->dy__i1, 2, dy_row_extents, dy_row_strides, start, count, dy_slab + start, i1 + 1 < m1 ? layout->dy__i1 : 0);
+                const double *dy_row = dy_slab ? dy_slab + start : read_window_double(dy + i0 * layout->dy__i0 + i1 * layout->dy__i1, 2, dy_row_extents, dy_row_strides, start, count, dy_row_buffer);
                 double dx_sum_lanes[16] = {0.0};
                 double dx_sum_errors[16] = {0.0};
                 double dx_sum2_lanes[16] = {0.0};
@@ -354,25 +500,24 @@ static void group1_crossed(
                 double gamma_row2_buffer[512];
                 const ptrdiff_t gamma_row2_extents[2] = {n0, n1};
                 const ptrdiff_t gamma_row2_strides[2] = {layout->gamma__k0, layout->gamma__k1};
-                const double *gamma_row2 = read_window_double(gamma, 2, gamma_row2_extents, gamma_row2_strides, start, count, gamma_row2_buffer);
+                const double *gamma_row2 = gamma_slab ? gamma_slab + start : read_window_double(gamma, 2, gamma_row2_extents, gamma_row2_strides, start, count, gamma_row2_buffer);
                 double dy_row2_buffer[512];
                 const ptrdiff_t dy_row2_extents[2] = {n0, n1};
                 const ptrdiff_t dy_row2_strides[2] = {layout->dy__k0, layout->dy__k1};
-                const double *dy_row2 = read_window_double(dy + i0 * layout->dy__i0 + i1 * layout->dy__i1, 2, dy_row2_extents, dy_row2_strides, start, count, dy_row2_buffer);
+                const double *dy_row2 = dy_slab ? dy_slab + start : read_window_double(dy + i0 * layout->dy__i0 + i1 * layout->dy__i1, 2, dy_row2_extents, dy_row2_strides, start, count, dy_row2_buffer);
                 double x_row2_buffer[512];
                 const ptrdiff_t x_row2_extents[2] = {n0, n1};
                 const ptrdiff_t x_row2_strides[2] = {layout->x__k0, layout->x__k1};
-                const double *x_row2 = read_window_double(x + i0 * layout->x__i0 + i1 * layout->x__i1, 2, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
-                double dx_row_buffer[512];
+                const double *x_row2 = x_slab ? x_slab + start : read_window_double(x + i0 * layout->x__i0 + i1 * layout->x__i1, 2, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
                 const ptrdiff_t dx_row_extents[2] = {n0, n1};
                 const ptrdiff_t dx_row_strides[2] = {layout->dx__k0, layout->dx__k1};
-                double *dx_row = open_window_double(dx + i0 * layout->dx__i0 + i1 * layout->dx__i1, 2, dx_row_extents, dx_row_strides, start, count, dx_row_buffer);
+                double *dx_row = open_window_double(&dx_stream, layout->cache__bypass, dx + i0 * layout->dx__i0 + i1 * layout->dx__i1, 2, dx_row_extents, dx_row_strides, start, count);
                 SIMD
                 for (ptrdiff_t q = 0; q < count; q++) {
                     /* (3) */
                     dx_row[q] = eq3_part * (eq3_part2 * gamma_row2[q] * dy_row2[q] - eq3_part3 * (x_row2[q] - mu_here) - dx_sum2);
                 }
-                close_window_double(dx + i0 * layout->dx__i0 + i1 * layout->dx__i1, 2, dx_row_extents, dx_row_strides, start, count, dx_row_buffer, dx_row);
+                close_window_double(&dx_stream, layout->cache__bypass, dx + i0 * layout->dx__i0 + i1 * layout->dx__i1, 2, dx_row_extents, dx_row_strides, start, count);
             }
             if (++i1 == m1) {
                 i1 = 0;
@@ -456,6 +601,12 @@ static void group1_crossed(
             }
         }
     }
+    free(gamma_slab);
+    free(x_slab);
+    free(dy_slab);
+    finish_stream_double(&dx_stream);
+    if (layout->cache__bypass)
+        lines_written();
 }
 
 static void group1_merged(
@@ -695,7 +846,8 @@ static void group1_kept(
         const ptrdiff_t start = block * 512;
         const ptrdiff_t count = smaller(512, m0 * m1 - start);
         const ptrdiff_t first = tile * 128;
-        const ptrdiff_t width = smaller(128, n1 - first);
+        const ptrdiff_t stop = smaller(first + 128, n1);
+        const ptrdiff_t width = stop - first;
         double dgamma_sum_lanes[16][128];
         double dgamma_sum_errors[16][128];
         double dbeta_sum_lanes[16][128];
@@ -709,10 +861,16 @@ static void group1_kept(
                 dbeta_sum_errors[lane][j] = 0.0;
             }
         }
+        const ptrdiff_t ahead = (width + 1023) / width;
         ptrdiff_t i0 = start / m1;
         ptrdiff_t i1 = start % m1;
         for (ptrdiff_t q = 0; q < count; q++) {
             const ptrdiff_t lane = q % 16;
+            for (ptrdiff_t j = 0; j < width; j += 16) {
+                const ptrdiff_t k1 = first + j;
+                PREFETCH(&x[i0 * layout->x__i0 + (i1 + ahead) * layout->x__i1 + k0 * layout->x__k0 + k1]);
+                PREFETCH(&dy[i0 * layout->dy__i0 + (i1 + ahead) * layout->dy__i1 + k0 * layout->dy__k0 + k1]);
+            }
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t k1 = first + j;
@@ -860,6 +1018,18 @@ static void group1_reduced2(
     const ptrdiff_t n0 = layout->n0;
     const ptrdiff_t n1 = layout->n1;
     (void)layout;
+    const ptrdiff_t gamma_slab_extents[2] = {n0, n1};
+    const ptrdiff_t gamma_slab_strides[2] = {layout->gamma__k0, layout->gamma__k1};
+    double *const gamma_slab = new_slab_double(2, gamma_slab_extents, gamma_slab_strides, layout->cache__bytes / 3);
+    const ptrdiff_t x_slab_extents[2] = {n0, n1};
+    const ptrdiff_t x_slab_strides[2] = {layout->x__k0, layout->x__k1};
+    double *const x_slab = new_slab_double(2, x_slab_extents, x_slab_strides, layout->cache__bytes / 3);
+    const ptrdiff_t dy_slab_extents[2] = {n0, n1};
+    const ptrdiff_t dy_slab_strides[2] = {layout->dy__k0, layout->dy__k1};
+    double *const dy_slab = new_slab_double(2, dy_slab_extents, dy_slab_strides, layout->cache__bytes / 3);
+    double_stream dx_stream;
+    dx_stream.line = NULL;
+    dx_stream.first = dx_stream.next = 0;
 
     SHARED_FOR
     for (ptrdiff_t place = 0; place < m0 * m1; place++) {
@@ -879,15 +1049,21 @@ static void group1_reduced2(
             double gamma_row_buffer[512];
             const ptrdiff_t gamma_row_extents[2] = {n0, n1};
             const ptrdiff_t gamma_row_strides[2] = {layout->gamma__k0, layout->gamma__k1};
-            const double *gamma_row = read_window_double(gamma, 2, gamma_row_extents, gamma_row_strides, start, count, gamma_row_buffer);
+            if (gamma_slab)
+                gather_double(gamma, 2, gamma_row_extents, gamma_row_strides, start, count, gamma_slab + start, 0);
+            const double *gamma_row = gamma_slab ? gamma_slab + start : read_window_double(gamma, 2, gamma_row_extents, gamma_row_strides, start, count, gamma_row_buffer);
             double x_row_buffer[512];
             const ptrdiff_t x_row_extents[2] = {n0, n1};
             const ptrdiff_t x_row_strides[2] = {layout->x__k0, layout->x__k1};
-            const double *x_row = read_window_double(x + i0 * layout->x__i0 + i1 * layout->x__i1, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
+            if (x_slab)
+                gather_double(x + i0 * layout->x__i0 + i1 * layout->x__i1, 2, x_row_extents, x_row_strides, start, count, x_slab + start, i1 + 1 < m1 ? layout->x__i1 : 0);
+            const double *x_row = x_slab ? x_slab + start : read_window_double(x + i0 * layout->x__i0 + i1 * layout->x__i1, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
             double dy_row_buffer[512];
             const ptrdiff_t dy_row_extents[2] = {n0, n1};
             const ptrdiff_t dy_row_strides[2] = {layout->dy__k0, layout->dy__k1};
-            const double *dy_row = read_window_double(dy + i0 * layout->dy__i0 + i1 * layout->dy__i1, 2, dy_row_extents, dy_row_strides, start, count, dy_row_buffer);
+            if (dy_slab)
+                gather_double(dy + i0 * layout->dy__i0 + i1 * layout->dy__i1, 2, dy_row_extents, dy_row_strides, start, count, dy_slab + start, i1 + 1 < m1 ? layout->dy__i1 : 0);
+            const double *dy_row = dy_slab ? dy_slab + start : read_window_double(dy + i0 * layout->dy__i0 + i1 * layout->dy__i1, 2, dy_row_extents, dy_row_strides, start, count, dy_row_buffer);
             double dx_sum_lanes[16] = {0.0};
             double dx_sum_errors[16] = {0.0};
             double dx_sum2_lanes[16] = {0.0};
@@ -1001,27 +1177,32 @@ static void group1_reduced2(
             double gamma_row2_buffer[512];
             const ptrdiff_t gamma_row2_extents[2] = {n0, n1};
             const ptrdiff_t gamma_row2_strides[2] = {layout->gamma__k0, layout->gamma__k1};
-            const double *gamma_row2 = read_window_double(gamma, 2, gamma_row2_extents, gamma_row2_strides, start, count, gamma_row2_buffer);
+            const double *gamma_row2 = gamma_slab ? gamma_slab + start : read_window_double(gamma, 2, gamma_row2_extents, gamma_row2_strides, start, count, gamma_row2_buffer);
             double dy_row2_buffer[512];
             const ptrdiff_t dy_row2_extents[2] = {n0, n1};
             const ptrdiff_t dy_row2_strides[2] = {layout->dy__k0, layout->dy__k1};
-            const double *dy_row2 = read_window_double(dy + i0 * layout->dy__i0 + i1 * layout->dy__i1, 2, dy_row2_extents, dy_row2_strides, start, count, dy_row2_buffer);
+            const double *dy_row2 = dy_slab ? dy_slab + start : read_window_double(dy + i0 * layout->dy__i0 + i1 * layout->dy__i1, 2, dy_row2_extents, dy_row2_strides, start, count, dy_row2_buffer);
             double x_row2_buffer[512];
             const ptrdiff_t x_row2_extents[2] = {n0, n1};
             const ptrdiff_t x_row2_strides[2] = {layout->x__k0, layout->x__k1};
-            const double *x_row2 = read_window_double(x + i0 * layout->x__i0 + i1 * layout->x__i1, 2, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
-            double dx_row_buffer[512];
+            const double *x_row2 = x_slab ? x_slab + start : read_window_double(x + i0 * layout->x__i0 + i1 * layout->x__i1, 2, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
             const ptrdiff_t dx_row_extents[2] = {n0, n1};
             const ptrdiff_t dx_row_strides[2] = {layout->dx__k0, layout->dx__k1};
-            double *dx_row = open_window_double(dx + i0 * layout->dx__i0 + i1 * layout->dx__i1, 2, dx_row_extents, dx_row_strides, start, count, dx_row_buffer);
+            double *dx_row = open_window_double(&dx_stream, layout->cache__bypass, dx + i0 * layout->dx__i0 + i1 * layout->dx__i1, 2, dx_row_extents, dx_row_strides, start, count);
             SIMD
             for (ptrdiff_t q = 0; q < count; q++) {
                 /* (3) */
                 dx_row[q] = eq3_part * (eq3_part2 * gamma_row2[q] * dy_row2[q] - eq3_part3 * (x_row2[q] - mu_here) - dx_sum2);
             }
-            close_window_double(dx + i0 * layout->dx__i0 + i1 * layout->dx__i1, 2, dx_row_extents, dx_row_strides, start, count, dx_row_buffer, dx_row);
+            close_window_double(&dx_stream, layout->cache__bypass, dx + i0 * layout->dx__i0 + i1 * layout->dx__i1, 2, dx_row_extents, dx_row_strides, start, count);
         }
     }
+    free(gamma_slab);
+    free(x_slab);
+    free(dy_slab);
+    finish_stream_double(&dx_stream);
+    if (layout->cache__bypass)
+        lines_written();
 }
 
 static void group1_kept2(
@@ -1049,6 +1230,9 @@ static void group1_kept2(
     const ptrdiff_t n0 = layout->n0;
     const ptrdiff_t n1 = layout->n1;
     (void)layout;
+    double_stream dx_stream;
+    dx_stream.line = NULL;
+    dx_stream.first = dx_stream.next = 0;
 
     SHARED_FOR
     for (ptrdiff_t place = 0; place < m0 * m1; place++) {
@@ -1071,7 +1255,8 @@ static void group1_kept2(
         const ptrdiff_t start = block * 512;
         const ptrdiff_t count = smaller(512, n0 * n1 - start);
         const ptrdiff_t first = tile * 128;
-        const ptrdiff_t width = smaller(128, m1 - first);
+        const ptrdiff_t stop = smaller(first + 128, m1);
+        const ptrdiff_t width = stop - first;
         double dx_sum_lanes[16][128];
         double dx_sum_errors[16][128];
         double dx_sum2_lanes[16][128];
@@ -1085,10 +1270,16 @@ static void group1_kept2(
                 dx_sum2_errors[lane][j] = 0.0;
             }
         }
+        const ptrdiff_t ahead = (width + 1023) / width;
         ptrdiff_t k0 = start / n1;
         ptrdiff_t k1 = start % n1;
         for (ptrdiff_t q = 0; q < count; q++) {
             const ptrdiff_t lane = q % 16;
+            for (ptrdiff_t j = 0; j < width; j += 16) {
+                const ptrdiff_t i1 = first + j;
+                PREFETCH(&x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + (k1 + ahead) * layout->x__k1]);
+                PREFETCH(&dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + (k1 + ahead) * layout->dy__k1]);
+            }
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t i1 = first + j;
@@ -1219,23 +1410,37 @@ static void group1_kept2(
         all_eq3_part3[i0 * m1 + i1] = eq3_part3;
     }
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < m0 * ((n0 * n1 + 511) / 512) * ((m1 + 127) / 128); task++) {
-        const ptrdiff_t tiles = (m1 + 127) / 128;
+    for (ptrdiff_t task = 0; task < m0 * ((n0 * n1 + 511) / 512) * ((m1 + 2047) / 2048); task++) {
+        const ptrdiff_t tiles = (m1 + 2047) / 2048;
         const ptrdiff_t tile = task % tiles;
         const ptrdiff_t block = task / tiles % ((n0 * n1 + 511) / 512);
         const ptrdiff_t i0 = task / tiles / ((n0 * n1 + 511) / 512);
         const ptrdiff_t start = block * 512;
         const ptrdiff_t count = smaller(512, n0 * n1 - start);
-        const ptrdiff_t first = tile * 128;
-        const ptrdiff_t width = smaller(128, m1 - first);
+        const ptrdiff_t panel = tile * 2048;
+        const ptrdiff_t panel_stop = smaller(panel + 2048, m1);
+        const ptrdiff_t ahead = (panel_stop - panel + 1023) / (panel_stop - panel);
         ptrdiff_t k0 = start / n1;
         ptrdiff_t k1 = start % n1;
         for (ptrdiff_t q = 0; q < count; q++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const ptrdiff_t i1 = first + j;
-                /* (3) */
-                dx[i0 * layout->dx__i0 + i1 + k0 * layout->dx__k0 + k1 * layout->dx__k1] = all_eq3_part[i0 * m1 + i1] * (all_eq3_part2[i0 * m1 + i1] * gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1] * dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1] - all_eq3_part3[i0 * m1 + i1] * (x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1] - all_mu_here[i0 * m1 + i1]) - all_dx_sum2[i0 * m1 + i1]);
+            for (ptrdiff_t first = panel; first < panel_stop; first += 128) {
+                const ptrdiff_t stop = smaller(first + 128, panel_stop);
+                const ptrdiff_t width = stop - first;
+                for (ptrdiff_t j = 0; j < width; j += 16) {
+                    const ptrdiff_t i1 = first + j;
+                    PREFETCH(&dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + (k1 + ahead) * layout->dy__k1]);
+                    PREFETCH(&x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + (k1 + ahead) * layout->x__k1]);
+                }
+                const ptrdiff_t dx_strip_extents[1] = {m1};
+                const ptrdiff_t dx_strip_strides[1] = {layout->dx__i1};
+                double *dx_strip = open_window_double(&dx_stream, layout->cache__bypass, dx + i0 * layout->dx__i0 + k0 * layout->dx__k0 + k1 * layout->dx__k1, 1, dx_strip_extents, dx_strip_strides, first, width);
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t i1 = first + j;
+                    /* (3) */
+                    dx_strip[j] = all_eq3_part[i0 * m1 + i1] * (all_eq3_part2[i0 * m1 + i1] * gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1] * dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1] - all_eq3_part3[i0 * m1 + i1] * (x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1] - all_mu_here[i0 * m1 + i1]) - all_dx_sum2[i0 * m1 + i1]);
+                }
+                close_window_double(&dx_stream, layout->cache__bypass, dx + i0 * layout->dx__i0 + k0 * layout->dx__k0 + k1 * layout->dx__k1, 1, dx_strip_extents, dx_strip_strides, first, width);
             }
             if (++k1 == n1) {
                 k1 = 0;
@@ -1243,6 +1448,9 @@ static void group1_kept2(
             }
         }
     }
+    finish_stream_double(&dx_stream);
+    if (layout->cache__bypass)
+        lines_written();
 }
 
 int layer_norm_backward_float64(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import sympy
@@ -11,12 +11,27 @@ import sympy
 from symbn.dtypes import DType
 from symbn.emit import templates
 from symbn.emit.expressions import HELPERS
-from symbn.emit.interface import ArrayArgument, Interface, ScalarArgument
+from symbn.emit.interface import CACHE_BYPASS, CACHE_BYTES, ArrayArgument, Interface, ScalarArgument
 from symbn.emit.statements import StatementPrinter, stride
 from symbn.equations import notation
 from symbn.equations.names import identifier
 from symbn.equations.operator import Operator
-from symbn.kernel.ir import Alternative, Array, Expr, Load, Local, Nest, Op, Program, Row, Var, Walk, Window, walk
+from symbn.kernel.ir import (
+    Alternative,
+    Array,
+    Expr,
+    Load,
+    Local,
+    Nest,
+    Op,
+    Prefetch,
+    Program,
+    Row,
+    Var,
+    Walk,
+    Window,
+    walk,
+)
 from symbn.kernel.summation import BLOCK, LANES
 
 
@@ -75,14 +90,10 @@ def emit(operator: Operator, program: Program, dtype: DType) -> Source:
             program,
         ),
         steps=[[_alternative(program, one, nests_by_name, dtype, shared) for one in step] for step in program.steps],
-        windows=sorted(
-            {
-                (dtype.c_type if program.array(node.array).kind == "data" else "double", node.written)
-                for nest in program.nests
-                for node in walk(nest.body)
-                if isinstance(node, Window)
-            }
-        ),
+        windows=any(isinstance(node, Window) for nest in program.nests for node in walk(nest.body)),
+        read_types=_window_types(program, dtype, lambda window: not window.written),
+        slab_types=_window_types(program, dtype, lambda window: window.fresh),
+        written_types=_window_types(program, dtype, lambda window: window.written),
         max_levels=max(
             (len(node.levels) for nest in program.nests for node in walk(nest.body) if isinstance(node, Window)),
             default=1,
@@ -92,6 +103,7 @@ def emit(operator: Operator, program: Program, dtype: DType) -> Source:
         block=BLOCK,
         lanes=LANES,
         reduces=any(isinstance(node, Local) and node.shape for nest in program.nests for node in walk(nest.body)),
+        prefetches=any(isinstance(node, Prefetch) for nest in program.nests for node in walk(nest.body)),
         helpers=sorted(
             {
                 HELPERS[node.name]
@@ -102,6 +114,16 @@ def emit(operator: Operator, program: Program, dtype: DType) -> Source:
         ),
     )
     return Source(interface, header, text)
+
+
+def _window_types(program: Program, dtype: DType, kind: Callable[[Window], bool]) -> list[str]:
+    """The C types of the windows of a kind."""
+    windows = [node for nest in program.nests for node in walk(nest.body) if isinstance(node, Window) and kind(node)]
+    return sorted({_c_type(program.array(window.array), dtype) for window in windows})
+
+
+def _c_type(array: Array, dtype: DType) -> str:
+    return dtype.c_type if array.kind == "data" else "double"
 
 
 def _written(array: ArrayArgument) -> str:
@@ -116,8 +138,7 @@ def _unused(program: Program) -> list[str]:
 
 
 def _parameter(array: Array, dtype: DType) -> str:
-    c_type = dtype.c_type if array.kind == "data" else "double"
-    return f"{'const ' if array.role == 'input' else ''}{c_type} *{array.name}"
+    return f"{'const ' if array.role == 'input' else ''}{_c_type(array, dtype)} *{array.name}"
 
 
 def _names(nest: Nest) -> set[str]:
@@ -191,13 +212,27 @@ def _nest(program: Program, nest: Nest, dtype: DType) -> dict[str, object]:
     extents = {level.extent for array in _used_workspaces(program, nest) for level in array.axes[1:]}
     arrays = [array for array in program.arrays if array.name in names]
     scalars = [scalar for scalar in program.scalars if scalar in names]
+    printer = StatementPrinter(program, nest, dtype.c_type)
+    windows = [node for node in walk(nest.body) if isinstance(node, Window)]
+    slabs = {window.slab: window for window in windows if window.fresh}
+    streams = {window.array: window for window in windows if window.written}
     return {
         "name": nest.name,
+        "slabs": [
+            {
+                "name": name,
+                "type": _c_type(program.array(window.array), dtype),
+                "levels": len(window.levels),
+                **dict(zip(("extents", "strides"), printer.along(window), strict=True)),
+            }
+            for name, window in slabs.items()
+        ],
+        "streams": [{"name": f"{name}_stream", "type": _c_type(program.array(name), dtype)} for name in streams],
         "parameters": [*(_parameter(array, dtype) for array in arrays), *(f"double {scalar}" for scalar in scalars)],
         "arguments": ["layout", *(array.name for array in arrays), *scalars],
         "extents": [extent for extent in program.level_extents() if extent in names | extents],
         "parallel": nest.is_parallel(),
-        "lines": StatementPrinter(program, nest, dtype.c_type).block(nest.body, 1),
+        "lines": printer.block(nest.body, 1),
     }
 
 
@@ -229,7 +264,7 @@ def _interface(operator: Operator, program: Program, dtype: DType) -> Interface:
             for index, extent in operator.indices.items()
             if extent in operator.fixed_extents
         ),
-        layout=(*program.level_extents(), *strides),
+        layout=(*program.level_extents(), *strides, CACHE_BYTES, CACHE_BYPASS),
         reduced=operator.reduced,
         features=operator.features,
         aliases=program.aliases,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: the layout's fields for how many bytes of inputs a thread may keep, and for whether outputs bypass the cache
+CACHE_BYTES, CACHE_BYPASS = "cache__bytes", "cache__bypass"
+
 
 @dataclass(frozen=True)
 class ArrayArgument:

@@ -20,6 +20,7 @@ from symbn.kernel.ir import (
     Local,
     Nest,
     Op,
+    Prefetch,
     Program,
     Row,
     Stmt,
@@ -117,6 +118,8 @@ class StatementPrinter:
                 return self.loop(statement, depth)
             case If(condition, body):
                 return [f"{pad}if ({self.expression(condition)}) {{", *self.block(body, depth + 1), f"{pad}}}"]
+            case Prefetch(element):
+                return [f"{pad}PREFETCH(&{self.element(element)[0]});"]
             case Walk():
                 return self.walk(statement, depth)
             case Window():
@@ -176,29 +179,49 @@ class StatementPrinter:
         along = {level.name for level in window.levels}
         fixed = self.offsets(array, tuple("" if name in along else name for name in window.subscripts))
         base = " + ".join([array.name, *fixed])
+        extents, strides = self.along(window)
+        size = len(window.levels)
+        fixed_part = f"{base}, {size}, {window.name}_extents, {window.name}_strides"
+        span = f"{self.expression(window.start)}, {self.expression(window.count)}"
+        lines = [
+            f"{pad}const ptrdiff_t {window.name}_extents[{size}] = {{{extents}}};",
+            f"{pad}const ptrdiff_t {window.name}_strides[{size}] = {{{strides}}};",
+        ]
+        self.local[window.name] = c_type
+        if window.written:
+            where = f"&{window.array}_stream, layout->cache__bypass, {fixed_part}, {span}"
+            lines.append(f"{pad}{c_type} *{window.name} = open_window_{c_type}({where});")
+            lines += self.block(window.body, depth)
+            return [*lines, f"{pad}close_window_{c_type}({where});"]
+        lines.insert(0, f"{pad}{c_type} {window.name}_buffer[{window.capacity}];")
+        read = f"read_window_{c_type}({fixed_part}, {span}, {window.name}_buffer)"
+        if window.slab:
+            kept = f"{window.slab} + {self.expression(window.start)}"
+            read = f"{window.slab} ? {kept} : {read}"
+            if window.fresh:
+                ahead = self.ahead(array, window)
+                lines.append(f"{pad}if ({window.slab})")
+                lines.append(f"{pad}{_INDENT}gather_{c_type}({fixed_part}, {span}, {kept}, {ahead});")
+        return [*lines, f"{pad}const {c_type} *{window.name} = {read};", *self.block(window.body, depth)]
+
+    def along(self, window: Window) -> tuple[str, str]:
+        """The extents and the strides of a window's levels."""
+        array = self.arrays[window.array]
         own = dict(zip(window.subscripts, array.axes, strict=True))
         strides = ", ".join(
             (" * ".join(self.offsets_along(array, own[level.name].name)) or "1") if level.name in own else "0"
             for level in window.levels
         )
-        extents = ", ".join(level.extent for level in window.levels)
-        size = len(window.levels)
-        where = (
-            f"{base}, {size}, {window.name}_extents, {window.name}_strides, "
-            f"{self.expression(window.start)}, {self.expression(window.count)}, {window.name}_buffer"
-        )
-        lines = [
-            f"{pad}{c_type} {window.name}_buffer[{window.capacity}];",
-            f"{pad}const ptrdiff_t {window.name}_extents[{size}] = {{{extents}}};",
-            f"{pad}const ptrdiff_t {window.name}_strides[{size}] = {{{strides}}};",
-        ]
-        self.local[window.name] = c_type
-        if not window.written:
-            lines.append(f"{pad}const {c_type} *{window.name} = read_window_{c_type}({where});")
-            return lines + self.block(window.body, depth)
-        lines.append(f"{pad}{c_type} *{window.name} = open_window_{c_type}({where});")
-        lines += self.block(window.body, depth)
-        return [*lines, f"{pad}close_window_{c_type}({where}, {window.name});"]
+        return ", ".join(level.extent for level in window.levels), strides
+
+    def ahead(self, array: Array, window: Window) -> str:
+        """How far the next window lies from a window; 0 where there is none."""
+        own = dict(zip(window.subscripts, array.axes, strict=True))
+        if window.next not in own or array.role == "workspace":
+            return "0"
+        level = own[window.next]
+        step = "1" if (array.name, level.name) in self.unit else f"layout->{stride(array.name, level.name)}"
+        return f"{window.next} + 1 < {level.extent} ? {step} : 0"
 
     def offsets_along(self, array: Array, level: str) -> list[str]:
         """The factors of the stride of one of the array's own levels."""

@@ -26,6 +26,7 @@ from symbn.kernel.ir import (
     Load,
     Local,
     Op,
+    Prefetch,
     Program,
     Row,
     Stmt,
@@ -170,7 +171,7 @@ class _Machine:
             case Row(name, array, subscripts, levels):
                 fixed = tuple(self.frame[one] for one in subscripts)
                 self.memory[name] = _RowView(self.memory[array], fixed, [self.frame[level.extent] for level in levels])
-            case Comment():
+            case Prefetch() | Comment():
                 pass
 
     def unflatten(self, levels: tuple[Any, ...], place: int) -> dict[str, int]:
@@ -190,7 +191,13 @@ class _Machine:
             places.append(tuple(at[name] if name in at else self.frame[name] for name in window.subscripts))
         view: Elements = {}
         if not window.written:
-            view = {(position,): source[place] for position, place in enumerate(places)}
+            if window.slab and not window.fresh:
+                view = {(position,): self.memory[window.slab][first + position,] for position in range(count)}
+            else:
+                view = {(position,): source[place] for position, place in enumerate(places)}
+            if window.fresh:
+                slab = self.memory.setdefault(window.slab, {})
+                slab.update({(first + position,): value for (position,), value in view.items()})
         self.memory[window.name] = view
         self.block(window.body)
         if window.written:

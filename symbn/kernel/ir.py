@@ -153,6 +153,9 @@ class Window:
     ``subscripts`` names the loop levels of the array's axes here; those that are not among ``levels`` are
     fixed. Where memory is not contiguous, a read window is gathered before ``body`` and a written one is
     scattered after it; it has at most ``capacity`` elements.
+
+    ``slab`` names the thread's own memory for the elements of all levels: with ``fresh`` they are brought there,
+    without they are read from there. ``next`` is the level along which the next windows lie.
     """
 
     name: str
@@ -164,6 +167,9 @@ class Window:
     capacity: int
     written: bool
     body: tuple[Stmt, ...]
+    slab: str = ""
+    fresh: bool = False
+    next: str = ""
 
 
 @dataclass(frozen=True)
@@ -180,13 +186,20 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Prefetch:
+    """A hint: the cache line of an element, which need not be inside of its array, is read soon."""
+
+    element: Load
+
+
+@dataclass(frozen=True)
 class Comment:
     """A line for the reader."""
 
     text: str
 
 
-Stmt: TypeAlias = Let | Local | Assign | For | If | Walk | Window | Row | Comment
+Stmt: TypeAlias = Let | Local | Assign | For | If | Walk | Window | Row | Prefetch | Comment
 
 # ---- programs ------------------------------------------------------------------------------------
 

@@ -10,8 +10,29 @@ from collections.abc import Callable
 from fractions import Fraction
 
 from symbn.kernel.computations import Reduction
+from symbn.kernel.expressions import loads
 from symbn.kernel.groups import Group, Pass
-from symbn.kernel.ir import Assign, Comment, Const, Expr, For, Int, Let, Load, Local, Op, Stmt, Var, Walk, add, mul, prod, sub
+from symbn.kernel.ir import (
+    Assign,
+    Comment,
+    Const,
+    Expr,
+    For,
+    Int,
+    Let,
+    Load,
+    Local,
+    Op,
+    Prefetch,
+    Stmt,
+    Var,
+    Walk,
+    Window,
+    add,
+    mul,
+    prod,
+    sub,
+)
 from symbn.kernel.levels import Levels, size, unflatten
 from symbn.kernel.naming import Names
 from symbn.kernel.nest import NestBuilder, assign, labels, needed
@@ -21,6 +42,12 @@ from symbn.kernel.workspaces import Workspaces
 
 #: features in one tile: with LANES partial sums each, what a first-level cache holds
 TILE = 128
+#: features in a panel of tiles
+PANEL = 2048
+#: how many elements before they are read a row's elements are asked for
+AHEAD = 1024
+#: elements of one cache line
+LINE = 16
 
 
 class KeptNest(NestBuilder):
@@ -35,7 +62,8 @@ class KeptNest(NestBuilder):
         self.place, self.row, self.task = names.fresh("j"), names.fresh("q"), names.fresh("task")
         self.first, self.width = names.fresh("first"), names.fresh("width")
         self.tile, self.tiles = names.fresh("tile"), names.fresh("tiles")
-        self.again = names.fresh("again")
+        self.stop, self.panel, self.panel_stop = names.fresh("stop"), names.fresh("panel"), names.fresh("panel_stop")
+        self.again, self.ahead = names.fresh("again"), names.fresh("ahead")
         #: values on the kept indices, which later loops read from workspaces
         self.value_names = frozenset({*group.parts()} | {value.name for value in group.values})
 
@@ -109,9 +137,14 @@ class KeptNest(NestBuilder):
     # ---- one pass --------------------------------------------------------------------------------
 
     def over_tiles(self, one: Pass) -> Stmt:
-        """Tasks for the threads: a tile of features in a block of samples, the tiles of a block side by side."""
+        """Tasks for the threads: a tile of features in a block of samples, the tiles of a block side by side.
+
+        A pass that sums goes down the rows tile by tile, with its sums in cache. One that only writes goes along the
+        rows of a panel of many tiles, so that what it writes makes long runs.
+        """
         blocks, body = self.blocks_in(one), self.where_needed(one, self.visit(one))
-        count = Op("idiv", (add(Var(self.vector.extent), Int(TILE - 1)), Int(TILE)))
+        span, first, stop = (TILE, self.first, self.stop) if one.reductions else (PANEL, self.panel, self.panel_stop)
+        count = Op("idiv", (add(Var(self.vector.extent), Int(span - 1)), Int(span)))
         rest = Op("idiv", (Var(self.task), Var(self.tiles)))
         lets: list[Stmt] = [
             Let(self.tiles, count, "index"),
@@ -119,10 +152,17 @@ class KeptNest(NestBuilder):
             Let(self.block, Op("imod", (rest, blocks)) if self.outer else rest, "index"),
             *unflatten(Op("idiv", (rest, blocks)), self.outer),
             *self.block_bounds(),
-            Let(self.first, mul(Var(self.tile), Int(TILE)), "index"),
-            Let(self.width, Op("imin", (Int(TILE), sub(Var(self.vector.extent), Var(self.first)))), "index"),
+            Let(first, mul(Var(self.tile), Int(span)), "index"),
+            *self.bounds(first, stop, span, Var(self.vector.extent)),
         ]
         return For(self.task, Int(0), prod([size(self.outer), blocks, count]), (*lets, *body), kind="parallel")
+
+    def bounds(self, first: str, stop: str, span: int, end: Expr) -> list[Stmt]:
+        """Where a tile or panel of so many features stops, and a tile's width."""
+        result: list[Stmt] = [Let(stop, Op("imin", (add(Var(first), Int(span)), end)), "index")]
+        if first == self.first:
+            result.append(Let(self.width, sub(Var(stop), Var(first)), "index"))
+        return result
 
     def where_needed(self, one: Pass, body: list[Stmt]) -> list[Stmt]:
         """What is done for a tile: nothing where no feature of it needs the pass."""
@@ -150,12 +190,17 @@ class KeptNest(NestBuilder):
             body: list[Stmt] = [self.feature(), Comment(labels([*one.reductions, *one.stores])), *lets]
             for (stem, slot), value in zip(slots, values, strict=False):
                 body += accumulate(slot(Var(self.lane), place), value, stem)
-            return body + assign(self.targets(one.stores), values[len(slots) :], self.names.branch())
+            targets = [Load(name, (place,)) for name in strips]
+            return body + assign(targets, values[len(slots) :], self.names.branch())
 
-        lane = Let(self.lane, Op("imod", (Var(self.row), Int(LANES))), "index")
-        rows = Walk(self.reduced, self.row, Var(self.start), Var(self.count), (lane, *self.over_features(row)))
+        strips = [self.names.stem(f"{store.array}_strip") for store in one.stores]
+        inside = [*self.prefetch(one), *self.written(one, strips, self.over_features(row))]
         if not slots:
-            return [rows]
+            bounds = self.bounds(self.first, self.stop, TILE, Var(self.panel_stop))
+            tiles = For(self.first, Var(self.panel), Var(self.panel_stop), (*bounds, *inside), step=TILE)
+            return self.over_rows(sub(Var(self.panel_stop), Var(self.panel)), [tiles])
+        lane = Let(self.lane, Op("imod", (Var(self.row), Int(LANES))), "index")
+        rows = self.over_rows(Var(self.width), [lane, *inside])
         parts = [one for _, slot in slots for one in slot(Int(0), Int(0)).parts()]
         starts = self.over_features(
             lambda place: [Assign(Load(part.array, (Var(self.lane), place)), start) for part, start in parts]
@@ -163,10 +208,37 @@ class KeptNest(NestBuilder):
         return [
             *(Local(part.array, (LANES, TILE), None) for part, _ in parts),
             For(self.lane, Int(0), Int(LANES), tuple(starts)),
-            rows,
+            *rows,
             *fold(slots, self.lane, self.over_features),
             *self.over_features(lambda place: self.publish(one, slots, place)),
         ]
+
+    def over_rows(self, width: Expr, body: list[Stmt]) -> list[Stmt]:
+        """The walk down a block's rows; ``ahead`` is how many rows on lies what is soon read, for rows so wide."""
+        ahead = Op("idiv", (add(width, Int(AHEAD - 1)), width))
+        return [
+            Let(self.ahead, ahead, "index"),
+            Walk(self.reduced, self.row, Var(self.start), Var(self.count), tuple(body)),
+        ]
+
+    def written(self, one: Pass, names: list[str], body: list[Stmt]) -> list[Stmt]:
+        """What writes outputs does so through windows, which may bring it past the cache."""
+        for name, store in zip(names, one.stores, strict=True):
+            places = tuple(level.name for level in self.levels.of(store.indices))
+            first, width = Var(self.first), Var(self.width)
+            body = [Window(name, store.array, places, (self.vector,), first, width, TILE, True, tuple(body))]
+        return body
+
+    def prefetch(self, one: Pass) -> list[Stmt]:
+        """Ask for the rows that are read some rows later: a tile of them is not one run of memory."""
+        inner = self.reduced[-1].name
+        hints: dict[Stmt, None] = {}
+        for load in (load for expr in one.expressions() for load in loads(expr)):
+            places = self.levels.subscripts(sub.name for sub in load.subscripts if isinstance(sub, Var))
+            if Var(inner) in places and Var(self.vector.name) in places:
+                ahead = [add(place, Var(self.ahead)) if place == Var(inner) else place for place in places]
+                hints[Prefetch(Load(load.array, tuple(ahead)))] = None
+        return [For(self.place, Int(0), Var(self.width), (self.feature(), *hints), step=LINE)] if hints else []
 
     def publish(self, one: Pass, slots: list[tuple[str, Slots]], place: Expr) -> list[Stmt]:
         """Leave the block's sums for the merge."""

@@ -7,6 +7,9 @@ strides: it is also the general nest.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from symbn.kernel.computations import Reduction
 from symbn.kernel.expressions import indices_of, loads
 from symbn.kernel.groups import Group, Pass, Store
@@ -28,6 +31,7 @@ class ReducedNest(NestBuilder):
         super().__init__(group, levels, workspaces, names, compensated=compensated)
         self.place, self.whole = names.fresh("q"), names.fresh("whole")
         self.windows: dict[Load, str] = {}
+        self.slabs: dict[Load, str] = {}
 
     def build(self) -> list[Stmt]:
         return self.over_kept(self.body())
@@ -79,7 +83,8 @@ class ReducedNest(NestBuilder):
         inner = [*self.reduce_block(one), *self.store_block(one.stores)]
         for load, name in reversed(self.windows.items()):
             indices = tuple(sub.name for sub in load.subscripts if isinstance(sub, Var))
-            inner = [self.window(name, load.array, indices, inner, written=False)]
+            window = self.window(name, load.array, indices, inner, written=False)
+            inner = [replace(window, **self.slab(load, one))]
         blocks = For(self.block, Int(0), self.blocks_in(one), (*self.block_bounds(), *inner))
         return [*result, *needed(map(Var, one.needed), [blocks])]
 
@@ -96,6 +101,20 @@ class ReducedNest(NestBuilder):
             written,
             tuple(body),
         )
+
+    def slab(self, load: Load, one: Pass) -> dict[str, Any]:
+        """Where the elements that a pass reads are kept, for those that a later pass reads again."""
+        visits = [
+            each for each in self.group.passes if not each.first and any(load in loads(e) for e in each.expressions())
+        ]
+        if one not in visits or len(visits) == 1:
+            return {}
+        last = self.levels.of(self.group.kept)[-1:]
+        return {
+            "slab": self.slabs.setdefault(load, self.names.stem(f"{load.array}_slab")),
+            "fresh": one is visits[0],
+            "next": last[0].name if last else "",
+        }
 
     def at(self, position: Expr, expr: Expr) -> Expr:
         """The expression at one position of the windows."""

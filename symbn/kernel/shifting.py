@@ -85,7 +85,9 @@ class _Shifted:
         self.start = replace(mean, hi=stem(mean, "start"), lo=stem(mean, "start_lo"))
         self.sum = replace(mean, hi=stem(mean, "shifted"), lo=stem(mean, "shifted_lo"), op="sum", body=deviation)
         squared = Op("mul", (deviation, deviation))
-        self.squares = replace(square, hi=stem(square, "squares"), lo=stem(square, "squares_lo"), op="sum", body=squared)
+        self.squares = replace(
+            square, hi=stem(square, "squares"), lo=stem(square, "squares_lo"), op="sum", body=squared
+        )
         self.again = replace(square, hi=stem(square, "again"), lo=stem(square, "again_lo"), op="sum")
         self.count = chain("mul", [Op("extent", (Var(extents[index]),)) for index in mean.over])
 
@@ -122,4 +124,3 @@ class _Shifted:
 
 def _finite(of: Expr, value: Expr) -> Expr:
     return Op("select", (Op("isfinite", (of,)), value, _ZERO))
-

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from symbn.emit.interface import ArrayArgument, Interface
+from symbn.emit.interface import CACHE_BYPASS, CACHE_BYTES, ArrayArgument, Interface
 from symbn.errors import ArgumentError, ArgumentTypeError
-from symbn.run import layout
+from symbn.run import layout, machine
 
 #: below so many elements one thread is faster than waking others
 THREADED_ELEMENTS = 1 << 15
@@ -210,6 +210,8 @@ class _Planner:
                 )
                 for (extent, stride), size, field in zip(levels, extents[index], strides, strict=True):
                     result[size], result[field] = extent, stride
+        written = sum(math.prod(made[one.name].shape) * made[one.name].itemsize for one in self.outputs)
+        result[CACHE_BYTES], result[CACHE_BYPASS] = machine.cache_bytes(), int(written >= machine.BYPASS)
         return result
 
 
