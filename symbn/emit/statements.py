@@ -228,7 +228,7 @@ class StatementPrinter:
         if array.role == "workspace":
             place = [axis.name for axis in array.axes].index(level)
             return [inner.extent for inner in array.axes[place + 1 :]]
-        return [f"layout->{stride(array.name, level)}"]
+        return [] if (array.name, level) in self.unit else [f"layout->{stride(array.name, level)}"]
 
 
 def stride(array: str, level: str) -> str:

@@ -47,7 +47,7 @@ class Pass:
     stores: tuple[Store, ...]
     #: reductions of another group, over the indices that this one keeps
     crossing: tuple[Reduction, ...] = ()
-    #: does it visit the first block of terms alone?
+    #: does it visit the first terms alone, whose mean is near that of all?
     first: bool = False
     #: values of which one must not be 0 for the pass to be made
     needed: tuple[str, ...] = ()

@@ -151,7 +151,7 @@ class KeptNest(NestBuilder):
             Let(self.tile, Op("imod", (Var(self.task), Var(self.tiles))), "index"),
             Let(self.block, Op("imod", (rest, blocks)) if self.outer else rest, "index"),
             *unflatten(Op("idiv", (rest, blocks)), self.outer),
-            *self.block_bounds(),
+            *self.block_bounds(one),
             Let(first, mul(Var(self.tile), Int(span)), "index"),
             *self.bounds(first, stop, span, Var(self.vector.extent)),
         ]

@@ -11,7 +11,7 @@ from symbn.kernel.groups import Group, Pass, Store
 from symbn.kernel.ir import Assign, Comment, Const, Expr, For, If, Int, Let, Level, Load, Op, Stmt, Var, add, mul, sub
 from symbn.kernel.levels import Levels, size, unflatten
 from symbn.kernel.naming import Names
-from symbn.kernel.summation import BLOCK, Slot, partial
+from symbn.kernel.summation import BLOCK, START, Slot, partial
 from symbn.kernel.workspaces import Workspaces
 
 
@@ -36,15 +36,15 @@ class NestBuilder:
 
     def terms(self, one: Pass) -> Expr:
         """How many elements a pass goes over."""
-        return Op("imin", (Int(BLOCK), self.total_count)) if one.first else self.total_count
+        return Op("imin", (Int(START), self.total_count)) if one.first else self.total_count
 
     def blocks_in(self, one: Pass) -> Expr:
         """In how many blocks a pass goes over them."""
         return Op("imin", (Int(1), self.blocks)) if one.first else self.blocks
 
-    def block_bounds(self) -> list[Stmt]:
-        """Where the current block starts, and how many elements it has."""
-        return block_bounds(self.block, self.start, self.count, self.total_count)
+    def block_bounds(self, one: Pass) -> list[Stmt]:
+        """Where the current block of a pass starts, and how many elements it has."""
+        return block_bounds(self.block, self.start, self.count, self.terms(one))
 
     def over_kept(self, body: list[Stmt]) -> list[Stmt]:
         """The loop over the elements of the kept indices, shared out to the threads."""

@@ -85,7 +85,7 @@ class ReducedNest(NestBuilder):
             indices = tuple(sub.name for sub in load.subscripts if isinstance(sub, Var))
             window = self.window(name, load.array, indices, inner, written=False)
             inner = [replace(window, **self.slab(load, one))]
-        blocks = For(self.block, Int(0), self.blocks_in(one), (*self.block_bounds(), *inner))
+        blocks = For(self.block, Int(0), self.blocks_in(one), (*self.block_bounds(one), *inner))
         return [*result, *needed(map(Var, one.needed), [blocks])]
 
     def window(self, name: str, array: str, indices: tuple[str, ...], body: list[Stmt], *, written: bool) -> Window:

@@ -1,11 +1,11 @@
 """A mean and the sum of squares about it in one visit of the data.
 
-The samples are taken about a shift s that lies near their mean, the mean of the first block: with d = x - s,
+The samples are taken about a shift s that lies near their mean, the mean of the first few: with d = x - s,
 
     mu = s + sum d/m,    sum (x - mu)^2 = sum d^2 - (sum d)^2/m.
 
-The second term is subtracted from the first, which costs digits where s is far from the mean: by more than a
-quarter of the standard deviation, about. There, and only there, the squares are summed about the mean itself, in
+The second term is subtracted from the first, which costs digits where s is far from the mean: by more than half
+of the standard deviation, about. There, and only there, the squares are summed about the mean itself, in
 another visit (T. Chan, G. Golub, R. LeVeque, Algorithms for computing the sample variance, 1983).
 """
 
@@ -22,7 +22,7 @@ from symbn.kernel.ir import Const, Expr, Op, Var, sub
 from symbn.kernel.naming import Names
 
 #: the squares are summed again where the second term is more than this part of the first
-LIMIT = Fraction(1, 16)
+LIMIT = Fraction(1, 4)
 
 _ZERO = Const(Fraction(0))
 

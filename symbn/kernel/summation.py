@@ -22,6 +22,8 @@ from symbn.kernel.ir import Assign, Comment, Const, Expr, For, Int, Let, Load, O
 BLOCK = 512
 #: interleaved partial results within a block
 LANES = 16
+#: terms whose mean others are taken about (symbn.kernel.shifting); a part of a block
+START = 64
 
 ZERO = Const(Fraction(0))
 #: what a reduction does with its terms -> the operation that combines two, and the result for none

@@ -13,9 +13,9 @@ _USUAL = 1 << 20
 
 @cache
 def cache_bytes() -> int:
-    """How many bytes of its inputs a thread may keep: half of a core's own (second-level) cache."""
+    """How many bytes of its inputs a thread may keep: a quarter of a core's own (second-level) cache."""
     try:
         size = os.sysconf("SC_LEVEL2_CACHE_SIZE")
     except (AttributeError, ValueError, OSError):
         size = 0
-    return (size if size > 0 else _USUAL) // 2
+    return (size if size > 0 else _USUAL) // 4

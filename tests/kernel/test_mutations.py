@@ -1,6 +1,8 @@
 """The exact comparison notices a program that is wrong in one place."""
 
 import dataclasses
+from fractions import Fraction
+from functools import partial
 
 import pytest
 
@@ -50,6 +52,18 @@ def mutants(program, change):
         yield dataclasses.replace(program, nests=rewrite(program.nests, one))
 
 
+def is_neutral(node):
+    """Does it only ask for data ahead, or find a shift? Another shift gives the same result.
+
+    A tile is summed again where one of its features needs it, of which one more or less need not matter.
+    """
+    inside = list(ir.walk(node))
+    written = [one.target.array for one in inside if isinstance(one, ir.Assign)]
+    if not written:
+        return any(isinstance(one, ir.Prefetch) for one in inside)
+    return all("_start" in name for name in written) or (isinstance(node, ir.For) and written == ["again"])
+
+
 @pytest.fixture
 def notices(evaluate, draw, interpret):
     """Does the comparison tell the program from its equations?"""
@@ -73,25 +87,27 @@ def of_nests_that_run(program, *, alternative):
 
 
 def stop_early(node):
-    if isinstance(node, ir.For):
+    if isinstance(node, ir.For) and not is_neutral(node):
         return dataclasses.replace(node, stop=ir.sub(node.stop, ir.Int(node.step)))
-    if isinstance(node, ir.Walk | ir.Window):
+    if isinstance(node, ir.Walk | ir.Window) and not is_neutral(node):
         return dataclasses.replace(node, count=ir.sub(node.count, ir.Int(1)))
     return None
 
 
 def start_late(node):
-    if isinstance(node, ir.For):
+    if isinstance(node, ir.For) and not is_neutral(node):
         return dataclasses.replace(node, start=ir.add(node.start, ir.Int(1)))
     return None
 
 
 def drop_loop(node):
-    return () if isinstance(node, ir.For | ir.Walk) else None
+    return () if isinstance(node, ir.For | ir.Walk) and not is_neutral(node) else None
 
 
 def wrong_sign(node):
     """The sign of what is added to a total; rounding errors are zero here, so their signs do not show."""
+    if is_neutral(node):
+        return None
     match node:
         case ir.Assign(ir.Load(name), ir.Op("add", args)) if not name.endswith(("_rest", "_errors")):
             return dataclasses.replace(node, value=ir.Op("sub", args))
@@ -101,24 +117,38 @@ def wrong_sign(node):
 
 
 def drop_store(node):
-    return () if isinstance(node, ir.Assign) and not node.target.array.endswith(("_rest", "_errors")) else None
+    kept = isinstance(node, ir.Assign) and not node.target.array.endswith(("_rest", "_errors"))
+    return () if kept and not is_neutral(node) else None
 
 
 CHANGES = [stop_early, start_late, drop_loop, wrong_sign, drop_store]
+
+
+def decide(far, node):
+    """Fixes whether the shift lies far from the mean."""
+    if isinstance(node, ir.Let) and node.name.endswith("_far"):
+        return dataclasses.replace(node, value=ir.Const(Fraction(far)))
+    return None
 
 
 @pytest.mark.parametrize("alternative", [0, 1], ids=["contiguous", "general"])
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 def test_each_mutant_of_batch_norm_is_noticed(operators, notices, change, alternative):
     operator = operators["batch_norm"]
-    whole = of_nests_that_run(schedule.lower(operator, compensated=False), alternative=alternative)
-    assert not notices(operator, whole, alternative=alternative)
-    made = list(mutants(whole, change))
+    programs = []
+    # The squares about the shift are what counts, or those about the mean: each makes up for the other's mistakes.
+    lowered = of_nests_that_run(schedule.lower(operator, compensated=False), alternative=alternative)
+    for far in (0, 1):
+        programs.append(dataclasses.replace(lowered, nests=rewrite(lowered.nests, partial(decide, far))))
+        assert not notices(operator, programs[-1], alternative=alternative)
+    whole = programs[0]
+    made = list(zip(*(mutants(program, change) for program in programs), strict=True))
     assert made
-    for number, mutant in enumerate(made):
-        if mutant_is_the_low_part(whole, mutant):
+    for number, alike in enumerate(made):
+        if mutant_is_the_low_part(whole, alike[0]):
             continue
-        assert notices(operator, mutant, alternative=alternative), f"mutant {number} of {len(made)} passed"
+        found = any(notices(operator, mutant, alternative=alternative) for mutant in alike)
+        assert found, f"mutant {number} of {len(made)} passed"
 
 
 def mutant_is_the_low_part(whole, mutant):
