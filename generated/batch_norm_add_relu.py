@@ -175,7 +175,14 @@ def batch_norm_add_relu(
         # The short way: a call like an earlier one, with nothing left to validate.
         try:
             (out_y, out_mean, out_var,) = out if isinstance(out, tuple) else (out, None, None,)
-            function, layout, threaded, pointer, make, pairs = CALL.known[
+            (
+                function,
+                layout,
+                threaded,
+                (at_x, at_residual, at_gamma, at_beta, at_y, at_mean, at_var,),
+                (new_y, new_mean, new_var,),
+                pairs,
+            ) = CALL.known[
                 axis,
                 signature(x),
                 signature(residual),
@@ -188,27 +195,23 @@ def batch_norm_add_relu(
         except (KeyError, ValueError, TypeError, AttributeError):
             pass
         else:
-            results = [
-                make[0]() if out_y is None else out_y,
-                make[1]() if out_mean is None else out_mean,
-                make[2]() if out_var is None else out_var,
-            ]
-            pointers = (
-                pointer[0](x),
-                pointer[1](residual),
-                pointer[2](gamma),
-                pointer[3](beta),
-                pointer[4](results[0]),
-                pointer[5](results[1]),
-                pointer[6](results[2]),
+            out_y = new_y() if out_y is None else out_y
+            out_mean = new_mean() if out_mean is None else out_mean
+            out_var = new_var() if out_var is None else out_var
+            arguments = (
+                layout,
+                at_x(x),
+                at_residual(residual),
+                at_gamma(gamma),
+                at_beta(beta),
+                at_y(out_y),
+                at_mean(out_mean),
+                at_var(out_var),
+                eps,
+                get_num_threads() if threaded else 1,
             )
-            if not pairs or apart(pointers, pairs):
-                if function(
-                    layout,
-                    *pointers,
-                    eps,
-                    get_num_threads() if threaded else 1,
-                ):
+            if not pairs or apart(arguments, pairs):
+                if function(*arguments):
                     raise no_memory("batch_norm_add_relu")
-                return tuple.__new__(BatchNormAddReluResult, results)
+                return tuple.__new__(BatchNormAddReluResult, (out_y, out_mean, out_var,))
     return CALL([x, residual, gamma, beta], [eps], axis, out, check)  # type: ignore[no-any-return]

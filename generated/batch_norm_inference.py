@@ -150,7 +150,14 @@ def batch_norm_inference(
         # The short way: a call like an earlier one, with nothing left to validate.
         try:
             (out_y,) = out if isinstance(out, tuple) else (out,)
-            function, layout, threaded, pointer, make, pairs = CALL.known[
+            (
+                function,
+                layout,
+                threaded,
+                (at_x, at_mean, at_var, at_gamma, at_beta, at_y,),
+                (new_y,),
+                pairs,
+            ) = CALL.known[
                 axis,
                 signature(x),
                 signature(mean),
@@ -162,24 +169,20 @@ def batch_norm_inference(
         except (KeyError, ValueError, TypeError, AttributeError):
             pass
         else:
-            results = [
-                make[0]() if out_y is None else out_y,
-            ]
-            pointers = (
-                pointer[0](x),
-                pointer[1](mean),
-                pointer[2](var),
-                pointer[3](gamma),
-                pointer[4](beta),
-                pointer[5](results[0]),
+            out_y = new_y() if out_y is None else out_y
+            arguments = (
+                layout,
+                at_x(x),
+                at_mean(mean),
+                at_var(var),
+                at_gamma(gamma),
+                at_beta(beta),
+                at_y(out_y),
+                eps,
+                get_num_threads() if threaded else 1,
             )
-            if not pairs or apart(pointers, pairs):
-                if function(
-                    layout,
-                    *pointers,
-                    eps,
-                    get_num_threads() if threaded else 1,
-                ):
+            if not pairs or apart(arguments, pairs):
+                if function(*arguments):
                     raise no_memory("batch_norm_inference")
-                return results[0]
+                return out_y
     return CALL([x, mean, var, gamma, beta], [eps], axis, out, check)  # type: ignore[no-any-return]

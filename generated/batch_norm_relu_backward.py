@@ -194,7 +194,14 @@ def batch_norm_relu_backward(
         # The short way: a call like an earlier one, with nothing left to validate.
         try:
             (out_dx, out_dgamma, out_dbeta,) = out if isinstance(out, tuple) else (out, None, None,)
-            function, layout, threaded, pointer, make, pairs = CALL.known[
+            (
+                function,
+                layout,
+                threaded,
+                (at_dy, at_x, at_mean, at_var, at_gamma, at_beta, at_dx, at_dgamma, at_dbeta,),
+                (new_dx, new_dgamma, new_dbeta,),
+                pairs,
+            ) = CALL.known[
                 axis,
                 signature(dy),
                 signature(x),
@@ -209,33 +216,29 @@ def batch_norm_relu_backward(
         except (KeyError, ValueError, TypeError, AttributeError):
             pass
         else:
-            results = [
-                make[0]() if out_dx is None else out_dx,
-                make[1]() if out_dgamma is None else out_dgamma,
-                make[2]() if out_dbeta is None else out_dbeta,
-            ]
-            pointers = (
-                pointer[0](dy),
-                pointer[1](x),
-                pointer[2](mean),
-                pointer[3](var),
-                pointer[4](gamma),
-                pointer[5](beta),
-                pointer[6](results[0]),
-                pointer[7](results[1]),
-                pointer[8](results[2]),
+            out_dx = new_dx() if out_dx is None else out_dx
+            out_dgamma = new_dgamma() if out_dgamma is None else out_dgamma
+            out_dbeta = new_dbeta() if out_dbeta is None else out_dbeta
+            arguments = (
+                layout,
+                at_dy(dy),
+                at_x(x),
+                at_mean(mean),
+                at_var(var),
+                at_gamma(gamma),
+                at_beta(beta),
+                at_dx(out_dx),
+                at_dgamma(out_dgamma),
+                at_dbeta(out_dbeta),
+                eps,
+                get_num_threads() if threaded else 1,
             )
-            if not pairs or apart(pointers, pairs):
-                if function(
-                    layout,
-                    *pointers,
-                    eps,
-                    get_num_threads() if threaded else 1,
-                ):
+            if not pairs or apart(arguments, pairs):
+                if function(*arguments):
                     raise no_memory("batch_norm_relu_backward")
                 if gamma is None:
-                    results[1] = None
+                    out_dgamma = None
                 if beta is None:
-                    results[2] = None
-                return tuple.__new__(BatchNormReluBackwardResult, results)
+                    out_dbeta = None
+                return tuple.__new__(BatchNormReluBackwardResult, (out_dx, out_dgamma, out_dbeta,))
     return CALL([dy, x, mean, var, gamma, beta], [eps], axis, out, check)  # type: ignore[no-any-return]

@@ -157,7 +157,14 @@ def instance_norm(
         # The short way: a call like an earlier one, with nothing left to validate.
         try:
             (out_y, out_mean, out_var,) = out if isinstance(out, tuple) else (out, None, None,)
-            function, layout, threaded, pointer, make, pairs = CALL.known[
+            (
+                function,
+                layout,
+                threaded,
+                (at_x, at_gamma, at_beta, at_y, at_mean, at_var,),
+                (new_y, new_mean, new_var,),
+                pairs,
+            ) = CALL.known[
                 None,
                 signature(x),
                 None if gamma is None else signature(gamma),
@@ -169,26 +176,22 @@ def instance_norm(
         except (KeyError, ValueError, TypeError, AttributeError):
             pass
         else:
-            results = [
-                make[0]() if out_y is None else out_y,
-                make[1]() if out_mean is None else out_mean,
-                make[2]() if out_var is None else out_var,
-            ]
-            pointers = (
-                pointer[0](x),
-                pointer[1](gamma),
-                pointer[2](beta),
-                pointer[3](results[0]),
-                pointer[4](results[1]),
-                pointer[5](results[2]),
+            out_y = new_y() if out_y is None else out_y
+            out_mean = new_mean() if out_mean is None else out_mean
+            out_var = new_var() if out_var is None else out_var
+            arguments = (
+                layout,
+                at_x(x),
+                at_gamma(gamma),
+                at_beta(beta),
+                at_y(out_y),
+                at_mean(out_mean),
+                at_var(out_var),
+                eps,
+                get_num_threads() if threaded else 1,
             )
-            if not pairs or apart(pointers, pairs):
-                if function(
-                    layout,
-                    *pointers,
-                    eps,
-                    get_num_threads() if threaded else 1,
-                ):
+            if not pairs or apart(arguments, pairs):
+                if function(*arguments):
                     raise no_memory("instance_norm")
-                return tuple.__new__(InstanceNormResult, results)
+                return tuple.__new__(InstanceNormResult, (out_y, out_mean, out_var,))
     return CALL([x, gamma, beta], [eps], None, out, check)  # type: ignore[no-any-return]

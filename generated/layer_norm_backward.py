@@ -183,7 +183,14 @@ def layer_norm_backward(
         # The short way: a call like an earlier one, with nothing left to validate.
         try:
             (out_dx, out_dgamma, out_dbeta,) = out if isinstance(out, tuple) else (out, None, None,)
-            function, layout, threaded, pointer, make, pairs = CALL.known[
+            (
+                function,
+                layout,
+                threaded,
+                (at_dy, at_x, at_mean, at_var, at_gamma, at_dx, at_dgamma, at_dbeta,),
+                (new_dx, new_dgamma, new_dbeta,),
+                pairs,
+            ) = CALL.known[
                 axis,
                 signature(dy),
                 signature(x),
@@ -197,30 +204,26 @@ def layer_norm_backward(
         except (KeyError, ValueError, TypeError, AttributeError):
             pass
         else:
-            results = [
-                make[0]() if out_dx is None else out_dx,
-                make[1]() if out_dgamma is None else out_dgamma,
-                make[2]() if out_dbeta is None else out_dbeta,
-            ]
-            pointers = (
-                pointer[0](dy),
-                pointer[1](x),
-                pointer[2](mean),
-                pointer[3](var),
-                pointer[4](gamma),
-                pointer[5](results[0]),
-                pointer[6](results[1]),
-                pointer[7](results[2]),
+            out_dx = new_dx() if out_dx is None else out_dx
+            out_dgamma = new_dgamma() if out_dgamma is None else out_dgamma
+            out_dbeta = new_dbeta() if out_dbeta is None else out_dbeta
+            arguments = (
+                layout,
+                at_dy(dy),
+                at_x(x),
+                at_mean(mean),
+                at_var(var),
+                at_gamma(gamma),
+                at_dx(out_dx),
+                at_dgamma(out_dgamma),
+                at_dbeta(out_dbeta),
+                eps,
+                get_num_threads() if threaded else 1,
             )
-            if not pairs or apart(pointers, pairs):
-                if function(
-                    layout,
-                    *pointers,
-                    eps,
-                    get_num_threads() if threaded else 1,
-                ):
+            if not pairs or apart(arguments, pairs):
+                if function(*arguments):
                     raise no_memory("layer_norm_backward")
                 if gamma is None:
-                    results[1] = None
-                return tuple.__new__(LayerNormBackwardResult, results)
+                    out_dgamma = None
+                return tuple.__new__(LayerNormBackwardResult, (out_dx, out_dgamma, out_dbeta,))
     return CALL([dy, x, mean, var, gamma], [eps], axis, out, check)  # type: ignore[no-any-return]

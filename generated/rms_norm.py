@@ -140,7 +140,14 @@ def rms_norm(
         # The short way: a call like an earlier one, with nothing left to validate.
         try:
             (out_y, out_mean_square,) = out if isinstance(out, tuple) else (out, None,)
-            function, layout, threaded, pointer, make, pairs = CALL.known[
+            (
+                function,
+                layout,
+                threaded,
+                (at_x, at_gamma, at_y, at_mean_square,),
+                (new_y, new_mean_square,),
+                pairs,
+            ) = CALL.known[
                 axis,
                 signature(x),
                 None if gamma is None else signature(gamma),
@@ -150,23 +157,19 @@ def rms_norm(
         except (KeyError, ValueError, TypeError, AttributeError):
             pass
         else:
-            results = [
-                make[0]() if out_y is None else out_y,
-                make[1]() if out_mean_square is None else out_mean_square,
-            ]
-            pointers = (
-                pointer[0](x),
-                pointer[1](gamma),
-                pointer[2](results[0]),
-                pointer[3](results[1]),
+            out_y = new_y() if out_y is None else out_y
+            out_mean_square = new_mean_square() if out_mean_square is None else out_mean_square
+            arguments = (
+                layout,
+                at_x(x),
+                at_gamma(gamma),
+                at_y(out_y),
+                at_mean_square(out_mean_square),
+                eps,
+                get_num_threads() if threaded else 1,
             )
-            if not pairs or apart(pointers, pairs):
-                if function(
-                    layout,
-                    *pointers,
-                    eps,
-                    get_num_threads() if threaded else 1,
-                ):
+            if not pairs or apart(arguments, pairs):
+                if function(*arguments):
                     raise no_memory("rms_norm")
-                return tuple.__new__(RmsNormResult, results)
+                return tuple.__new__(RmsNormResult, (out_y, out_mean_square,))
     return CALL([x, gamma], [eps], axis, out, check)  # type: ignore[no-any-return]

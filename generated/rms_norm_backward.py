@@ -164,7 +164,14 @@ def rms_norm_backward(
         # The short way: a call like an earlier one, with nothing left to validate.
         try:
             (out_dx, out_dgamma,) = out if isinstance(out, tuple) else (out, None,)
-            function, layout, threaded, pointer, make, pairs = CALL.known[
+            (
+                function,
+                layout,
+                threaded,
+                (at_dy, at_x, at_mean_square, at_gamma, at_dx, at_dgamma,),
+                (new_dx, new_dgamma,),
+                pairs,
+            ) = CALL.known[
                 axis,
                 signature(dy),
                 signature(x),
@@ -176,27 +183,23 @@ def rms_norm_backward(
         except (KeyError, ValueError, TypeError, AttributeError):
             pass
         else:
-            results = [
-                make[0]() if out_dx is None else out_dx,
-                make[1]() if out_dgamma is None else out_dgamma,
-            ]
-            pointers = (
-                pointer[0](dy),
-                pointer[1](x),
-                pointer[2](mean_square),
-                pointer[3](gamma),
-                pointer[4](results[0]),
-                pointer[5](results[1]),
+            out_dx = new_dx() if out_dx is None else out_dx
+            out_dgamma = new_dgamma() if out_dgamma is None else out_dgamma
+            arguments = (
+                layout,
+                at_dy(dy),
+                at_x(x),
+                at_mean_square(mean_square),
+                at_gamma(gamma),
+                at_dx(out_dx),
+                at_dgamma(out_dgamma),
+                eps,
+                get_num_threads() if threaded else 1,
             )
-            if not pairs or apart(pointers, pairs):
-                if function(
-                    layout,
-                    *pointers,
-                    eps,
-                    get_num_threads() if threaded else 1,
-                ):
+            if not pairs or apart(arguments, pairs):
+                if function(*arguments):
                     raise no_memory("rms_norm_backward")
                 if gamma is None:
-                    results[1] = None
-                return tuple.__new__(RmsNormBackwardResult, results)
+                    out_dgamma = None
+                return tuple.__new__(RmsNormBackwardResult, (out_dx, out_dgamma,))
     return CALL([dy, x, mean_square, gamma], [eps], axis, out, check)  # type: ignore[no-any-return]

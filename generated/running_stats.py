@@ -166,7 +166,14 @@ def running_stats(
         # The short way: a call like an earlier one, with nothing left to validate.
         try:
             (out_new_mean, out_new_var,) = out if isinstance(out, tuple) else (out, None,)
-            function, layout, threaded, pointer, make, pairs = CALL.known[
+            (
+                function,
+                layout,
+                threaded,
+                (at_running_mean, at_running_var, at_mean, at_var, at_new_mean, at_new_var,),
+                (new_new_mean, new_new_var,),
+                pairs,
+            ) = CALL.known[
                 None,
                 signature(running_mean),
                 signature(running_var),
@@ -178,27 +185,23 @@ def running_stats(
         except (KeyError, ValueError, TypeError, AttributeError):
             pass
         else:
-            results = [
-                make[0]() if out_new_mean is None else out_new_mean,
-                make[1]() if out_new_var is None else out_new_var,
-            ]
-            pointers = (
-                pointer[0](running_mean),
-                pointer[1](running_var),
-                pointer[2](mean),
-                pointer[3](var),
-                pointer[4](results[0]),
-                pointer[5](results[1]),
+            out_new_mean = new_new_mean() if out_new_mean is None else out_new_mean
+            out_new_var = new_new_var() if out_new_var is None else out_new_var
+            arguments = (
+                layout,
+                at_running_mean(running_mean),
+                at_running_var(running_var),
+                at_mean(mean),
+                at_var(var),
+                at_new_mean(out_new_mean),
+                at_new_var(out_new_var),
+                m,
+                momentum,
+                unbiased,
+                get_num_threads() if threaded else 1,
             )
-            if not pairs or apart(pointers, pairs):
-                if function(
-                    layout,
-                    *pointers,
-                    m,
-                    momentum,
-                    unbiased,
-                    get_num_threads() if threaded else 1,
-                ):
+            if not pairs or apart(arguments, pairs):
+                if function(*arguments):
                     raise no_memory("running_stats")
-                return tuple.__new__(RunningStatsResult, results)
+                return tuple.__new__(RunningStatsResult, (out_new_mean, out_new_var,))
     return CALL([running_mean, running_var, mean, var], [m, momentum, unbiased], None, out, check)  # type: ignore[no-any-return]

@@ -291,15 +291,15 @@ class Call:
         if unlike or (given and any(plan.copies)):
             return
         pointers = [
-            default
-            or (known.pointer_of_copy(planning.dtype_of(interface, one)) if copy else known.pointer_of(a))
+            default or (known.pointer_of_copy(planning.dtype_of(interface, one)) if copy else known.pointer_of(a))
             for one, a, copy, default in zip(self._inputs, arrays, plan.copies, ready.defaults, strict=False)
         ]
         places = {one.name: number for number, one in enumerate((*self._inputs, *self._outputs))}
         aliases = [(places[source], places[output]) for source, output in interface.aliases]
         if len(self.known) >= _PLANS:
             self.known.clear()
-        self.known[(where, *[None if a is None else known.signature(a) for a in arrays])] = known.Known(
+        key = (where, *[None if a is None else known.signature(a) for a in arrays])
+        self.known[key] = known.Known(
             ready.compiled.function,
             ready.layout,
             plan.threaded,

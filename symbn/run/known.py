@@ -23,7 +23,7 @@ _from_buffer = _cffi_backend.FFI().from_buffer
 
 
 class Pair(NamedTuple):
-    """Two arguments of the C function, of which it writes one, that must lie apart."""
+    """Two arguments of the C function, by number, that must lie apart: it writes the second."""
 
     first: int
     second: int
@@ -67,10 +67,10 @@ def pointer_to(value: float, dtype: Any) -> Callable[[Array], Pointer]:
     return lambda _: pointer
 
 
-def apart(pointers: Sequence[Pointer], pairs: Sequence[Pair]) -> bool:
+def apart(arguments: Sequence[Any], pairs: Sequence[Pair]) -> bool:
     """Does each pair of arrays lie apart, by its bounds, or in the very same place where it may?"""
     for first, second, before, after, same in pairs:
-        p, q = pointers[first], pointers[second]
+        p, q = arguments[first], arguments[second]
         if p < q + before and q < p + after and not (same and p == q):
             return False
     return True
@@ -94,7 +94,8 @@ def pairs(arrays: Sequence[Array | None], written: Sequence[int], aliases: Seque
             if a.flags.owndata and b.flags.owndata and (same or not alike):
                 continue
             (low, high), (other_low, other_high) = _bounds(a), _bounds(b)
-            result.append(Pair(first, second, other_high - low, high - other_low, same))
+            # The layout comes before the arrays.
+            result.append(Pair(1 + first, 1 + second, other_high - low, high - other_low, same))
     return result
 
 
