@@ -193,7 +193,8 @@ class Call:
         threads = settings.get_num_threads() if ready.plan.threaded else 1
         if ready.compiled.function(ready.layout, *pointers, *scalars, threads):
             raise no_memory(interface.function)
-        results = [a.reshape(shape) for a, shape in zip(outputs, self._shapes(ready.plan, bound), strict=True)]
+        shapes = self._shapes(ready.plan, bound)
+        results = [a if a.shape == shape else a.reshape(shape) for a, shape in zip(outputs, shapes, strict=True)]
         if new and not axes:
             self._remember(ready, where, originals, outputs, results)
         return _Run(ready, inputs, scalars, outputs, results)
