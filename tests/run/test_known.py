@@ -240,6 +240,15 @@ def test_two_outputs_in_one_place_are_refused_after_good_calls(short):
             symbn.batch_norm(x, out=(None, first, second), check="off")
 
 
+def test_a_part_of_an_input_is_no_place_for_an_output(short, rng):
+    """Nor where the input owns its memory."""
+    x, apart = rng.standard_normal((6, 4)), np.empty(8)
+    symbn.batch_norm(x, out=(None, apart[:4], None), check="off")
+    short("batch_norm", x=x, out=(None, apart[4:], None))
+    with pytest.raises(symbn.ArgumentError, match=r"^out: overlaps x in part"):
+        symbn.batch_norm(x, out=(None, x[2], None), check="off")
+
+
 def locked(a):
     a = a.copy()
     a.flags.writeable = False
@@ -256,11 +265,13 @@ class Own(np.ndarray):
         ({"out": locked(np.ones((6, 4), "f4"))}, symbn.ArgumentError, r"^out \(y\): is read-only"),
         ({"out": np.ones((6, 4))}, symbn.ArgumentTypeError, r"^out \(y\): has dtype float64, expected float32"),
         ({"out": np.ones((6, 5), "f4")}, symbn.ArgumentError, r"^out \(y\): has shape \(6, 5\), expected \(6, 4\)"),
-        ({"out": np.ones((6, 4), "f4").view(Own)}, symbn.ArgumentTypeError, "^out: holds a Own"),
+        ({"out": np.ones((6, 4), "i4")}, symbn.ArgumentTypeError, r"^out \(y\): has dtype int32, expected float32"),
+        ({"out": Own((6, 4), "f4")}, symbn.ArgumentTypeError, "^out: holds a Own"),
         ({"out": np.broadcast_to(np.ones(4, "f4"), (6, 4))}, symbn.ArgumentError, r"^out \(y\): is read-only"),
         ({"out": (None, None)}, symbn.ArgumentError, "^out: has 2 entries"),
         ({"out": "y"}, symbn.ArgumentTypeError, "^out: holds a str"),
         ({"x": np.ma.masked_array(np.ones((6, 4), "f4"))}, symbn.ArgumentTypeError, "^x: is a masked array"),
+        ({"x": np.ones((6, 4), "i4")}, symbn.ArgumentTypeError, "^x: has dtype int32"),
         ({"x": np.ones((6, 4), "f2")}, symbn.ArgumentTypeError, "^x: has dtype float16"),
         ({"x": None}, symbn.ArgumentError, "^x: is missing"),
         ({"gamma": np.ones(5, "f4")}, symbn.ArgumentError, r"^gamma: has shape \(5,\), expected \(4,\)"),
@@ -292,6 +303,23 @@ def test_what_is_not_aligned_takes_another_way(short, rng):
     for _ in range(2):
         assert symbn.batch_norm(x, out=odd, check="off").y is odd
         assert np.array_equal(odd, expected.y)
+
+
+def test_bytes_in_the_other_order_take_another_way(rng):
+    x = rng.standard_normal((6, 4)).astype("f4")
+    expected, swapped = symbn.batch_norm(x), np.empty((6, 4), np.dtype("f4").newbyteorder())
+    for _ in range(3):
+        assert symbn.batch_norm(x, out=swapped, check="off").y is swapped
+        assert np.array_equal(swapped, expected.y)
+        same(symbn.batch_norm(x.astype(swapped.dtype), check="off"), expected)
+
+
+def test_windows_that_share_their_elements(rng):
+    """The result of the first call is a copy: groups of channels do not lie in one piece."""
+    x = np.lib.stride_tricks.sliding_window_view(rng.standard_normal(9).astype("f4"), 6)
+    expected = symbn.group_norm(np.ascontiguousarray(x), 3)
+    for _ in range(3):
+        same(symbn.group_norm(x, 3, check="off"), expected)
 
 
 @pytest.mark.parametrize("shape", [(0, 4), (0, 4, 3), (3, 0)])
