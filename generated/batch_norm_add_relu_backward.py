@@ -11,7 +11,7 @@ import numpy as np
 from symbn.emit.interface import ArrayArgument, Interface, ScalarArgument
 from symbn.run.axes import Axes
 from symbn.run.call import Call, no_memory
-from symbn.run.known import apart, signature
+from symbn.run.known import apart, signature, tuple_of
 from symbn.run.settings import get_check, get_num_threads
 from symbn.run.shipped import load
 
@@ -214,13 +214,13 @@ def batch_norm_add_relu_backward(
     ):
         # The short way: a call like an earlier one, with nothing left to validate.
         try:
-            (out_dx, out_dresidual, out_dgamma, out_dbeta,) = out if isinstance(out, tuple) else (out, None, None, None,)
+            [out_dx, out_dresidual, out_dgamma, out_dbeta] = out if isinstance(out, tuple) else [out, None, None, None]
             (
                 function,
                 layout,
                 threaded,
-                (at_dy, at_x, at_residual, at_mean, at_var, at_gamma, at_beta, at_dx, at_dresidual, at_dgamma, at_dbeta,),
-                (new_dx, new_dresidual, new_dgamma, new_dbeta,),
+                [at_dy, at_x, at_residual, at_mean, at_var, at_gamma, at_beta, at_dx, at_dresidual, at_dgamma, at_dbeta],
+                [new_dx, new_dresidual, new_dgamma, new_dbeta],
                 pairs,
             ) = CALL.known[
                 axis,
@@ -243,28 +243,27 @@ def batch_norm_add_relu_backward(
             out_dresidual = new_dresidual() if out_dresidual is None else out_dresidual
             out_dgamma = new_dgamma() if out_dgamma is None else out_dgamma
             out_dbeta = new_dbeta() if out_dbeta is None else out_dbeta
-            arguments = (
-                layout,
-                at_dy(dy),
-                at_x(x),
-                at_residual(residual),
-                at_mean(mean),
-                at_var(var),
-                at_gamma(gamma),
-                at_beta(beta),
-                at_dx(out_dx),
-                at_dresidual(out_dresidual),
-                at_dgamma(out_dgamma),
-                at_dbeta(out_dbeta),
-                eps,
-                get_num_threads() if threaded else 1,
-            )
-            if not pairs or apart(arguments, pairs):
-                if function(*arguments):
+            if not pairs or apart(pairs, dy, x, residual, mean, var, gamma, beta, out_dx, out_dresidual, out_dgamma, out_dbeta):
+                if function(
+                    layout,
+                    at_dy(dy),
+                    at_x(x),
+                    at_residual(residual),
+                    at_mean(mean),
+                    at_var(var),
+                    at_gamma(gamma),
+                    at_beta(beta),
+                    at_dx(out_dx),
+                    at_dresidual(out_dresidual),
+                    at_dgamma(out_dgamma),
+                    at_dbeta(out_dbeta),
+                    eps,
+                    get_num_threads() if threaded else 1,
+                ):
                     raise no_memory("batch_norm_add_relu_backward")
                 if gamma is None:
                     out_dgamma = None
                 if beta is None:
                     out_dbeta = None
-                return tuple.__new__(BatchNormAddReluBackwardResult, (out_dx, out_dresidual, out_dgamma, out_dbeta,))
+                return tuple_of(BatchNormAddReluBackwardResult, (out_dx, out_dresidual, out_dgamma, out_dbeta))
     return CALL([dy, x, residual, mean, var, gamma, beta], [eps], axis, out, check)  # type: ignore[no-any-return]

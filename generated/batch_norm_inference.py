@@ -149,13 +149,13 @@ def batch_norm_inference(
     ):
         # The short way: a call like an earlier one, with nothing left to validate.
         try:
-            (out_y,) = out if isinstance(out, tuple) else (out,)
+            [out_y] = out if isinstance(out, tuple) else [out]
             (
                 function,
                 layout,
                 threaded,
-                (at_x, at_mean, at_var, at_gamma, at_beta, at_y,),
-                (new_y,),
+                [at_x, at_mean, at_var, at_gamma, at_beta, at_y],
+                [new_y],
                 pairs,
             ) = CALL.known[
                 axis,
@@ -170,19 +170,18 @@ def batch_norm_inference(
             pass
         else:
             out_y = new_y() if out_y is None else out_y
-            arguments = (
-                layout,
-                at_x(x),
-                at_mean(mean),
-                at_var(var),
-                at_gamma(gamma),
-                at_beta(beta),
-                at_y(out_y),
-                eps,
-                get_num_threads() if threaded else 1,
-            )
-            if not pairs or apart(arguments, pairs):
-                if function(*arguments):
+            if not pairs or apart(pairs, x, mean, var, gamma, beta, out_y):
+                if function(
+                    layout,
+                    at_x(x),
+                    at_mean(mean),
+                    at_var(var),
+                    at_gamma(gamma),
+                    at_beta(beta),
+                    at_y(out_y),
+                    eps,
+                    get_num_threads() if threaded else 1,
+                ):
                     raise no_memory("batch_norm_inference")
                 return out_y
     return CALL([x, mean, var, gamma, beta], [eps], axis, out, check)  # type: ignore[no-any-return]

@@ -11,7 +11,7 @@ import numpy as np
 from symbn.emit.interface import ArrayArgument, Interface, ScalarArgument
 from symbn.run.axes import Axes
 from symbn.run.call import Call, no_memory
-from symbn.run.known import apart, signature
+from symbn.run.known import apart, signature, tuple_of
 from symbn.run.settings import get_check, get_num_threads
 from symbn.run.shipped import load
 
@@ -163,13 +163,13 @@ def group_norm(
     ):
         # The short way: a call like an earlier one, with nothing left to validate.
         try:
-            (out_y, out_mean, out_var,) = out if isinstance(out, tuple) else (out, None, None,)
+            [out_y, out_mean, out_var] = out if isinstance(out, tuple) else [out, None, None]
             (
                 function,
                 layout,
                 threaded,
-                (at_x, at_gamma, at_beta, at_y, at_mean, at_var,),
-                (new_y, new_mean, new_var,),
+                [at_x, at_gamma, at_beta, at_y, at_mean, at_var],
+                [new_y, new_mean, new_var],
                 pairs,
             ) = CALL.known[
                 num_groups,
@@ -186,19 +186,18 @@ def group_norm(
             out_y = new_y() if out_y is None else out_y
             out_mean = new_mean() if out_mean is None else out_mean
             out_var = new_var() if out_var is None else out_var
-            arguments = (
-                layout,
-                at_x(x),
-                at_gamma(gamma),
-                at_beta(beta),
-                at_y(out_y),
-                at_mean(out_mean),
-                at_var(out_var),
-                eps,
-                get_num_threads() if threaded else 1,
-            )
-            if not pairs or apart(arguments, pairs):
-                if function(*arguments):
+            if not pairs or apart(pairs, x, gamma, beta, out_y, out_mean, out_var):
+                if function(
+                    layout,
+                    at_x(x),
+                    at_gamma(gamma),
+                    at_beta(beta),
+                    at_y(out_y),
+                    at_mean(out_mean),
+                    at_var(out_var),
+                    eps,
+                    get_num_threads() if threaded else 1,
+                ):
                     raise no_memory("group_norm")
-                return tuple.__new__(GroupNormResult, (out_y, out_mean, out_var,))
+                return tuple_of(GroupNormResult, (out_y, out_mean, out_var))
     return CALL([x, gamma, beta], [eps], num_groups, out, check)  # type: ignore[no-any-return]

@@ -11,7 +11,7 @@ import numpy as np
 from symbn.emit.interface import ArrayArgument, Interface, ScalarArgument
 from symbn.run.axes import Axes
 from symbn.run.call import Call, no_memory
-from symbn.run.known import apart, signature
+from symbn.run.known import apart, signature, tuple_of
 from symbn.run.settings import get_check, get_num_threads
 from symbn.run.shipped import load
 
@@ -189,13 +189,13 @@ def group_norm_backward(
     ):
         # The short way: a call like an earlier one, with nothing left to validate.
         try:
-            (out_dx, out_dgamma, out_dbeta,) = out if isinstance(out, tuple) else (out, None, None,)
+            [out_dx, out_dgamma, out_dbeta] = out if isinstance(out, tuple) else [out, None, None]
             (
                 function,
                 layout,
                 threaded,
-                (at_dy, at_x, at_mean, at_var, at_gamma, at_dx, at_dgamma, at_dbeta,),
-                (new_dx, new_dgamma, new_dbeta,),
+                [at_dy, at_x, at_mean, at_var, at_gamma, at_dx, at_dgamma, at_dbeta],
+                [new_dx, new_dgamma, new_dbeta],
                 pairs,
             ) = CALL.known[
                 num_groups,
@@ -214,23 +214,22 @@ def group_norm_backward(
             out_dx = new_dx() if out_dx is None else out_dx
             out_dgamma = new_dgamma() if out_dgamma is None else out_dgamma
             out_dbeta = new_dbeta() if out_dbeta is None else out_dbeta
-            arguments = (
-                layout,
-                at_dy(dy),
-                at_x(x),
-                at_mean(mean),
-                at_var(var),
-                at_gamma(gamma),
-                at_dx(out_dx),
-                at_dgamma(out_dgamma),
-                at_dbeta(out_dbeta),
-                eps,
-                get_num_threads() if threaded else 1,
-            )
-            if not pairs or apart(arguments, pairs):
-                if function(*arguments):
+            if not pairs or apart(pairs, dy, x, mean, var, gamma, out_dx, out_dgamma, out_dbeta):
+                if function(
+                    layout,
+                    at_dy(dy),
+                    at_x(x),
+                    at_mean(mean),
+                    at_var(var),
+                    at_gamma(gamma),
+                    at_dx(out_dx),
+                    at_dgamma(out_dgamma),
+                    at_dbeta(out_dbeta),
+                    eps,
+                    get_num_threads() if threaded else 1,
+                ):
                     raise no_memory("group_norm_backward")
                 if gamma is None:
                     out_dgamma = None
-                return tuple.__new__(GroupNormBackwardResult, (out_dx, out_dgamma, out_dbeta,))
+                return tuple_of(GroupNormBackwardResult, (out_dx, out_dgamma, out_dbeta))
     return CALL([dy, x, mean, var, gamma], [eps], num_groups, out, check)  # type: ignore[no-any-return]

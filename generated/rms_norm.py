@@ -11,7 +11,7 @@ import numpy as np
 from symbn.emit.interface import ArrayArgument, Interface, ScalarArgument
 from symbn.run.axes import Axes
 from symbn.run.call import Call, no_memory
-from symbn.run.known import apart, signature
+from symbn.run.known import apart, signature, tuple_of
 from symbn.run.settings import get_check, get_num_threads
 from symbn.run.shipped import load
 
@@ -139,13 +139,13 @@ def rms_norm(
     ):
         # The short way: a call like an earlier one, with nothing left to validate.
         try:
-            (out_y, out_mean_square,) = out if isinstance(out, tuple) else (out, None,)
+            [out_y, out_mean_square] = out if isinstance(out, tuple) else [out, None]
             (
                 function,
                 layout,
                 threaded,
-                (at_x, at_gamma, at_y, at_mean_square,),
-                (new_y, new_mean_square,),
+                [at_x, at_gamma, at_y, at_mean_square],
+                [new_y, new_mean_square],
                 pairs,
             ) = CALL.known[
                 axis,
@@ -159,17 +159,16 @@ def rms_norm(
         else:
             out_y = new_y() if out_y is None else out_y
             out_mean_square = new_mean_square() if out_mean_square is None else out_mean_square
-            arguments = (
-                layout,
-                at_x(x),
-                at_gamma(gamma),
-                at_y(out_y),
-                at_mean_square(out_mean_square),
-                eps,
-                get_num_threads() if threaded else 1,
-            )
-            if not pairs or apart(arguments, pairs):
-                if function(*arguments):
+            if not pairs or apart(pairs, x, gamma, out_y, out_mean_square):
+                if function(
+                    layout,
+                    at_x(x),
+                    at_gamma(gamma),
+                    at_y(out_y),
+                    at_mean_square(out_mean_square),
+                    eps,
+                    get_num_threads() if threaded else 1,
+                ):
                     raise no_memory("rms_norm")
-                return tuple.__new__(RmsNormResult, (out_y, out_mean_square,))
+                return tuple_of(RmsNormResult, (out_y, out_mean_square))
     return CALL([x, gamma], [eps], axis, out, check)  # type: ignore[no-any-return]

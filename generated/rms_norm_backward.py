@@ -11,7 +11,7 @@ import numpy as np
 from symbn.emit.interface import ArrayArgument, Interface, ScalarArgument
 from symbn.run.axes import Axes
 from symbn.run.call import Call, no_memory
-from symbn.run.known import apart, signature
+from symbn.run.known import apart, signature, tuple_of
 from symbn.run.settings import get_check, get_num_threads
 from symbn.run.shipped import load
 
@@ -163,13 +163,13 @@ def rms_norm_backward(
     ):
         # The short way: a call like an earlier one, with nothing left to validate.
         try:
-            (out_dx, out_dgamma,) = out if isinstance(out, tuple) else (out, None,)
+            [out_dx, out_dgamma] = out if isinstance(out, tuple) else [out, None]
             (
                 function,
                 layout,
                 threaded,
-                (at_dy, at_x, at_mean_square, at_gamma, at_dx, at_dgamma,),
-                (new_dx, new_dgamma,),
+                [at_dy, at_x, at_mean_square, at_gamma, at_dx, at_dgamma],
+                [new_dx, new_dgamma],
                 pairs,
             ) = CALL.known[
                 axis,
@@ -185,21 +185,20 @@ def rms_norm_backward(
         else:
             out_dx = new_dx() if out_dx is None else out_dx
             out_dgamma = new_dgamma() if out_dgamma is None else out_dgamma
-            arguments = (
-                layout,
-                at_dy(dy),
-                at_x(x),
-                at_mean_square(mean_square),
-                at_gamma(gamma),
-                at_dx(out_dx),
-                at_dgamma(out_dgamma),
-                eps,
-                get_num_threads() if threaded else 1,
-            )
-            if not pairs or apart(arguments, pairs):
-                if function(*arguments):
+            if not pairs or apart(pairs, dy, x, mean_square, gamma, out_dx, out_dgamma):
+                if function(
+                    layout,
+                    at_dy(dy),
+                    at_x(x),
+                    at_mean_square(mean_square),
+                    at_gamma(gamma),
+                    at_dx(out_dx),
+                    at_dgamma(out_dgamma),
+                    eps,
+                    get_num_threads() if threaded else 1,
+                ):
                     raise no_memory("rms_norm_backward")
                 if gamma is None:
                     out_dgamma = None
-                return tuple.__new__(RmsNormBackwardResult, (out_dx, out_dgamma,))
+                return tuple_of(RmsNormBackwardResult, (out_dx, out_dgamma))
     return CALL([dy, x, mean_square, gamma], [eps], axis, out, check)  # type: ignore[no-any-return]

@@ -10,7 +10,7 @@ import numpy as np
 
 from symbn.emit.interface import ArrayArgument, Interface, ScalarArgument
 from symbn.run.call import Call, no_memory
-from symbn.run.known import apart, signature
+from symbn.run.known import apart, signature, tuple_of
 from symbn.run.settings import get_check, get_num_threads
 from symbn.run.shipped import load
 
@@ -165,13 +165,13 @@ def running_stats(
     ):
         # The short way: a call like an earlier one, with nothing left to validate.
         try:
-            (out_new_mean, out_new_var,) = out if isinstance(out, tuple) else (out, None,)
+            [out_new_mean, out_new_var] = out if isinstance(out, tuple) else [out, None]
             (
                 function,
                 layout,
                 threaded,
-                (at_running_mean, at_running_var, at_mean, at_var, at_new_mean, at_new_var,),
-                (new_new_mean, new_new_var,),
+                [at_running_mean, at_running_var, at_mean, at_var, at_new_mean, at_new_var],
+                [new_new_mean, new_new_var],
                 pairs,
             ) = CALL.known[
                 None,
@@ -187,21 +187,20 @@ def running_stats(
         else:
             out_new_mean = new_new_mean() if out_new_mean is None else out_new_mean
             out_new_var = new_new_var() if out_new_var is None else out_new_var
-            arguments = (
-                layout,
-                at_running_mean(running_mean),
-                at_running_var(running_var),
-                at_mean(mean),
-                at_var(var),
-                at_new_mean(out_new_mean),
-                at_new_var(out_new_var),
-                m,
-                momentum,
-                unbiased,
-                get_num_threads() if threaded else 1,
-            )
-            if not pairs or apart(arguments, pairs):
-                if function(*arguments):
+            if not pairs or apart(pairs, running_mean, running_var, mean, var, out_new_mean, out_new_var):
+                if function(
+                    layout,
+                    at_running_mean(running_mean),
+                    at_running_var(running_var),
+                    at_mean(mean),
+                    at_var(var),
+                    at_new_mean(out_new_mean),
+                    at_new_var(out_new_var),
+                    m,
+                    momentum,
+                    unbiased,
+                    get_num_threads() if threaded else 1,
+                ):
                     raise no_memory("running_stats")
-                return tuple.__new__(RunningStatsResult, (out_new_mean, out_new_var,))
+                return tuple_of(RunningStatsResult, (out_new_mean, out_new_var))
     return CALL([running_mean, running_var, mean, var], [m, momentum, unbiased], None, out, check)  # type: ignore[no-any-return]

@@ -57,14 +57,12 @@ class Kernel:
         self._arrays = tuple(one.name for one in interface.arrays if one.role == "input")
         self._scalars = tuple(one.name for one in interface.scalars)
         self._defaults = dict(interface.defaults)
-        self._inputs = frozenset(self._names.values())
-        self._required = tuple(own for own in self._names.values() if own not in self._defaults)
-        self._expected = ", ".join(self._names.values())
         result = namedtuple(f"{operator.name}_result", interface.outputs) if len(interface.outputs) > 1 else None
         function = reference.compile_reference(self.reference_source)
         compiled = Compiled(interface, native.ffi, native.function)
         self._call = Call([interface], lambda _: compiled, function, None, {}, result)
-        self._function = _function(interface, self._call, result)
+        self._inputs = frozenset(self._names.values())
+        self._short_way = _short_way(interface, self._call, result)
 
     def __repr__(self) -> str:
         return f"<symbn.Kernel {self.name}({', '.join(self.operator.inputs)})>"
@@ -79,10 +77,12 @@ class Kernel:
         **named: Any,
     ) -> Any:
         """Run the kernel; see the class. CheckError if the result differs from the equations."""
+        if axes is None and not positional and self._inputs.issuperset(named):
+            result = self._short_way(named, out, check)
+            if result is not NotImplemented:
+                return result
         arrays, scalars, bound = self._arguments(positional, named, axes)
-        if bound:
-            return self._call(arrays, scalars, None, out, check, bound)
-        return self._function(*arrays, *scalars, out, check)
+        return self._call(arrays, scalars, None, out, check, bound)
 
     def explain(self) -> str:
         """What the kernel does, in words: its steps, what each visit of the data computes, which loops run when.
@@ -101,68 +101,69 @@ class Kernel:
     def _arguments(
         self, positional: tuple[Any, ...], named: Mapping[str, Any], axes: Mapping[str, Sequence[str]] | None
     ) -> tuple[list[Any], list[Any], dict[str, tuple[str, ...]]]:
+        expected = ", ".join(self._names.values())
         if positional:
-            raise ArgumentTypeError(f"{self.name}: takes its inputs by keyword: {self._expected}")
-        given = named if self._inputs.issuperset(named) else self._identified(named)
-        for name in self._required:
-            if given.get(name) is None:
-                missing = [name for name in self._required if given.get(name) is None]
-                raise ArgumentTypeError(f"{self.name}: lacks {', '.join(missing)}; its inputs are {self._expected}")
+            raise ArgumentTypeError(f"{self.name}: takes its inputs by keyword: {expected}")
+        given = {self._names.get(name, name): value for name, value in named.items()}
+        for name in given:
+            if name not in self._names.values():
+                raise ArgumentTypeError(f"{self.name}: has no input {name!r}; its inputs are {expected}")
+        missing = [own for own in self._names.values() if given.get(own) is None and own not in self._defaults]
+        if missing:
+            raise ArgumentTypeError(f"{self.name}: lacks {', '.join(missing)}; its inputs are {expected}")
         arrays = [given.get(name) for name in self._arrays]
         scalars = [self._defaults[name] if given.get(name) is None else given[name] for name in self._scalars]
-        if axes is None:
-            return arrays, scalars, {}
-        if not isinstance(axes, Mapping):
+        if axes is not None and not isinstance(axes, Mapping):
             raise ArgumentTypeError(
                 f"axes: is a {type(axes).__name__}, expected a dict such as {{'x': ('i', 'k', 'i')}}"
             )
-        bound = {self._names.get(name, name): _indices(name, indices) for name, indices in axes.items()}
+        bound = {self._names.get(name, name): _indices(name, indices) for name, indices in (axes or {}).items()}
         for name in bound:
             if name not in self._arrays:
                 raise ArgumentError(f"axes: {name!r} is not an array input; those are {', '.join(self._arrays)}")
         return arrays, scalars, bound
 
-    def _identified(self, named: Mapping[str, Any]) -> dict[str, Any]:
-        """The inputs by their identifiers, where some were given by the names that the equations have."""
-        given = {self._names.get(name, name): value for name, value in named.items()}
-        for name in given:
-            if name not in self._inputs:
-                raise ArgumentTypeError(f"{self.name}: has no input {name!r}; its inputs are {self._expected}")
-        return given
 
-
-def _function(interface: Interface, call: Call, result: Any) -> Callable[..., Any]:
-    """The call of a kernel, its short way written out for the kernel's own arguments."""
-
+def _short_way(interface: Interface, call: Call, result: Any) -> Callable[..., Any]:
+    """A kernel's short way, written out for its own arguments: NotImplemented where a call cannot take it."""
+    defaults = dict(interface.defaults)
     source = templates.render(
-        "call.py.j2",
-        name=interface.function,
+        "kernel_call.py.j2",
+        function=interface.function,
         arrays=[
-            {"name": f"in_{one.name}", "optional": one.name in dict(interface.defaults)}
+            {"name": f"in_{one.name}", "input": one.name, "optional": one.name in defaults}
             for one in interface.arrays
             if one.role == "input"
         ],
         scalars=[
-            {"name": f"in_{one.name}", "lower": one.lower, "upper": one.upper, "choices": one.choices}
+            {
+                "name": f"in_{one.name}",
+                "input": one.name,
+                "default": defaults.get(one.name),
+                "lower": one.lower,
+                "upper": one.upper,
+                "choices": one.choices,
+            }
             for one in interface.scalars
         ],
         outputs=[{"name": name} for name in interface.outputs],
         optional=[(output, f"in_{name}") for output, name in interface.optional],
-        result="RESULT" if result else None,
+        several=result is not None,
     )
     names = {
         "CALL": call,
         "RESULT": result,
         "apart": known.apart,
         "signature": known.signature,
+        "tuple_of": known.tuple_of,
         "get_check": settings.get_check,
         "get_num_threads": settings.get_num_threads,
         "no_memory": no_memory,
         "inf": math.inf,
     }
-    exec(compile(source, f"<{interface.function}>", "exec"), names)
-    function: Callable[..., Any] = names["call"]
-    return function
+    exec(compile(source, f"<the call of {interface.function}>", "exec"), names)
+    short_way: Callable[..., Any] = names["short_way"]
+    return short_way
 
 
 def _indices(name: str, given: Any) -> tuple[str, ...]:

@@ -22,11 +22,17 @@ signature: Callable[[Array], tuple[Any, ...]] = attrgetter("__class__", "shape",
 _from_buffer = _cffi_backend.FFI().from_buffer
 
 
+#: a named tuple of values: class, values
+tuple_of = tuple.__new__
+
+
 class Pair(NamedTuple):
-    """Two arguments of the C function, by number, that must lie apart: it writes the second."""
+    """Two arrays, by number, that must lie apart: the kernel writes the second."""
 
     first: int
     second: int
+    first_pointer: Callable[[Array], Pointer]
+    second_pointer: Callable[[Array], Pointer]
     #: bytes from the first's first element to past the second's last where they just do not touch, and the reverse
     before: int
     after: int
@@ -67,10 +73,10 @@ def pointer_to(value: float, dtype: Any) -> Callable[[Array], Pointer]:
     return lambda _: pointer
 
 
-def apart(arguments: Sequence[Any], pairs: Sequence[Pair]) -> bool:
+def apart(pairs: Sequence[Pair], *arrays: Array) -> bool:
     """Does each pair of arrays lie apart, by its bounds, or in the very same place where it may?"""
-    for first, second, before, after, same in pairs:
-        p, q = arguments[first], arguments[second]
+    for first, second, first_pointer, second_pointer, before, after, same in pairs:
+        p, q = first_pointer(arrays[first]), second_pointer(arrays[second])
         if p < q + before and q < p + after and not (same and p == q):
             return False
     return True
@@ -94,8 +100,7 @@ def pairs(arrays: Sequence[Array | None], written: Sequence[int], aliases: Seque
             if a.flags.owndata and b.flags.owndata and (same or not alike):
                 continue
             (low, high), (other_low, other_high) = _bounds(a), _bounds(b)
-            # The layout comes before the arrays.
-            result.append(Pair(1 + first, 1 + second, other_high - low, high - other_low, same))
+            result.append(Pair(first, second, pointer_of(a), pointer_of(b), other_high - low, high - other_low, same))
     return result
 
 
