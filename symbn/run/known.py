@@ -31,11 +31,12 @@ class Pair(NamedTuple):
 
     first: int
     second: int
-    first_pointer: Callable[[Array], Pointer]
-    second_pointer: Callable[[Array], Pointer]
-    #: bytes from the first's first element to past the second's last where they just do not touch, and the reverse
+    #: what gives the place of each
+    place: Callable[[Array], Any]
+    other_place: Callable[[Array], Any]
+    #: they lie apart where the first's place is so far behind the second's, or the second's so far behind the first's
+    behind: int
     before: int
-    after: int
     #: may they be the very same memory?
     same: bool
 
@@ -75,9 +76,9 @@ def pointer_to(value: float, dtype: Any) -> Callable[[Array], Pointer]:
 
 def apart(pairs: Sequence[Pair], *arrays: Array) -> bool:
     """Does each pair of arrays lie apart, by its bounds, or in the very same place where it may?"""
-    for first, second, first_pointer, second_pointer, before, after, same in pairs:
-        p, q = first_pointer(arrays[first]), second_pointer(arrays[second])
-        if p < q + before and q < p + after and not (same and p == q):
+    for first, second, place, other_place, behind, before, same in pairs:
+        p, q = place(arrays[first]), other_place(arrays[second])
+        if p < q + behind and q < p + before and not (same and p == q):
             return False
     return True
 
@@ -96,8 +97,10 @@ def pairs(arrays: Sequence[Array | None], written: Sequence[int], aliases: Seque
                 continue
             alike = signature(a) == signature(b)
             same = (first, second) in aliases and a.shape == b.shape and a.strides == b.strides and a.dtype == b.dtype
-            # Arrays that own their memory share it only where they are one.
-            if a.flags.owndata and b.flags.owndata and (same or not alike):
+            if a.flags.owndata and b.flags.owndata:
+                # They share memory only where they are one object.
+                if alike and not same:
+                    result.append(Pair(first, second, id, id, 1, 1, False))
                 continue
             (low, high), (other_low, other_high) = _bounds(a), _bounds(b)
             result.append(Pair(first, second, pointer_of(a), pointer_of(b), other_high - low, high - other_low, same))

@@ -173,9 +173,11 @@ def test_it_works_in_place(short, rng, function, change):
     expected = getattr(symbn, function)(**given, check="off")
     own = given["x"].copy(order="K")
     kept = own.copy()
-    getattr(symbn, function)(**given | {"x": own}, out=own, check="off")
-    own[...] = kept
-    same(short(function, **given | {"x": own}, out=own), expected)
+    for place in (own, own[:]):
+        getattr(symbn, function)(**given | {"x": place}, out=place, check="off")
+        own[...] = kept
+        same(short(function, **given | {"x": place}, out=place), expected)
+        own[...] = kept
 
 
 def test_what_may_not_be_written_while_it_is_read_takes_the_long_way(rng):
@@ -382,6 +384,10 @@ def test_a_kernel_takes_it_too(kernels, monkeypatch, rng):
             found = kernel(x=x, **given, out=out, check="off")
             same(found, expected)
             assert found.y is whole[0] or out is None
+    with pytest.raises(symbn.ArgumentTypeError, match="takes its inputs by keyword"):
+        kernel(x, x=x, w=w, check="off")
+    with pytest.raises(symbn.ArgumentError, match=r"^axes: 'y' is not an array input"):
+        kernel(x=x, w=w, axes={"y": ("i", "k")}, check="off")
 
 
 def test_names_in_a_kernel_are_its_own():
