@@ -11,6 +11,7 @@ import numpy as np
 from symbn.emit.interface import ArrayArgument, Interface, ScalarArgument
 from symbn.run.axes import Axes
 from symbn.run.call import Call, no_memory
+from symbn.run.known import apart, signature
 from symbn.run.settings import get_check, get_num_threads
 from symbn.run.shipped import load
 
@@ -141,37 +142,46 @@ def batch_norm_inference(
         If the result differs from the equations by more than rounding explains; nothing is written.
     """
     if (
-        out is None
-        and (get_check() if check is None else check) == "off"
+        (get_check() if check is None else check) == "off"
         and type(axis) is int
         and type(eps) is float
         and 0.0 < eps < inf
     ):
-        # The hot path: a call like an earlier one, with nothing left to validate.
+        # The short way: a call like an earlier one, with nothing left to validate.
         try:
-            function, buffer, layout, threaded, defaults, makers = CALL.plain[
+            [out_y] = out if isinstance(out, tuple) else [out]
+            (
+                function,
+                layout,
+                threaded,
+                [at_x, at_mean, at_var, at_gamma, at_beta, at_y],
+                [new_y],
+                pairs,
+            ) = CALL.known[
                 axis,
-                (type(x), x.shape, x.dtype, x.flags.num),
-                (type(mean), mean.shape, mean.dtype, mean.flags.num),
-                (type(var), var.shape, var.dtype, var.flags.num),
-                None if gamma is None else (type(gamma), gamma.shape, gamma.dtype, gamma.flags.num),
-                None if beta is None else (type(beta), beta.shape, beta.dtype, beta.flags.num),
+                signature(x),
+                signature(mean),
+                signature(var),
+                None if gamma is None else signature(gamma),
+                None if beta is None else signature(beta),
+                None if out_y is None else signature(out_y),
             ]
-        except (KeyError, TypeError, AttributeError):
+        except (KeyError, ValueError, TypeError, AttributeError):
             pass
         else:
-            results = [makers[0]()]
-            if function(
-                layout,
-                buffer(x),
-                buffer(mean),
-                buffer(var),
-                buffer(gamma) if gamma is not None else defaults[3],
-                buffer(beta) if beta is not None else defaults[4],
-                *map(buffer, results),
-                eps,
-                get_num_threads() if threaded else 1,
-            ):
-                raise no_memory("batch_norm_inference")
-            return results[0]
+            out_y = new_y() if out_y is None else out_y
+            if not pairs or apart(pairs, x, mean, var, gamma, beta, out_y):
+                if function(
+                    layout,
+                    at_x(x),
+                    at_mean(mean),
+                    at_var(var),
+                    at_gamma(gamma),
+                    at_beta(beta),
+                    at_y(out_y),
+                    eps,
+                    get_num_threads() if threaded else 1,
+                ):
+                    raise no_memory("batch_norm_inference")
+                return out_y
     return CALL([x, mean, var, gamma, beta], [eps], axis, out, check)  # type: ignore[no-any-return]

@@ -11,6 +11,7 @@ import numpy as np
 from symbn.emit.interface import ArrayArgument, Interface, ScalarArgument
 from symbn.run.axes import Axes
 from symbn.run.call import Call, no_memory
+from symbn.run.known import apart, signature, tuple_of
 from symbn.run.settings import get_check, get_num_threads
 from symbn.run.shipped import load
 
@@ -185,43 +186,58 @@ def batch_norm_relu_backward(
         If the result differs from the equations by more than rounding explains; nothing is written.
     """
     if (
-        out is None
-        and (get_check() if check is None else check) == "off"
+        (get_check() if check is None else check) == "off"
         and type(axis) is int
         and type(eps) is float
         and 0.0 < eps < inf
     ):
-        # The hot path: a call like an earlier one, with nothing left to validate.
+        # The short way: a call like an earlier one, with nothing left to validate.
         try:
-            function, buffer, layout, threaded, defaults, makers = CALL.plain[
+            [out_dx, out_dgamma, out_dbeta] = out if isinstance(out, tuple) else [out, None, None]
+            (
+                function,
+                layout,
+                threaded,
+                [at_dy, at_x, at_mean, at_var, at_gamma, at_beta, at_dx, at_dgamma, at_dbeta],
+                [new_dx, new_dgamma, new_dbeta],
+                pairs,
+            ) = CALL.known[
                 axis,
-                (type(dy), dy.shape, dy.dtype, dy.flags.num),
-                (type(x), x.shape, x.dtype, x.flags.num),
-                (type(mean), mean.shape, mean.dtype, mean.flags.num),
-                (type(var), var.shape, var.dtype, var.flags.num),
-                None if gamma is None else (type(gamma), gamma.shape, gamma.dtype, gamma.flags.num),
-                None if beta is None else (type(beta), beta.shape, beta.dtype, beta.flags.num),
+                signature(dy),
+                signature(x),
+                signature(mean),
+                signature(var),
+                None if gamma is None else signature(gamma),
+                None if beta is None else signature(beta),
+                None if out_dx is None else signature(out_dx),
+                None if out_dgamma is None else signature(out_dgamma),
+                None if out_dbeta is None else signature(out_dbeta),
             ]
-        except (KeyError, TypeError, AttributeError):
+        except (KeyError, ValueError, TypeError, AttributeError):
             pass
         else:
-            results = [makers[0](), makers[1](), makers[2]()]
-            if function(
-                layout,
-                buffer(dy),
-                buffer(x),
-                buffer(mean),
-                buffer(var),
-                buffer(gamma) if gamma is not None else defaults[4],
-                buffer(beta) if beta is not None else defaults[5],
-                *map(buffer, results),
-                eps,
-                get_num_threads() if threaded else 1,
-            ):
-                raise no_memory("batch_norm_relu_backward")
-            if gamma is None:
-                results[1] = None
-            if beta is None:
-                results[2] = None
-            return tuple.__new__(BatchNormReluBackwardResult, results)
+            out_dx = new_dx() if out_dx is None else out_dx
+            out_dgamma = new_dgamma() if out_dgamma is None else out_dgamma
+            out_dbeta = new_dbeta() if out_dbeta is None else out_dbeta
+            if not pairs or apart(pairs, dy, x, mean, var, gamma, beta, out_dx, out_dgamma, out_dbeta):
+                if function(
+                    layout,
+                    at_dy(dy),
+                    at_x(x),
+                    at_mean(mean),
+                    at_var(var),
+                    at_gamma(gamma),
+                    at_beta(beta),
+                    at_dx(out_dx),
+                    at_dgamma(out_dgamma),
+                    at_dbeta(out_dbeta),
+                    eps,
+                    get_num_threads() if threaded else 1,
+                ):
+                    raise no_memory("batch_norm_relu_backward")
+                if gamma is None:
+                    out_dgamma = None
+                if beta is None:
+                    out_dbeta = None
+                return tuple_of(BatchNormReluBackwardResult, (out_dx, out_dgamma, out_dbeta))
     return CALL([dy, x, mean, var, gamma, beta], [eps], axis, out, check)  # type: ignore[no-any-return]

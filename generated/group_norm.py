@@ -11,6 +11,7 @@ import numpy as np
 from symbn.emit.interface import ArrayArgument, Interface, ScalarArgument
 from symbn.run.axes import Axes
 from symbn.run.call import Call, no_memory
+from symbn.run.known import apart, signature, tuple_of
 from symbn.run.settings import get_check, get_num_threads
 from symbn.run.shipped import load
 
@@ -155,33 +156,48 @@ def group_norm(
         If the result differs from the equations by more than rounding explains; nothing is written.
     """
     if (
-        out is None
-        and (get_check() if check is None else check) == "off"
+        (get_check() if check is None else check) == "off"
         and type(num_groups) is int
         and type(eps) is float
         and 0.0 < eps < inf
     ):
-        # The hot path: a call like an earlier one, with nothing left to validate.
+        # The short way: a call like an earlier one, with nothing left to validate.
         try:
-            function, buffer, layout, threaded, defaults, makers = CALL.plain[
+            [out_y, out_mean, out_var] = out if isinstance(out, tuple) else [out, None, None]
+            (
+                function,
+                layout,
+                threaded,
+                [at_x, at_gamma, at_beta, at_y, at_mean, at_var],
+                [new_y, new_mean, new_var],
+                pairs,
+            ) = CALL.known[
                 num_groups,
-                (type(x), x.shape, x.dtype, x.flags.num),
-                None if gamma is None else (type(gamma), gamma.shape, gamma.dtype, gamma.flags.num),
-                None if beta is None else (type(beta), beta.shape, beta.dtype, beta.flags.num),
+                signature(x),
+                None if gamma is None else signature(gamma),
+                None if beta is None else signature(beta),
+                None if out_y is None else signature(out_y),
+                None if out_mean is None else signature(out_mean),
+                None if out_var is None else signature(out_var),
             ]
-        except (KeyError, TypeError, AttributeError):
+        except (KeyError, ValueError, TypeError, AttributeError):
             pass
         else:
-            results = [makers[0](), makers[1](), makers[2]()]
-            if function(
-                layout,
-                buffer(x),
-                buffer(gamma) if gamma is not None else defaults[1],
-                buffer(beta) if beta is not None else defaults[2],
-                *map(buffer, results),
-                eps,
-                get_num_threads() if threaded else 1,
-            ):
-                raise no_memory("group_norm")
-            return tuple.__new__(GroupNormResult, results)
+            out_y = new_y() if out_y is None else out_y
+            out_mean = new_mean() if out_mean is None else out_mean
+            out_var = new_var() if out_var is None else out_var
+            if not pairs or apart(pairs, x, gamma, beta, out_y, out_mean, out_var):
+                if function(
+                    layout,
+                    at_x(x),
+                    at_gamma(gamma),
+                    at_beta(beta),
+                    at_y(out_y),
+                    at_mean(out_mean),
+                    at_var(out_var),
+                    eps,
+                    get_num_threads() if threaded else 1,
+                ):
+                    raise no_memory("group_norm")
+                return tuple_of(GroupNormResult, (out_y, out_mean, out_var))
     return CALL([x, gamma, beta], [eps], num_groups, out, check)  # type: ignore[no-any-return]

@@ -11,6 +11,7 @@ import numpy as np
 from symbn.emit.interface import ArrayArgument, Interface, ScalarArgument
 from symbn.run.axes import Axes
 from symbn.run.call import Call, no_memory
+from symbn.run.known import apart, signature, tuple_of
 from symbn.run.settings import get_check, get_num_threads
 from symbn.run.shipped import load
 
@@ -131,31 +132,43 @@ def rms_norm(
         If the result differs from the equations by more than rounding explains; nothing is written.
     """
     if (
-        out is None
-        and (get_check() if check is None else check) == "off"
+        (get_check() if check is None else check) == "off"
         and type(axis) is int
         and type(eps) is float
         and 0.0 < eps < inf
     ):
-        # The hot path: a call like an earlier one, with nothing left to validate.
+        # The short way: a call like an earlier one, with nothing left to validate.
         try:
-            function, buffer, layout, threaded, defaults, makers = CALL.plain[
+            [out_y, out_mean_square] = out if isinstance(out, tuple) else [out, None]
+            (
+                function,
+                layout,
+                threaded,
+                [at_x, at_gamma, at_y, at_mean_square],
+                [new_y, new_mean_square],
+                pairs,
+            ) = CALL.known[
                 axis,
-                (type(x), x.shape, x.dtype, x.flags.num),
-                None if gamma is None else (type(gamma), gamma.shape, gamma.dtype, gamma.flags.num),
+                signature(x),
+                None if gamma is None else signature(gamma),
+                None if out_y is None else signature(out_y),
+                None if out_mean_square is None else signature(out_mean_square),
             ]
-        except (KeyError, TypeError, AttributeError):
+        except (KeyError, ValueError, TypeError, AttributeError):
             pass
         else:
-            results = [makers[0](), makers[1]()]
-            if function(
-                layout,
-                buffer(x),
-                buffer(gamma) if gamma is not None else defaults[1],
-                *map(buffer, results),
-                eps,
-                get_num_threads() if threaded else 1,
-            ):
-                raise no_memory("rms_norm")
-            return tuple.__new__(RmsNormResult, results)
+            out_y = new_y() if out_y is None else out_y
+            out_mean_square = new_mean_square() if out_mean_square is None else out_mean_square
+            if not pairs or apart(pairs, x, gamma, out_y, out_mean_square):
+                if function(
+                    layout,
+                    at_x(x),
+                    at_gamma(gamma),
+                    at_y(out_y),
+                    at_mean_square(out_mean_square),
+                    eps,
+                    get_num_threads() if threaded else 1,
+                ):
+                    raise no_memory("rms_norm")
+                return tuple_of(RmsNormResult, (out_y, out_mean_square))
     return CALL([x, gamma], [eps], axis, out, check)  # type: ignore[no-any-return]

@@ -11,6 +11,7 @@ import numpy as np
 from symbn.emit.interface import ArrayArgument, Interface, ScalarArgument
 from symbn.run.axes import Axes
 from symbn.run.call import Call, no_memory
+from symbn.run.known import apart, signature, tuple_of
 from symbn.run.settings import get_check, get_num_threads
 from symbn.run.shipped import load
 
@@ -156,37 +157,49 @@ def rms_norm_backward(
         If the result differs from the equations by more than rounding explains; nothing is written.
     """
     if (
-        out is None
-        and (get_check() if check is None else check) == "off"
+        (get_check() if check is None else check) == "off"
         and type(axis) is int
         and type(eps) is float
         and 0.0 < eps < inf
     ):
-        # The hot path: a call like an earlier one, with nothing left to validate.
+        # The short way: a call like an earlier one, with nothing left to validate.
         try:
-            function, buffer, layout, threaded, defaults, makers = CALL.plain[
+            [out_dx, out_dgamma] = out if isinstance(out, tuple) else [out, None]
+            (
+                function,
+                layout,
+                threaded,
+                [at_dy, at_x, at_mean_square, at_gamma, at_dx, at_dgamma],
+                [new_dx, new_dgamma],
+                pairs,
+            ) = CALL.known[
                 axis,
-                (type(dy), dy.shape, dy.dtype, dy.flags.num),
-                (type(x), x.shape, x.dtype, x.flags.num),
-                (type(mean_square), mean_square.shape, mean_square.dtype, mean_square.flags.num),
-                None if gamma is None else (type(gamma), gamma.shape, gamma.dtype, gamma.flags.num),
+                signature(dy),
+                signature(x),
+                signature(mean_square),
+                None if gamma is None else signature(gamma),
+                None if out_dx is None else signature(out_dx),
+                None if out_dgamma is None else signature(out_dgamma),
             ]
-        except (KeyError, TypeError, AttributeError):
+        except (KeyError, ValueError, TypeError, AttributeError):
             pass
         else:
-            results = [makers[0](), makers[1]()]
-            if function(
-                layout,
-                buffer(dy),
-                buffer(x),
-                buffer(mean_square),
-                buffer(gamma) if gamma is not None else defaults[3],
-                *map(buffer, results),
-                eps,
-                get_num_threads() if threaded else 1,
-            ):
-                raise no_memory("rms_norm_backward")
-            if gamma is None:
-                results[1] = None
-            return tuple.__new__(RmsNormBackwardResult, results)
+            out_dx = new_dx() if out_dx is None else out_dx
+            out_dgamma = new_dgamma() if out_dgamma is None else out_dgamma
+            if not pairs or apart(pairs, dy, x, mean_square, gamma, out_dx, out_dgamma):
+                if function(
+                    layout,
+                    at_dy(dy),
+                    at_x(x),
+                    at_mean_square(mean_square),
+                    at_gamma(gamma),
+                    at_dx(out_dx),
+                    at_dgamma(out_dgamma),
+                    eps,
+                    get_num_threads() if threaded else 1,
+                ):
+                    raise no_memory("rms_norm_backward")
+                if gamma is None:
+                    out_dgamma = None
+                return tuple_of(RmsNormBackwardResult, (out_dx, out_dgamma))
     return CALL([dy, x, mean_square, gamma], [eps], axis, out, check)  # type: ignore[no-any-return]

@@ -10,6 +10,7 @@ import numpy as np
 
 from symbn.emit.interface import ArrayArgument, Interface, ScalarArgument
 from symbn.run.call import Call, no_memory
+from symbn.run.known import apart, signature, tuple_of
 from symbn.run.settings import get_check, get_num_threads
 from symbn.run.shipped import load
 
@@ -154,40 +155,52 @@ def running_stats(
         If the result differs from the equations by more than rounding explains; nothing is written.
     """
     if (
-        out is None
-        and (get_check() if check is None else check) == "off"
+        (get_check() if check is None else check) == "off"
         and type(m) is float
         and 0.0 < m < inf
         and type(momentum) is float
         and 0.0 < momentum < 1.0
-        and type(unbiased) is float
+        and type(unbiased) in (bool, float)
         and unbiased in (0.0, 1.0)
     ):
-        # The hot path: a call like an earlier one, with nothing left to validate.
+        # The short way: a call like an earlier one, with nothing left to validate.
         try:
-            function, buffer, layout, threaded, defaults, makers = CALL.plain[
+            [out_new_mean, out_new_var] = out if isinstance(out, tuple) else [out, None]
+            (
+                function,
+                layout,
+                threaded,
+                [at_running_mean, at_running_var, at_mean, at_var, at_new_mean, at_new_var],
+                [new_new_mean, new_new_var],
+                pairs,
+            ) = CALL.known[
                 None,
-                (type(running_mean), running_mean.shape, running_mean.dtype, running_mean.flags.num),
-                (type(running_var), running_var.shape, running_var.dtype, running_var.flags.num),
-                (type(mean), mean.shape, mean.dtype, mean.flags.num),
-                (type(var), var.shape, var.dtype, var.flags.num),
+                signature(running_mean),
+                signature(running_var),
+                signature(mean),
+                signature(var),
+                None if out_new_mean is None else signature(out_new_mean),
+                None if out_new_var is None else signature(out_new_var),
             ]
-        except (KeyError, TypeError, AttributeError):
+        except (KeyError, ValueError, TypeError, AttributeError):
             pass
         else:
-            results = [makers[0](), makers[1]()]
-            if function(
-                layout,
-                buffer(running_mean),
-                buffer(running_var),
-                buffer(mean),
-                buffer(var),
-                *map(buffer, results),
-                m,
-                momentum,
-                unbiased,
-                get_num_threads() if threaded else 1,
-            ):
-                raise no_memory("running_stats")
-            return tuple.__new__(RunningStatsResult, results)
+            out_new_mean = new_new_mean() if out_new_mean is None else out_new_mean
+            out_new_var = new_new_var() if out_new_var is None else out_new_var
+            if not pairs or apart(pairs, running_mean, running_var, mean, var, out_new_mean, out_new_var):
+                if function(
+                    layout,
+                    at_running_mean(running_mean),
+                    at_running_var(running_var),
+                    at_mean(mean),
+                    at_var(var),
+                    at_new_mean(out_new_mean),
+                    at_new_var(out_new_var),
+                    m,
+                    momentum,
+                    unbiased,
+                    get_num_threads() if threaded else 1,
+                ):
+                    raise no_memory("running_stats")
+                return tuple_of(RunningStatsResult, (out_new_mean, out_new_var))
     return CALL([running_mean, running_var, mean, var], [m, momentum, unbiased], None, out, check)  # type: ignore[no-any-return]

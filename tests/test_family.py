@@ -386,17 +386,17 @@ def test_a_result_lies_in_memory_as_its_data_does(norm, rng, dtype):
 def large_for(norm):
     """Calls on which more than one thread works."""
     if norm.name == "group_norm":
-        groups = [(4, 12, 30, 31), 3], [(4, 12, 30, 31), 12], [(2, 64, 300), 1], [(4000, 12), 6]
+        groups = [(6, 12, 30, 31), 3], [(6, 12, 30, 31), 12], [(4, 64, 300), 1], [(6000, 12), 6]
         return [(shape, {"num_groups": number}) for shape, number in groups]
     if norm.name == "instance_norm":
-        return [((4, 12, 30, 31), {}), ((1, 2, 20000), {}), ((3000, 4, 3), {})]
+        return [((6, 12, 30, 31), {}), ((1, 2, 40000), {}), ((6000, 4, 3), {})]
     if norm.relu:
-        return [((4, 12, 30, 31), {"axis": 1}), ((20000, 3), {"axis": 1}), ((4, 30, 31, 12), {"axis": -1})]
+        return [((6, 12, 30, 31), {"axis": 1}), ((24000, 3), {"axis": 1}), ((6, 30, 31, 12), {"axis": -1})]
     return [
-        ((300, 130), {"axis": -1}),
-        ((7, 9, 600), {"axis": 1}),
-        ((2, 20000), {"axis": -1}),
-        ((20000, 3), {"axis": 0}),
+        ((600, 130), {"axis": -1}),
+        ((7, 9, 1100), {"axis": 1}),
+        ((2, 40000), {"axis": -1}),
+        ((22000, 3), {"axis": 0}),
     ]
 
 

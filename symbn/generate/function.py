@@ -56,7 +56,7 @@ def module(operator: Operator, binding: AxisBinding | None, interfaces: tuple[In
         outputs=[{"name": names.get(n, n), "text": _output(operator, binding, n)} for n in interface.outputs],
         result="".join(word.title() for word in operator.name.split("_")) + "Result" if len(outputs) > 1 else None,
         interface=pprint.pformat(interface, width=100, compact=True),
-        optional=[(interface.outputs.index(output), names.get(name, name)) for output, name in interface.optional],
+        optional=[(names.get(output, output), names.get(name, name)) for output, name in interface.optional],
         dtypes=tuple(one.dtype for one in interfaces),
         reference=reference.numpy_source(operator),
     )

@@ -5,14 +5,13 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from symbn.emit.interface import ArrayArgument, Interface
 from symbn.errors import ArgumentError, ArgumentTypeError, CheckError
-from symbn.run import arguments, settings
+from symbn.run import arguments, known, settings
 from symbn.run import plan as planning
 from symbn.run.axes import Axes, Bound
 
@@ -40,8 +39,8 @@ class _Ready:
     plan: planning.Plan
     compiled: Compiled
     layout: Any
-    #: for each input: a pointer to its default where that stands for it, else None
-    defaults: tuple[Any, ...]
+    #: for each input: what gives a pointer to its default where that stands for it, else None
+    defaults: tuple[Callable[[Array], known.Pointer] | None, ...]
     #: what makes each output that is not given
     makers: tuple[Callable[[], Array], ...]
 
@@ -100,9 +99,8 @@ class Call:
         self._optional = tuple((places[output], places[name]) for output, name in first.optional)
         self._compiled: dict[Any, Compiled] = {}
         self._plans: dict[Any, _Ready] = {}
-        #: (the axes' argument, then for each input None or type, shape, dtype and flags) -> what a call with
-        #: contiguous arrays does: function, cffi's from_buffer, layout, threaded, defaults and makers
-        self.plain: dict[Any, tuple[Any, Any, Any, bool, tuple[Any, ...], tuple[Callable[[], Array], ...]]] = {}
+        #: (the axes' argument, then for each input and given output None or its signature) -> what such a call does
+        self.known: dict[Any, known.Known] = {}
 
     def __call__(
         self,
@@ -167,7 +165,7 @@ class Call:
             if arrays[source] is None and given[number] is not None:
                 output, name = self._label(self._outputs[number]), self._label(self._inputs[source])
                 raise ArgumentError(f"out: {output} is not returned where {name} is not given; leave its entry None")
-        bound, originals = self._bind(arrays, given, where), arrays
+        bound, originals = self._bind(arrays, given, where), (*arrays, *given)
         where = None if where is None else operator.index(where)
         signature = [None if a is None else (a.shape, a.strides, a.dtype, a.flags.num) for a in (*arrays, *given)]
         if bound is not None:
@@ -175,9 +173,9 @@ class Call:
         writable = self._writable(arrays, given, mode)
         key = (where, tuple(axes.items()), writable, *signature)
         ready = self._plans.get(key)
+        new = ready is None
         if ready is None:
             ready = self._prepare(key, arrays, given, writable, bound, axes)
-            self._remember(ready, originals, bound, where, axes)
         interface = ready.compiled.interface
         inputs = [
             np.array(a, planning.dtype_of(interface, one), order="C") if copy else a
@@ -190,14 +188,15 @@ class Call:
             # An element that is not written must not pass for the result of an earlier run.
             for output in outputs:
                 output.fill(np.nan)
-        pointers = [
-            default or _pointer(ready.compiled.ffi, a) for default, a in zip(ready.defaults, inputs, strict=True)
-        ]
-        pointers += [_pointer(ready.compiled.ffi, a) for a in outputs]
+        pointers = [(default or known.pointer_of(a))(a) for default, a in zip(ready.defaults, inputs, strict=True)]
+        pointers += [known.pointer_of(a)(a) for a in outputs]
         threads = settings.get_num_threads() if ready.plan.threaded else 1
         if ready.compiled.function(ready.layout, *pointers, *scalars, threads):
             raise no_memory(interface.function)
-        results = [a.reshape(shape) for a, shape in zip(outputs, self._shapes(ready.plan, bound), strict=True)]
+        shapes = self._shapes(ready.plan, bound)
+        results = [a if a.shape == shape else a.reshape(shape) for a, shape in zip(outputs, shapes, strict=True)]
+        if new and not axes:
+            self._remember(ready, where, originals, outputs, results)
         return _Run(ready, inputs, scalars, outputs, results)
 
     # ---- the caller's axes -----------------------------------------------------------------------
@@ -250,23 +249,23 @@ class Call:
     ) -> _Ready:
         compiled = self._for(arrays)
         interface, ffi = compiled.interface, compiled.ffi
-        known = dict(axes)
+        indices = dict(axes)
         if self._axes is not None and bound is not None:
-            known = {one.name: bound.indices for one in self._inputs if self._axes.is_data(one)}
-        plan = planning.make(interface, arrays, given, writable, known, self._names)
+            indices = {one.name: bound.indices for one in self._inputs if self._axes.is_data(one)}
+        plan = planning.make(interface, arrays, given, writable, indices, self._names)
         values = dict(interface.defaults)
         defaults = []
         for one, a in zip(self._inputs, arrays, strict=True):
             if a is None and one.name not in values:
                 raise ArgumentError(f"{self._label(one)}: is missing; the operator has no default for it")
-            single = np.array([values.get(one.name, 0.0)], planning.dtype_of(interface, one))
-            defaults.append(ffi.from_buffer(single) if a is None else None)
+            dtype = planning.dtype_of(interface, one)
+            defaults.append(known.pointer_to(values[one.name], dtype) if a is None else None)
         ready = _Ready(
             plan,
             compiled,
             ffi.new(f"{interface.function}_layout *", dict(plan.fields)),
             tuple(defaults),
-            tuple(spec.maker() for spec in plan.outputs),
+            tuple(planning.maker(spec.shape, spec.dtype, spec.order) for spec in plan.outputs),
         )
         if len(self._plans) >= _PLANS:
             self._plans.clear()
@@ -276,28 +275,38 @@ class Call:
     def _remember(
         self,
         ready: _Ready,
-        arrays: Sequence[Array | None],
-        bound: Bound | None,
         where: Any,
-        axes: Mapping[str, tuple[str, ...]],
+        arrays: Sequence[Array | None],
+        outputs: Sequence[Array],
+        results: Sequence[Array],
     ) -> None:
-        """Let a call like this one, with contiguous arrays and new outputs, take the short way next time."""
-        plan = ready.plan
-        contiguous = not any(plan.copies) and all(a is None or a.flags.c_contiguous for a in arrays)
-        if not contiguous or axes or any(spec.order is not None or spec.direct for spec in plan.outputs):
+        """Let a call with inputs and given outputs like these take the short way next time."""
+        plan, interface = ready.plan, ready.compiled.interface
+        count = len(self._inputs)
+        given = [number for number, a in enumerate(arrays[count:], count) if a is not None]
+        unlike = any(
+            not spec.direct if number in given else not np.may_share_memory(a, result)
+            for number, (spec, a, result) in enumerate(zip(plan.outputs, outputs, results, strict=True), count)
+        )
+        # A copy's place says nothing of overlap.
+        if unlike or (given and any(plan.copies)):
             return
-        if len(self.plain) >= _PLANS:
-            self.plain.clear()
-        shapes = zip(self._shapes(plan, bound), plan.outputs, strict=True)
-        signature = [None if a is None else (np.ndarray, a.shape, a.dtype, a.flags.num) for a in arrays]
-        key = (where, *signature)
-        self.plain[key] = (
+        pointers = [
+            default or (known.pointer_of_copy(planning.dtype_of(interface, one)) if copy else known.pointer_of(a))
+            for one, a, copy, default in zip(self._inputs, arrays, plan.copies, ready.defaults, strict=False)
+        ]
+        places = {one.name: number for number, one in enumerate((*self._inputs, *self._outputs))}
+        aliases = [(places[source], places[output]) for source, output in interface.aliases]
+        if len(self.known) >= _PLANS:
+            self.known.clear()
+        key = (where, *[None if a is None else known.signature(a) for a in arrays])
+        self.known[key] = known.Known(
             ready.compiled.function,
-            ready.compiled.ffi.from_buffer,
             ready.layout,
             plan.threaded,
-            ready.defaults,
-            tuple(partial(np.empty, shape, spec.dtype) for shape, spec in shapes),
+            (*pointers, *map(known.pointer_of, results)),
+            tuple(planning.maker(a.shape, a.dtype, planning.memory_order(a)) for a in results),
+            tuple(known.pairs(arrays, given, aliases)),
         )
 
     def _for(self, arrays: Sequence[Array | None]) -> Compiled:
@@ -380,10 +389,6 @@ class Call:
 def no_memory(function: str) -> MemoryError:
     """What is raised where a kernel found no memory for its workspaces."""
     return MemoryError(f"{function}: there is no memory for its workspaces")
-
-
-def _pointer(ffi: Any, a: Array) -> Any:
-    return ffi.from_buffer(a) if a.flags.c_contiguous else ffi.cast("void *", a.__array_interface__["data"][0])
 
 
 def _same_memory(a: Array, b: Array) -> bool:

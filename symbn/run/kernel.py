@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import namedtuple
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ import numpy as np
 
 from symbn import dtypes
 from symbn.build.native import Native
+from symbn.emit import templates
 from symbn.emit.c import Source
+from symbn.emit.interface import Interface
 from symbn.equations.names import identifier
 from symbn.equations.operator import Operator
 from symbn.errors import ArgumentError, ArgumentTypeError
-from symbn.run import reference
-from symbn.run.call import Call, Compiled
+from symbn.run import known, reference, settings
+from symbn.run.call import Call, Compiled, no_memory
 from symbn.run.check import Report
 
 
@@ -58,6 +61,8 @@ class Kernel:
         function = reference.compile_reference(self.reference_source)
         compiled = Compiled(interface, native.ffi, native.function)
         self._call = Call([interface], lambda _: compiled, function, None, {}, result)
+        self._inputs = frozenset(self._names.values())
+        self._short_way = _short_way(interface, self._call, result)
 
     def __repr__(self) -> str:
         return f"<symbn.Kernel {self.name}({', '.join(self.operator.inputs)})>"
@@ -72,6 +77,10 @@ class Kernel:
         **named: Any,
     ) -> Any:
         """Run the kernel; see the class. CheckError if the result differs from the equations."""
+        if axes is None and not positional and self._inputs.issuperset(named):
+            result = self._short_way(named, out, check)
+            if result is not NotImplemented:
+                return result
         arrays, scalars, bound = self._arguments(positional, named, axes)
         return self._call(arrays, scalars, None, out, check, bound)
 
@@ -113,6 +122,48 @@ class Kernel:
             if name not in self._arrays:
                 raise ArgumentError(f"axes: {name!r} is not an array input; those are {', '.join(self._arrays)}")
         return arrays, scalars, bound
+
+
+def _short_way(interface: Interface, call: Call, result: Any) -> Callable[..., Any]:
+    """A kernel's short way, written out for its own arguments: NotImplemented where a call cannot take it."""
+    defaults = dict(interface.defaults)
+    source = templates.render(
+        "kernel_call.py.j2",
+        function=interface.function,
+        arrays=[
+            {"name": f"in_{one.name}", "input": one.name, "optional": one.name in defaults}
+            for one in interface.arrays
+            if one.role == "input"
+        ],
+        scalars=[
+            {
+                "name": f"in_{one.name}",
+                "input": one.name,
+                "default": defaults.get(one.name),
+                "lower": one.lower,
+                "upper": one.upper,
+                "choices": one.choices,
+            }
+            for one in interface.scalars
+        ],
+        outputs=[{"name": name} for name in interface.outputs],
+        optional=[(output, f"in_{name}") for output, name in interface.optional],
+        several=result is not None,
+    )
+    names = {
+        "CALL": call,
+        "RESULT": result,
+        "apart": known.apart,
+        "signature": known.signature,
+        "tuple_of": known.tuple_of,
+        "get_check": settings.get_check,
+        "get_num_threads": settings.get_num_threads,
+        "no_memory": no_memory,
+        "inf": math.inf,
+    }
+    exec(compile(source, f"<the call of {interface.function}>", "exec"), names)
+    short_way: Callable[..., Any] = names["short_way"]
+    return short_way
 
 
 def _indices(name: str, given: Any) -> tuple[str, ...]:

@@ -14,8 +14,8 @@ from symbn.emit.interface import CACHE_BYPASS, CACHE_BYTES, ArrayArgument, Inter
 from symbn.errors import ArgumentError, ArgumentTypeError
 from symbn.run import layout, machine
 
-#: below so many elements one thread is faster than waking others
-THREADED_ELEMENTS = 1 << 15
+#: below so many elements one thread is as fast as two, for some kernels faster: waking another takes 4 us or more
+THREADED_ELEMENTS = 1 << 16
 
 Array = Any
 
@@ -29,12 +29,6 @@ class Output:
     dtype: Any
     #: the order of its axes in memory, None for C's
     order: tuple[int, ...] | None
-
-    def maker(self) -> Callable[[], Array]:
-        """What makes the array, each time that it is called."""
-        if self.order is None:
-            return partial(np.empty, self.shape, self.dtype)
-        return partial(_empty, self.shape, self.dtype, self.order)
 
 
 @dataclass(frozen=True)
@@ -166,8 +160,7 @@ class _Planner:
         for one in self.inputs:
             a = made.get(one.name)
             if a is not None and axes[one.name] == axes[output.name] and not a.flags.c_contiguous:
-                order = tuple(sorted(range(a.ndim), key=lambda axis: -abs(a.strides[axis])))
-                return None if order == tuple(range(a.ndim)) else order
+                return memory_order(a)
         return None
 
     # ---- what is wrong ---------------------------------------------------------------------------
@@ -223,6 +216,19 @@ def usable(a: Array, dtype: Any) -> bool:
         and a.flags.aligned
         and all(stride % a.itemsize == 0 for stride in a.strides)
     )
+
+
+def memory_order(array: Array) -> tuple[int, ...] | None:
+    """The order of an array's axes in memory, None for C's."""
+    if array.flags.c_contiguous:
+        return None
+    order = tuple(sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis])))
+    return None if order == tuple(range(array.ndim)) else order
+
+
+def maker(shape: tuple[int, ...], dtype: Any, order: tuple[int, ...] | None) -> Callable[[], Array]:
+    """What makes a new array each time that it is called, its axes in the given order in memory."""
+    return partial(np.empty, shape, dtype) if order is None else partial(_empty, shape, dtype, order)
 
 
 def _dense(shape: tuple[int, ...], dtype: Any, order: tuple[int, ...] | None = None) -> Array:

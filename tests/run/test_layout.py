@@ -71,7 +71,7 @@ def plans(monkeypatch):
     """The plans of batch_norm, none at first."""
     kept = importlib.import_module("symbn.shipped.batch_norm").CALL
     monkeypatch.setattr(kept, "_plans", {})
-    monkeypatch.setattr(kept, "plain", {})
+    monkeypatch.setattr(kept, "known", {})
     return kept._plans
 
 
