@@ -8,7 +8,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from symbn import __version__
-from symbn.errors import ArgumentError
+from symbn.build import compiler
+from symbn.errors import ArgumentError, SymbnError
 
 _CPUS = Path("/sys/devices/system/cpu")
 
@@ -22,6 +23,7 @@ def describe() -> dict[str, str]:
         "caches": _caches(),
         "system": f"{platform.system()} {platform.release().partition('-')[0]}, {platform.machine()}",
         "C library": " ".join(platform.libc_ver()),
+        "compiler": _compiler(),
         "Python": platform.python_version(),
         "symbn": __version__,
     }
@@ -60,8 +62,16 @@ def _caches() -> str:
     for index in sorted(_CPUS.glob("cpu0/cache/index*")):
         kind, level, size = (_read(index / name) for name in ("type", "level", "size"))
         if kind != "Instruction":
-            parts.append(f"L{level} {size}")
+            kilobytes = int(size.removesuffix("K"))
+            parts.append(f"L{level} {kilobytes / 1024:g} MiB" if kilobytes >= 1024 else f"L{level} {kilobytes} KiB")
     return ", ".join(parts)
+
+
+def _compiler() -> str:
+    try:
+        return compiler.find().identity.partition("\n")[0]
+    except SymbnError:
+        return "none here"
 
 
 def _read(path: Path) -> str:

@@ -89,7 +89,11 @@ class Results:
 
 def save(results: Results, path: Path) -> None:
     """Write JSON; ArgumentError where that cannot be."""
-    text = json.dumps({"format": FORMAT, **asdict(results)}, indent=1, default=str, ensure_ascii=False) + "\n"
+    plain = asdict(results)
+    for one in plain["accuracy"]:
+        # JSON has no infinity
+        one["errors"] = {offset: error if math.isfinite(error) else None for offset, error in one["errors"].items()}
+    text = json.dumps({"format": FORMAT, **plain}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     files.write(path, lambda file: file.write(text.encode()), "out")
 
 
@@ -126,7 +130,8 @@ def measurement(read: Mapping[str, Any]) -> Measurement:
 
 
 def accuracy(read: Mapping[str, Any]) -> Accuracy:
-    return Accuracy(case(read["case"]), read["name"], dict(read["errors"]))
+    errors = {offset: math.inf if error is None else error for offset, error in read["errors"].items()}
+    return Accuracy(case(read["case"]), read["name"], errors)
 
 
 def check_cost(read: Mapping[str, Any]) -> CheckCost:

@@ -28,6 +28,16 @@ class BenchError(SymbnError, RuntimeError):
     """A process that measures has failed; the message has the end of what it said."""
 
 
+def steps(chosen: Sequence[Case], threads: Sequence[int]) -> int:
+    """How often ``progress`` is called in a run."""
+    return len(cases.accuracy_cases(chosen)) + len(threads) * len(chosen) + len(_checked(chosen)) + len(threads) + 2
+
+
+def _checked(chosen: Sequence[Case]) -> list[Case]:
+    """Where the cost of the check is measured."""
+    return [one for one in cases.CHECKED if one.operator in {case.operator for case in chosen}]
+
+
 def run(chosen: Sequence[Case], threads: Sequence[int], rounds: int, progress: Progress = lambda _: None) -> Results:
     """Measure cases on each number of threads; ``progress`` is told what is being done."""
     if rounds < 1:
@@ -35,7 +45,6 @@ def run(chosen: Sequence[Case], threads: Sequence[int], rounds: int, progress: P
     if any(one < 1 for one in threads):
         raise ArgumentError(f"threads: {min(threads)} is not a number of threads; expected 1 or more")
     cpus = [machine.choose(one) for one in threads]
-    checked = [one for one in cases.CHECKED if one.operator in {case.operator for case in chosen}]
     accuracy: list[Accuracy] = []
     measurements: list[Measurement] = []
     checks: list[CheckCost] = []
@@ -56,7 +65,7 @@ def run(chosen: Sequence[Case], threads: Sequence[int], rounds: int, progress: P
     for own in cpus:
         asked = told | {"task": "measure", "cpus": own, "cases": _plain(chosen), "wrong": wrong}
         measurements += map(results.measurement, list(_lines(asked, progress))[1:])
-    asked = told | {"task": "checks", "peers": [OWN], "cpus": cpus[0], "cases": _plain(checked)}
+    asked = told | {"task": "checks", "peers": [OWN], "cpus": cpus[0], "cases": _plain(_checked(chosen))}
     checks += map(results.check_cost, list(_lines(asked, progress))[1:])
     absent = first["absent"] | {f"{one[3]} {one[4]}": f"computes another {one[0]}" for one in wrong}
     return Results(
