@@ -156,7 +156,8 @@ def choose(
 ) -> list[Case]:
     """The cases that the options ask for; what they leave out is that of a default run.
 
-    A shape is ``32x64x56x56``, or the name of a suite. Channels last is measured for batch norm, and for others on demand.
+    A shape is ``32x64x56x56``, or the name of a suite. Batch norm is measured in both layouts; group and instance
+    norm in channels last only on demand.
     """
     _known("operators", operators, OPERATORS)
     _known("layouts", layouts, LAYOUTS)
@@ -179,7 +180,8 @@ def choose(
     if not found:
         raise ArgumentError(
             f"shapes: none of {', '.join(shapes or ['the default shapes'])} is for {', '.join(operators or OPERATORS)}"
-            f" in {' or '.join(layouts or LAYOUTS)}; layer and RMS norm take two extents, group and instance norm three or more"
+            f" in {' or '.join(layouts or LAYOUTS)}; layer and RMS norm take two extents,"
+            " group and instance norm three or more"
         )
     return list(dict.fromkeys(found))
 

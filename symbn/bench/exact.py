@@ -49,7 +49,7 @@ def _shaped(array: Array, problem: Problem) -> Array:
 
 
 def error(computed: Array, problem: Problem) -> float:
-    """The largest error of a main output in scaled ulps; infinity where something finite came out as NaN or infinity."""
+    """The largest error of a main output in scaled ulps; infinity where NaN or infinity came out."""
     target, scale = expected(problem)
     if computed.shape != target.shape:
         return float("inf")

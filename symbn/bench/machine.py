@@ -43,7 +43,8 @@ def choose(threads: int) -> list[int]:
     if threads > len(own):
         raise ArgumentError(f"threads: {threads} is more than the {len(own)} CPUs that this process may run on")
     cores: set[str] = set()
-    first, second = [], []
+    first: list[int] = []
+    second: list[int] = []
     for cpu in reversed(own):
         core = _read(_CPUS / f"cpu{cpu}/topology/thread_siblings_list") or str(cpu)
         (second if core in cores else first).append(cpu)

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
+
+Name = TypeVar("Name", bound=Hashable)
 
 #: a shorter call is repeated until a sample takes this long
 SAMPLE = 2e-3
 #: a case that has taken this long ends after the rounds that are needed for a median
 BUDGET = 3.0
 _LEAST_ROUNDS = 3
+#: a call that takes this long, and this many times as long as the fastest, is no rival's and is timed once
+_LONG, _HOPELESS = 0.5, 20.0
+_MOST_REPEATS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -23,25 +29,26 @@ class Timing:
 
 
 def measure(
-    calls: Mapping[str, Callable[[], object]],
+    calls: Mapping[Name, Callable[[], object]],
     rounds: int,
     settle: float = 0.0,
     clock: Callable[[], float] = time.perf_counter,
-) -> dict[str, Timing]:
+) -> dict[Name, Timing]:
     """Each call's time.
 
     In each round every call runs once, in an order that moves on by one from round to round; a short one is repeated to
     fill a sample. ``settle`` is how long to wait before each, so that other runtimes' threads go to sleep, and a
     short one then runs once more untimed, which wakes its own.
     """
-    repeats = {name: _repeats(call, clock) for name, call in calls.items()}
-    samples: dict[str, list[float]] = {name: [] for name in calls}
-    names = list(calls)
+    probes = {name: _probe(call, clock) for name, call in calls.items()}
+    limit = max(_LONG, _HOPELESS * min(seconds for _, seconds in probes.values()))
+    names = [name for name, (_, seconds) in probes.items() if seconds <= limit]
+    samples = {name: [] if name in names else [seconds] for name, (_, seconds) in probes.items()}
     begun = clock()
     for number in range(rounds):
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
-            call, repeat = calls[name], repeats[name]
+            call, (repeat, _) = calls[name], probes[name]
             if settle:
                 time.sleep(settle)
                 if repeat > 1:
@@ -55,8 +62,8 @@ def measure(
     return {name: _timing(values) for name, values in samples.items()}
 
 
-def _repeats(call: Callable[[], object], clock: Callable[[], float]) -> int:
-    """How many calls make a sample; the first calls, which compile and fill caches, do not count."""
+def _probe(call: Callable[[], object], clock: Callable[[], float]) -> tuple[int, float]:
+    """(how many calls make a sample, the time of one); the first call, which may compile, does not count."""
     call()
     repeat = 1
     while True:
@@ -64,9 +71,10 @@ def _repeats(call: Callable[[], object], clock: Callable[[], float]) -> int:
         for _ in range(repeat):
             call()
         taken = clock() - start
-        if taken >= SAMPLE or repeat >= 1 << 20:
-            return repeat
-        repeat = max(repeat + 1, min(repeat * 10, int(1.2 * repeat * SAMPLE / taken) if taken > 0 else repeat * 10))
+        if taken >= SAMPLE or repeat >= _MOST_REPEATS:
+            return repeat, taken / repeat
+        enough = int(1.2 * repeat * SAMPLE / taken) if taken > 0 else _MOST_REPEATS
+        repeat = max(repeat + 1, min(10 * repeat, enough))
 
 
 def _timing(values: list[float]) -> Timing:

@@ -20,6 +20,9 @@ _OFFSET = "10000"
 _INK, _SOFT, _FAINT, _CARD = "#1c2530", "#66707c", "#e3e7ec", "#fcfcfd"
 _OWN, _OTHER, _GOOD, _BAD = "#0a58ca", "#8b95a1", "#0b7a45", "#b3261e"
 _COLUMNS = 2
+_TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+#: where the figures stand, in widths of a panel
+_TIME_AT, _ERROR_AT = 1.10, 1.23
 
 
 def available() -> bool:
@@ -51,23 +54,27 @@ def _figure(results: Results) -> Any:
     panels = _panels(results)
     lanes = [name for name in results.names if any(name in one.times for _, own in panels for one in own)]
     rows = math.ceil(len(panels) / _COLUMNS)
-    top, each = 1.15, 0.19 * len(lanes) + 0.46
+    top, each = 1.35, 0.19 * len(lanes) + 0.46
     height = top + rows * each + 0.55
     with rc_context({"font.family": "DejaVu Sans", "font.size": 9, "svg.hashsalt": "symbn"}):
         figure = Figure(figsize=(10, height))
-        edge = (0.35 / height, 1 - top / height)
         axes = figure.subplots(
             rows,
             _COLUMNS,
             sharex=True,
             squeeze=False,
             gridspec_kw={
-                **{"left": 0.105, "right": 0.945, "wspace": 0.36, "hspace": 0.46 / (each - 0.46)},
-                **{"bottom": edge[0] + 0.1 / height, "top": edge[1]},
+                "left": 0.105,
+                "right": 0.905,
+                "bottom": 0.45 / height,
+                "top": 1 - top / height,
+                "wspace": 0.62,
+                "hspace": 0.46 / (each - 0.46),
             },
         )
+        limits = _limits(panels, lanes)
         for number, ((operator, own), axis) in enumerate(zip(panels, axes.flat, strict=False)):
-            _panel(axis, operator, own, lanes, _errors(results, operator))
+            _panel(axis, operator, own, lanes, _errors(results, operator), limits)
             axis.tick_params(labelbottom=number + _COLUMNS >= len(panels))
         for axis in axes.flat[len(panels) :]:
             axis.set_axis_off()
@@ -87,6 +94,12 @@ def _panels(results: Results) -> list[tuple[str, list[Measurement]]]:
     return found
 
 
+def _limits(panels: Sequence[tuple[str, list[Measurement]]], lanes: Sequence[str]) -> tuple[float, float]:
+    """The extent of the axis: all times, with room beside them."""
+    times = [one.copies(name) for _, own in panels for one in own for name in lanes if name in one.times]
+    return min([0.8, *times]) / 1.2, max([10.0, *times]) * 1.2
+
+
 def _errors(results: Results, operator: str) -> dict[str, float]:
     """Each contestant's largest error at the large mean, over the layouts."""
     found: dict[str, float] = {}
@@ -97,19 +110,27 @@ def _errors(results: Results, operator: str) -> dict[str, float]:
 
 
 def _panel(
-    axis: Any, operator: str, own: Sequence[Measurement], lanes: Sequence[str], errors: dict[str, float]
+    axis: Any,
+    operator: str,
+    own: Sequence[Measurement],
+    lanes: Sequence[str],
+    errors: dict[str, float],
+    limits: tuple[float, float],
 ) -> None:
     axis.set_title(operator, loc="left", fontsize=10, fontweight="bold", color=_INK, pad=4)
     axis.set_xscale("log")
-    axis.set_xlim(0.6, 120)
-    axis.set_xticks([1, 2, 5, 10, 20, 50, 100], ["1", "2", "5", "10", "20", "50", "100"])
+    ticks = [one for one in _TICKS if limits[0] <= one <= limits[1]]
+    axis.set_xticks(ticks, [f"{one:g}" for one in ticks])
     axis.minorticks_off()
+    axis.set_xlim(*limits)
     axis.set_ylim(len(lanes) - 0.4, -0.6)
     axis.set_yticks(range(len(lanes)), lanes)
     axis.tick_params(axis="both", length=0, labelcolor=_SOFT, labelsize=8.5)
     axis.grid(axis="x", color=_FAINT, linewidth=0.8)
     axis.set_axisbelow(True)
     axis.axvline(1, color=_SOFT, linewidth=1)
+    for text, at in (("copies", _TIME_AT), ("error", _ERROR_AT)):
+        axis.text(at, 1.03, text, transform=axis.transAxes, ha="right", fontsize=7.5, color=_SOFT)
     for side in axis.spines.values():
         side.set_visible(False)
     axis.set_facecolor(_CARD)
@@ -124,18 +145,21 @@ def _panel(
             copies, [lane] * len(copies), "o", color=colour, markersize=4.5, alpha=0.35, markeredgewidth=0, clip_on=True
         )
         axis.plot([centre, centre], [lane - 0.36, lane + 0.36], color=colour, linewidth=2.6, solid_capstyle="round")
+        row = {"transform": axis.get_yaxis_transform(), "ha": "right", "va": "center_baseline", "fontsize": 8.5}
+        weight = "bold" if name == OWN else "normal"
+        axis.text(_TIME_AT, lane, _figures(centre), color=_OWN if name == OWN else _SOFT, fontweight=weight, **row)
         if name in errors:
             good = errors[name] <= 1
-            axis.text(
-                *(1.015, lane, _error(errors[name])),
-                transform=axis.get_yaxis_transform(),
-                **{"va": "center", "fontsize": 8.5, "color": _GOOD if good else _BAD},
-                fontweight="bold" if good else "normal",
-            )
+            weight, colour = ("bold", _GOOD) if good else ("normal", _BAD)
+            axis.text(_ERROR_AT, lane, _error(errors[name]), color=colour, fontweight=weight, **row)
     if OWN in lanes:
         label = axis.get_yticklabels()[list(lanes).index(OWN)]
         label.set_color(_OWN)
         label.set_fontweight("bold")
+
+
+def _figures(value: float) -> str:
+    return f"{value:.2f}" if value < 9.995 else f"{value:.1f}" if value < 99.95 else f"{value:.0f}"
 
 
 def _error(value: float) -> str:
@@ -158,9 +182,12 @@ def _heading(figure: Any, results: Results, panels: Sequence[tuple[str, list[Mea
             *(9, "normal", _SOFT, 0.56),
         ),
         (
-            "A dot is one shape, the bar their geometric mean. On the right: the largest error in scaled ulps where the mean is"
-            " 10,000 standard deviations (0.5 is perfect).",
-            *(9, "normal", _SOFT, 0.74),
+            "A dot is one shape, the bar the geometric mean of those that one takes; each in its fastest form.",
+            *(9, "normal", _SOFT, 0.76),
+        ),
+        (
+            "error: the largest in scaled ulps where the mean is 10,000 standard deviations; 0.5 is perfect rounding.",
+            *(9, "normal", _SOFT, 0.96),
         ),
     ]
     for text, size, weight, colour, down in lines:

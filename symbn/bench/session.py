@@ -68,9 +68,7 @@ def run(chosen: Sequence[Case], threads: Sequence[int], rounds: int, progress: P
     asked = told | {"task": "checks", "peers": [OWN], "cpus": cpus[0], "cases": _plain(_checked(chosen))}
     checks += map(results.check_cost, list(_lines(asked, progress))[1:])
     absent = first["absent"] | {f"{one[3]} {one[4]}": f"computes another {one[0]}" for one in wrong}
-    return Results(
-        machine.describe(), first["versions"], absent, tuple(measurements), tuple(accuracy), tuple(checks)
-    )
+    return Results(machine.describe(), first["versions"], absent, tuple(measurements), tuple(accuracy), tuple(checks))
 
 
 def _plain(chosen: Sequence[Case]) -> list[dict[str, Any]]:
@@ -110,7 +108,9 @@ def _lines(told: Mapping[str, Any], progress: Progress) -> Iterator[Any]:
                     said.seek(0)
                     end = said.read().decode(errors="replace").strip().splitlines()[-12:]
                     during = f" during {label}" if label else ""
-                    raise BenchError("\n  ".join([f"a measuring process ended with {process.returncode}{during}", *end]))
+                    raise BenchError(
+                        "\n  ".join([f"a measuring process ended with {process.returncode}{during}", *end])
+                    )
                 yield json.loads(line)
         finally:
             process.kill()
@@ -127,9 +127,7 @@ def environment(threads: int) -> dict[str, str]:
     """
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "SYMBN_NUM_THREADS")
     result = dict(os.environ) | dict.fromkeys(names, str(threads))
-    result["GLIBC_TUNABLES"] = (
-        "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184"
-    )
+    result["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184"
     libraries = Path(sys.prefix, "lib")
     result["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, [str(libraries), result.get("LD_LIBRARY_PATH", "")]))
     if (libraries / "libintelocl.so").is_file():

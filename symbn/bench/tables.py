@@ -36,7 +36,8 @@ def sheets(results: Results) -> Iterator[Sheet]:
     """Everything that a run found, the summary first."""
     yield from filter(None, [_summary(results), _accuracy(results)])
     for operator, dtype, threads, own in summary.tables(results):
-        yield _times(results, f"{operator}, {dtype}, {_threads(threads)}", own)
+        title = f"{operator}, {dtype}, {_threads(threads)}: symbn's time, and the others' as multiples of it"
+        yield _times(results, title, own)
     yield from filter(None, [_speedup(results), _checks(results)])
 
 
@@ -100,8 +101,8 @@ def _summary(results: Results) -> Sheet | None:
         return None
     head = ("operator", "data", "cases", "mean", "worst", "at", "mean of all", "in copies")
     note = (
-        "symbn's time / that of the fastest library at each shape (PyTorch, oneDNN, JAX, ONNX Runtime), each in its fastest"
-        " form: below 1 symbn is faster. Means are geometric; of all: NumPy and numba count too; in copies: symbn's"
+        "symbn's time / that of the fastest library at each shape (PyTorch, oneDNN, JAX, ONNX Runtime), each in its"
+        " fastest form: below 1 symbn is faster. Means are geometric; of all: NumPy and numba count too; in copies: symbn's"
         " time / that of copying the array."
     )
     return Sheet("symbn / fastest library", head, tuple(rows), note, labels=2)
@@ -118,12 +119,11 @@ def _times(results: Results, title: str, own: Sequence[Measurement]) -> Sheet:
         winner = OWN if fastest is None or one.against(fastest) <= 1 else fastest
         cells = []
         for name in others:
-            theirs = one.copies(name) / one.copies(OWN)
-            form = next((form for form, timing in one.times.get(name, {}).items() if timing == one.best(name)), "")
-            cells.append(_number(theirs) if not form else f"{'*' if name == winner else ''}{_number(theirs)}")
+            told = _number(one.copies(name) / one.copies(OWN))
+            cells.append(f"*{told}" if name == winner else told)
         times = (_milliseconds(one.copy.seconds), _milliseconds(best.seconds), _number(one.copies(OWN)))
         rows.append((str(one.case), *times, *cells, _number(one.ratio), winner))
-    head = ("shape", "copy", OWN, f"{OWN}/copy", *(f"{name}/{OWN}" for name in others), f"{OWN}/library", "fastest")
+    head = ("shape", "copy", OWN, "copies", *others, f"{OWN}/library", "fastest")
     return Sheet(title, head, tuple(rows))
 
 
@@ -164,7 +164,9 @@ def _speedup(results: Results) -> Sheet | None:
             least = min(own, key=lambda shape: own[shape])
             figures = (_number(summary.mean(list(own.values()))), _number(own[least]), least)
             rows.append((operator, _threads(threads), *figures))
-    return Sheet("symbn on more threads, times as fast", ("operator", "on", "mean", "least", "at"), tuple(rows), labels=2)
+    return Sheet(
+        "symbn on more threads, times as fast", ("operator", "on", "mean", "least", "at"), tuple(rows), labels=2
+    )
 
 
 def _checks(results: Results) -> Sheet | None:
@@ -175,4 +177,3 @@ def _checks(results: Results) -> Sheet | None:
         rows.append((one.case.operator, str(one.case), _milliseconds(off), *ratios))
     head = ("operator", "shape", 'check="off"', '"sample" / "off"', '"full" / "off"')
     return Sheet("what the check costs", head, tuple(rows), labels=2) if rows else None
-

@@ -101,5 +101,7 @@ def _compare(before: Results, found: Results) -> bool:
     faster = sum(one.faster for one in changes)
     if table.row_count:
         console.print(table)
-    console.print(f"{slower} slower, {faster} faster, {len(changes) - slower - faster} as before (in copies of the data)")
+    console.print(
+        f"{slower} slower, {faster} faster, {len(changes) - slower - faster} as before (in copies of the data)"
+    )
     return not slower

@@ -186,19 +186,20 @@ def verify_doc(
 
 
 @app.command(
-    epilog="Examples: symbn bench | symbn bench --operators batch_norm --shapes resnet50,4096x768 --threads 1,2 --out bench"
+    epilog="Examples: symbn bench | symbn bench --operators batch_norm --shapes resnet50,4096x768 --threads 1,2 --out b"
 )
 def bench(
     operators: Annotated[
-        list[str] | None, typer.Option(metavar="OPERATOR,...", help="Shipped operators; default: all that others have too.")
+        list[str] | None,
+        typer.Option(metavar="OPERATOR,...", help="Shipped operators; default: all that others have too."),
     ] = None,
     shapes: Annotated[
         list[str] | None,
         typer.Option(
             metavar="SHAPE,...",
             help="Shapes such as 4096x768 or 32x64x56x56 (N, C, and positions), or names of suites: tiny, networks,"
-            " matrices, fused, rows, groups (which a run without this option measures), resnet50, densenet121, inception3,"
-            " tall, wide.",
+            " matrices, fused, rows, groups (which a run without this option measures), resnet50, densenet121,"
+            " inception3, tall, wide.",
         ),
     ] = None,
     layouts: Annotated[
@@ -215,7 +216,9 @@ def bench(
     ] = None,
     compare: Annotated[
         Path | None,
-        typer.Option(metavar="OLD.json", help="The bench.json of an earlier run; exits with 1 where something is slower."),
+        typer.Option(
+            metavar="OLD.json", help="The bench.json of an earlier run; exits with 1 where something is slower."
+        ),
     ] = None,
 ) -> None:
     """Measure symbn beside PyTorch, oneDNN, JAX, ONNX Runtime, NumPy and numba, as far as they are installed.

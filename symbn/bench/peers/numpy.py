@@ -12,7 +12,7 @@ from symbn.bench.problem import Problem
 
 
 def version() -> str:
-    return np.__version__
+    return str(np.__version__)
 
 
 def prepare(threads: int) -> None:

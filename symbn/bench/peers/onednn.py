@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from cffi import FFI
 
-from symbn.bench.cases import Case
 from symbn.bench.peers import Form
 from symbn.bench.problem import Problem
 
@@ -47,8 +47,17 @@ int dnnl_primitive_execute(const void *primitive, void *stream, int count, const
 _TRAINING, _INFERENCE, _BACKWARD = 64, 96, 128
 _GLOBAL_STATISTICS, _SCALE, _SHIFT, _RELU, _RMS = 1, 2, 4, 8, 32
 _ARGUMENTS = {
-    **{"src": 1, "dst": 17, "mean": 49, "variance": 50, "scale": 51, "shift": 52, "workspace": 64},
-    **{"diff_src": 129, "diff_dst": 145, "diff_scale": 255, "diff_shift": 256},
+    "src": 1,
+    "dst": 17,
+    "mean": 49,
+    "variance": 50,
+    "scale": 51,
+    "shift": 52,
+    "workspace": 64,
+    "diff_src": 129,
+    "diff_dst": 145,
+    "diff_scale": 255,
+    "diff_shift": 256,
 }
 _FLOAT32, _CPU, _IN_ORDER = 3, 1, 1
 _ARGUMENT_DESC = 255
@@ -86,9 +95,9 @@ class _Library:
 
 def _open() -> list[_Library]:
     """The builds that packages put beside this Python, which differ in version and threads; else the system's."""
-    found = sorted(Path(sys.prefix, "lib").glob("libdnnl.so.3.*"))
+    found = [str(path) for path in sorted(Path(sys.prefix, "lib").glob("libdnnl.so.3.*"))]
     try:
-        return [_Library(str(path)) for path in found or ["libdnnl.so.3"]]
+        return [_Library(path) for path in found or ["libdnnl.so.3"]]
     except OSError as error:
         raise ImportError(str(error)) from None
 
@@ -116,7 +125,12 @@ def forms(problem: Problem) -> Iterator[Form]:
                 call, result = _Primitive(library, problem).ready(dims, strides)
             except _Refused:
                 continue
-            yield Form(f"{library.version} {name}", call, lambda _, result=result: result)
+            yield Form(f"{library.version} {name}", call, partial(_given, result))
+
+
+def _given(result: Any, _: object) -> Any:
+    """What has been filled; the call returns nothing."""
+    return result
 
 
 def _views(problem: Problem) -> Iterator[tuple[str, tuple[int, ...], tuple[int, ...]]]:

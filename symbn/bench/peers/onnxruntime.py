@@ -91,4 +91,3 @@ def _nodes(case: Case, eps: float, inputs: list[str]) -> tuple[list[Any], list[s
         return [helper.make_node(operator, inputs, outputs, epsilon=eps, **attributes)], outputs
     node = helper.make_node(operator, inputs, ["z", *outputs[1:]], epsilon=eps, **attributes)
     return [node, helper.make_node("Relu", ["z"], ["y"])], outputs
-

@@ -77,7 +77,9 @@ def _forward(problem: Problem) -> Iterator[tuple[str, Callable[[], Any]]]:
         nothing = {"save_mean": torch.empty(0), "save_invstd": torch.empty(0)}
         yield (
             "out=",
-            grad_free(lambda: _aten.native_batch_norm.out(x, gamma, beta, mean, var, False, 0.1, eps, out=y, **nothing)),
+            grad_free(
+                lambda: _aten.native_batch_norm.out(x, gamma, beta, mean, var, False, 0.1, eps, out=y, **nothing)
+            ),
         )
     if case.operator == "instance_norm":
         yield "as group norm", grad_free(lambda: F.group_norm(x, x.shape[1], gamma, beta, eps))
@@ -96,9 +98,7 @@ def _backward(problem: Problem) -> Iterator[tuple[str, Callable[[], Any]]]:
     if case.norm == "batch_norm":
         yield (
             "native",
-            grad_free(
-                lambda: _aten.native_batch_norm_backward(dy, x, gamma, None, None, mean, r, True, eps, every)
-            ),
+            grad_free(lambda: _aten.native_batch_norm_backward(dy, x, gamma, None, None, mean, r, True, eps, every)),
         )
     if case.norm == "layer_norm":
         mean, r = mean[:, None], r[:, None]
@@ -112,7 +112,5 @@ def _backward(problem: Problem) -> Iterator[tuple[str, Callable[[], Any]]]:
         positions = x.numel() // (n * c)
         yield (
             "native" if case.norm == "group_norm" else "as group norm",
-            grad_free(
-                lambda: _aten.native_group_norm_backward(dy, x, mean, r, gamma, n, c, positions, groups, every)
-            ),
+            grad_free(lambda: _aten.native_group_norm_backward(dy, x, mean, r, gamma, n, c, positions, groups, every)),
         )
