@@ -36,19 +36,22 @@ def available() -> bool:
 
 def draw(results: Results, folder: Path) -> list[Path]:
     """Write bench.svg and bench.png into a folder; they show the fewest threads that were measured."""
-    figure = _figure(results)
+    from matplotlib import rc_context
+
     paths = []
-    for kind, options in (("svg", {"metadata": {"Date": None}}), ("png", {"dpi": 160})):
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=kind, facecolor=_CARD, **options)
-        path = folder / f"bench.{kind}"
-        files.write(path, lambda file, buffer=buffer: file.write(buffer.getvalue()), "out")  # type: ignore[misc]
-        paths.append(path)
+    # The same numbers give the same files.
+    with rc_context({"font.family": "DejaVu Sans", "font.size": 9, "svg.hashsalt": "symbn"}):
+        figure = _figure(results)
+        for kind, options in (("svg", {"metadata": {"Date": None}}), ("png", {"dpi": 160})):
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=kind, facecolor=_CARD, **options)
+            path = folder / f"bench.{kind}"
+            files.write(path, lambda file, buffer=buffer: file.write(buffer.getvalue()), "out")  # type: ignore[misc]
+            paths.append(path)
     return paths
 
 
 def _figure(results: Results) -> Any:
-    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     panels = _panels(results)
@@ -56,29 +59,28 @@ def _figure(results: Results) -> Any:
     rows = math.ceil(len(panels) / _COLUMNS)
     top, each = 1.35, 0.19 * len(lanes) + 0.46
     height = top + rows * each + 0.55
-    with rc_context({"font.family": "DejaVu Sans", "font.size": 9, "svg.hashsalt": "symbn"}):
-        figure = Figure(figsize=(10, height))
-        axes = figure.subplots(
-            rows,
-            _COLUMNS,
-            sharex=True,
-            squeeze=False,
-            gridspec_kw={
-                "left": 0.105,
-                "right": 0.905,
-                "bottom": 0.45 / height,
-                "top": 1 - top / height,
-                "wspace": 0.62,
-                "hspace": 0.46 / (each - 0.46),
-            },
-        )
-        limits = _limits(panels, lanes)
-        for number, ((operator, own), axis) in enumerate(zip(panels, axes.flat, strict=False)):
-            _panel(axis, operator, own, lanes, _errors(results, operator), limits)
-            axis.tick_params(labelbottom=number + _COLUMNS >= len(panels))
-        for axis in axes.flat[len(panels) :]:
-            axis.set_axis_off()
-        _heading(figure, results, panels, height)
+    figure = Figure(figsize=(10, height))
+    axes = figure.subplots(
+        rows,
+        _COLUMNS,
+        sharex=True,
+        squeeze=False,
+        gridspec_kw={
+            "left": 0.105,
+            "right": 0.905,
+            "bottom": 0.45 / height,
+            "top": 1 - top / height,
+            "wspace": 0.62,
+            "hspace": 0.46 / (each - 0.46),
+        },
+    )
+    limits = _limits(panels, lanes)
+    for number, ((operator, own), axis) in enumerate(zip(panels, axes.flat, strict=False)):
+        _panel(axis, operator, own, lanes, _errors(results, operator), limits)
+        axis.tick_params(labelbottom=number + _COLUMNS >= len(panels))
+    for axis in axes.flat[len(panels) :]:
+        axis.set_axis_off()
+    _heading(figure, results, panels, height)
     return figure
 
 

@@ -51,7 +51,7 @@ def run(chosen: Sequence[Case], threads: Sequence[int], rounds: int, progress: P
     wrong: list[list[str]] = []
     told: dict[str, Any] = {"peers": list(MODULES), "rounds": rounds}
     asked = told | {"task": "accuracy", "cpus": cpus[0], "cases": _plain(cases.accuracy_cases(chosen))}
-    first, *found = _lines(asked, progress)
+    first, *found = ask(asked, progress)
     if OWN in first["absent"]:
         raise NotBuiltError
     for one in found:
@@ -64,9 +64,9 @@ def run(chosen: Sequence[Case], threads: Sequence[int], rounds: int, progress: P
         ]
     for own in cpus:
         asked = told | {"task": "measure", "cpus": own, "cases": _plain(chosen), "wrong": wrong}
-        measurements += map(results.measurement, list(_lines(asked, progress))[1:])
+        measurements += map(results.measurement, list(ask(asked, progress))[1:])
     asked = told | {"task": "checks", "peers": [OWN], "cpus": cpus[0], "cases": _plain(_checked(chosen))}
-    checks += map(results.check_cost, list(_lines(asked, progress))[1:])
+    checks += map(results.check_cost, list(ask(asked, progress))[1:])
     absent = first["absent"] | {f"{one[3]} {one[4]}": f"computes another {one[0]}" for one in wrong}
     return Results(machine.describe(), first["versions"], absent, tuple(measurements), tuple(accuracy), tuple(checks))
 
@@ -82,7 +82,7 @@ def _accuracy(case: Case, forms: Sequence[Mapping[str, Any]]) -> Iterator[Accura
         yield Accuracy(case, name, {offset: max(one[offset] for one in errors) for offset in errors[0]})
 
 
-def _lines(told: Mapping[str, Any], progress: Progress) -> Iterator[Any]:
+def ask(told: Mapping[str, Any], progress: Progress) -> Iterator[Any]:
     """What a process finds: a value for each line that it writes."""
     labels = [f"{told['task']}, {len(told['cpus'])} threads: {one['operator']}" for one in told["cases"]]
     with tempfile.TemporaryFile() as said:

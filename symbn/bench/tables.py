@@ -102,8 +102,8 @@ def _summary(results: Results) -> Sheet | None:
     head = ("operator", "data", "cases", "mean", "worst", "at", "mean of all", "in copies")
     note = (
         "symbn's time / that of the fastest library at each shape (PyTorch, oneDNN, JAX, ONNX Runtime), each in its"
-        " fastest form: below 1 symbn is faster. Means are geometric; of all: NumPy and numba count too; in copies: symbn's"
-        " time / that of copying the array."
+        " fastest form: below 1 symbn is faster. Means are geometric; of all: NumPy and numba count too; in copies:"
+        " symbn's time / that of copying the array."
     )
     return Sheet("symbn / fastest library", head, tuple(rows), note, labels=2)
 

@@ -15,6 +15,8 @@ from symbn.bench.results import Results
 from symbn.cli.console import console
 from symbn.errors import ArgumentError
 
+_WIDTH = 150
+
 
 def run(
     operators: Sequence[str],
@@ -69,7 +71,8 @@ def _measured(chosen: Sequence[cases.Case], threads: Sequence[int], rounds: int)
 
 
 def _show(found: Results) -> None:
-    console.print(tables.terminal(found), soft_wrap=not console.is_terminal)
+    # A table that is broken at a narrow edge cannot be read.
+    console.print(tables.terminal(found), width=max(console.width, _WIDTH), crop=False)
     for name, why in found.absent.items():
         console.print(Text(f"not measured: {name}: {why}"), soft_wrap=True)
 
