@@ -132,5 +132,5 @@ def environment(threads: int) -> dict[str, str]:
     result["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, [str(libraries), result.get("LD_LIBRARY_PATH", "")]))
     if (libraries / "libintelocl.so").is_file():
         result["OCL_ICD_FILENAMES"] = str(libraries / "libintelocl.so")
-    result["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    result |= {"TF_CPP_MIN_LOG_LEVEL": "3", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
     return result

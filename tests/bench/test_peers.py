@@ -61,3 +61,21 @@ def test_numpy_and_its_user_agree():
         one = problem.make(Case(case.operator, case.shape, case.layout, "float64"))
         (form,) = numpy.forms(one)
         assert exact.error(form.main(form.call()), one) < 500, case
+
+
+@pytest.mark.parametrize(("made", "kept"), [("right", True), ("wrong", False), ("none", False)])
+def test_what_pytorch_compiles_is_kept_where_it_is_right(monkeypatch, made, kept):
+    pytest.importorskip("torch")
+    from symbn.bench.peers import pytorch
+
+    def compiled(function, dynamic):
+        assert dynamic is False
+        if made == "none":
+            raise pytorch.torch._dynamo.exc.BackendCompilerFailed(compiled, RuntimeError("no compiler"), None)
+        return lambda *arguments: function(*arguments) + (1 if made == "wrong" else 0)
+
+    one = problem.make(Case("layer_norm", (19, 70)))
+    assert [form.name for form in pytorch.forms(one)] == ["natural"]  # too small to be worth it
+    monkeypatch.setattr(pytorch.torch, "compile", compiled)
+    monkeypatch.setattr(pytorch, "_WORTH_COMPILING", 0)
+    assert [form.name for form in pytorch.forms(one)] == ["natural"] + ["compiled"] * kept

@@ -12,6 +12,8 @@ from symbn.bench.peers import Form
 from symbn.bench.problem import Problem
 
 _aten = torch.ops.aten
+#: below this, calling what torch.compile made costs more than it saves
+_WORTH_COMPILING = 1 << 22
 
 
 def version() -> str:
@@ -81,8 +83,25 @@ def _forward(problem: Problem) -> Iterator[tuple[str, Callable[[], Any]]]:
                 lambda: _aten.native_batch_norm.out(x, gamma, beta, mean, var, False, 0.1, eps, out=y, **nothing)
             ),
         )
+    compiled = _compiled(problem, grad_free(lambda x, w, b: natural(x, w, b)), (x, gamma, beta))
+    if compiled is not None:
+        yield "compiled", compiled
     if case.operator == "instance_norm":
         yield "as group norm", grad_free(lambda: F.group_norm(x, x.shape[1], gamma, beta, eps))
+
+
+def _compiled(problem: Problem, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Callable[[], Any] | None:
+    """By torch.compile, for this shape; None where it has no C++ compiler, or computes something else."""
+    if problem.case.nbytes < _WORTH_COMPILING:
+        return None
+    torch._dynamo.reset()
+    try:
+        made = torch.compile(function, dynamic=False)
+        found = made(*arguments)
+    except torch._dynamo.exc.BackendCompilerFailed:
+        return None
+    right = torch.allclose(found, function(*arguments), rtol=1e-3, atol=1e-3)
+    return (lambda: made(*arguments)) if right else None
 
 
 def _backward(problem: Problem) -> Iterator[tuple[str, Callable[[], Any]]]:
