@@ -86,27 +86,30 @@ def _accuracy(peers: dict[str, Any], told: dict[str, Any]) -> Iterator[Any]:
 
 def _measure(peers: dict[str, Any], told: dict[str, Any]) -> Iterator[Any]:
     """For each case the times of a copy and of each form that is not among the wrong ones."""
+    wrong = {tuple(one) for one in told["wrong"]}
+    for case in _cases(told):
+        # In a function of its own, so that one case's arrays are gone before the next one's are made.
+        yield _measured(case, peers, wrong, told)
+
+
+def _measured(case: Any, peers: dict[str, Any], wrong: set[tuple[Any, ...]], told: dict[str, Any]) -> dict[str, Any]:
     import numpy as np
 
     from symbn.bench import measure, problem
 
-    wrong = {tuple(one) for one in told["wrong"]}
-    for case in _cases(told):
-        posed = problem.make(case)
-        target = posed.empty()
-        calls: dict[tuple[str, str], Callable[[], object]] = {
-            ("copy", ""): lambda target=target, x=posed.x: np.copyto(target, x)  # type: ignore[misc]
-        }
-        for name, peer in peers.items():
-            for form in peer.forms(posed):
-                if (case.operator, case.layout, case.dtype, name, form.name) not in wrong:
-                    calls[name, form.name] = form.call
-        found = measure.measure(calls, told["rounds"], _settle(told))
-        copy = asdict(found.pop(("copy", "")))
-        times: dict[str, dict[str, Any]] = {}
-        for (name, form_name), timing in found.items():
-            times.setdefault(name, {})[form_name] = asdict(timing)
-        yield {"case": asdict(case), "threads": len(told["cpus"]), "copy": copy, "times": times}
+    posed = problem.make(case)
+    target = posed.empty()
+    calls: dict[tuple[str, str], Callable[[], object]] = {("copy", ""): lambda: np.copyto(target, posed.x)}
+    for name, peer in peers.items():
+        for form in peer.forms(posed):
+            if (case.operator, case.layout, case.dtype, name, form.name) not in wrong:
+                calls[name, form.name] = form.call
+    found = measure.measure(calls, told["rounds"], _settle(told))
+    copy = asdict(found.pop(("copy", "")))
+    times: dict[str, dict[str, Any]] = {}
+    for (name, form_name), timing in found.items():
+        times.setdefault(name, {})[form_name] = asdict(timing)
+    return {"case": asdict(case), "threads": len(told["cpus"]), "copy": copy, "times": times}
 
 
 def _checks(peers: dict[str, Any], told: dict[str, Any]) -> Iterator[Any]:

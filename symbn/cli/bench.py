@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -71,8 +72,9 @@ def _measured(chosen: Sequence[cases.Case], threads: Sequence[int], rounds: int)
 
 
 def _show(found: Results) -> None:
-    # A table that is broken at a narrow edge cannot be read.
-    console.print(tables.terminal(found), width=max(console.width, _WIDTH), crop=False)
+    # A table whose cells are cut at a narrow edge cannot be read.
+    wide = Console(width=max(console.width, _WIDTH), emoji=False, highlight=False)
+    wide.print(tables.terminal(found))
     for name, why in found.absent.items():
         console.print(Text(f"not measured: {name}: {why}"), soft_wrap=True)
 

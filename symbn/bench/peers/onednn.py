@@ -99,7 +99,7 @@ def _open() -> list[_Library]:
     try:
         return [_Library(path) for path in found or ["libdnnl.so.3"]]
     except OSError as error:
-        raise ImportError(str(error)) from None
+        raise ImportError(str(error).partition(".  ")[0]) from None
 
 
 _libraries = _open()
