@@ -13,7 +13,7 @@ Name = TypeVar("Name", bound=Hashable)
 #: a shorter call is repeated until a sample takes this long
 SAMPLE = 2e-3
 #: a case that has taken this long ends after the rounds that are needed for a median
-BUDGET = 3.0
+BUDGET = 2.0
 _LEAST_ROUNDS = 3
 #: a call that takes this long, and this many times as long as the fastest, is no rival's and is timed once
 _LONG, _HOPELESS = 0.5, 20.0

@@ -209,7 +209,7 @@ def bench(
     threads: Annotated[
         list[str], typer.Option(metavar="NUMBER,...", help="Numbers of threads, each measured in a process of its own.")
     ] = ["1"],  # noqa: B006
-    rounds: Annotated[int, typer.Option(help="How often everybody is measured; the median counts.")] = 5,
+    rounds: Annotated[int, typer.Option(help="How often everybody is measured; 3 are enough where it takes long.")] = 5,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="A folder for bench.json, bench.md, bench.svg and bench.png."),
