@@ -25,7 +25,7 @@ STAGES = (
     {"build"},
     {"run"},
     {"render"},
-    {"catalogue", "generate", "pipeline", "running", "shipped", "cli"},
+    {"catalogue", "generate", "pipeline", "running", "shipped", "bench", "cli"},
 )
 #: the public names are loaded from wherever they live
 EXEMPT = {"symbn/__init__.py", "symbn/__main__.py"}

@@ -16,7 +16,7 @@ FAILED, MISUSE = 1, 2
 
 app = typer.Typer(
     help="A normalization's equations as native code that is checked against them each time it runs.",
-    epilog="Exit codes: 0 done, 1 a failed check, a stale file or a formula that differs, 2 misuse.",
+    epilog="Exit codes: 0 done, 1 a failed check, a stale file, a formula that differs or a slower kernel, 2 misuse.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -182,6 +182,52 @@ def verify_doc(
     from symbn.cli import verify
 
     if not verify.run(page, against, verify.renamings(name or [])):
+        raise typer.Exit(FAILED)
+
+
+@app.command(
+    epilog="Examples: symbn bench | symbn bench --operators batch_norm --shapes resnet50,4096x768 --threads 1,2 --out b"
+)
+def bench(
+    operators: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OPERATOR,...", help="Shipped operators; default: all that others have too."),
+    ] = None,
+    shapes: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SHAPE,...",
+            help="Shapes such as 4096x768 or 32x64x56x56 (N, C, and positions), or names of suites: tiny, networks,"
+            " matrices, fused, rows, groups (which a run without this option measures), resnet50, densenet121,"
+            " inception3, tall, wide.",
+        ),
+    ] = None,
+    layouts: Annotated[
+        list[str] | None, typer.Option(metavar="LAYOUT,...", help="channels-first, channels-last; default: both.")
+    ] = None,
+    dtypes: Annotated[list[str], typer.Option(metavar="DTYPE,...", help="float32, float64.")] = ["float32"],  # noqa: B006
+    threads: Annotated[
+        list[str], typer.Option(metavar="NUMBER,...", help="Numbers of threads, each measured in a process of its own.")
+    ] = ["1"],  # noqa: B006
+    rounds: Annotated[int, typer.Option(help="How often everybody is measured; 3 are enough where it takes long.")] = 5,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A folder for bench.json, bench.md, bench.svg and bench.png."),
+    ] = None,
+    compare: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OLD.json", help="The bench.json of an earlier run; exits with 1 where something is slower."
+        ),
+    ] = None,
+) -> None:
+    """Measure symbn beside PyTorch, oneDNN, JAX, ONNX Runtime, NumPy and numba, as far as they are installed.
+
+    Speed and accuracy; it takes some minutes.
+    """
+    from symbn.cli import bench as measure
+
+    if not measure.run(operators or [], shapes or [], layouts or [], dtypes, threads, rounds, out, compare):
         raise typer.Exit(FAILED)
 
 

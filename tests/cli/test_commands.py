@@ -38,7 +38,9 @@ def test_no_command_prints_help(command):
     assert "Usage" in out + err
 
 
-@pytest.mark.parametrize("name", ["demo", "build", "verify-doc", "generate", "run", "show", "derive", "doctor"])
+@pytest.mark.parametrize(
+    "name", ["demo", "build", "verify-doc", "generate", "run", "show", "derive", "bench", "doctor"]
+)
 def test_each_command_has_help_with_an_example(command, name):
     code, out, _ = command(name, "--help")
     assert code == 0
@@ -123,7 +125,7 @@ def test_show_names_an_unknown_dtype(command):
 def test_generate_writes_the_committed_files(command, tmp_path):
     code, _, _ = command("generate", "--output", tmp_path / "made")
     assert code == 0
-    there = {path.name: path.read_bytes() for path in (ROOT / "generated").iterdir() if path.suffix != ".png"}
+    there = {path.name: path.read_bytes() for path in (ROOT / "generated").glob("*.*") if path.suffix != ".png"}
     assert {path.name: path.read_bytes() for path in (tmp_path / "made").iterdir()} == there
 
 

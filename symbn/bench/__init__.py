@@ -1,0 +1,1 @@
+"""The benchmark: symbn beside the other implementations of normalization that are installed."""
