@@ -17,7 +17,7 @@ from symbn.run import plan as planning
 from symbn.run.axes import Axes, Bound
 
 if TYPE_CHECKING:
-    from symbn.run.check import Report
+    from symbn.run.check import Chosen, Comparison, Report
 
 _PLANS = 512
 
@@ -55,6 +55,10 @@ class _Run:
     scalars: Sequence[float]
     outputs: Sequence[Array]
     results: list[Array]
+    #: None where nothing is checked
+    comparison: Comparison | None
+    #: what it compares
+    chosen: Sequence[Chosen]
 
 
 class Call:
@@ -122,7 +126,8 @@ class Call:
         given = self._given(out)
         run = self._run(arrays, scalars, where, given, mode, axes or {})
         if mode != "off":
-            report = self._compare(run, mode)
+            assert run.comparison is not None
+            report = run.comparison.compare(run.chosen)
             if not report.passed:
                 raise CheckError(report)
         results = run.results
@@ -144,7 +149,9 @@ class Call:
         axes: Mapping[str, tuple[str, ...]] | None = None,
     ) -> Report:
         """Run the kernel and compare every element with the equations, whatever the verdict."""
-        return self._compare(self._run(arrays, scalars, where, self._given(None), "full", axes or {}), "full")
+        run = self._run(arrays, scalars, where, self._given(None), "full", axes or {})
+        assert run.comparison is not None
+        return run.comparison.measure()
 
     def _run(
         self,
@@ -186,10 +193,12 @@ class Call:
         outputs: list[Array] = [
             a if spec.direct else make() for a, spec, make in zip(given, ready.plan.outputs, ready.makers, strict=True)
         ]
+        results = [a.reshape(shape) for a, shape in zip(outputs, self._shapes(ready.plan, bound), strict=True)]
+        comparison, chosen = None, []
         if mode != "off":
-            # An element that is not written must not pass for the result of an earlier run.
-            for output in outputs:
-                output.fill(np.nan)
+            comparison = self._comparison(ready, inputs, outputs, results, scalars)
+            chosen = comparison.everything() if mode == "full" else comparison.sample()
+            comparison.forget(chosen)
         pointers = [
             default or _pointer(ready.compiled.ffi, a) for default, a in zip(ready.defaults, inputs, strict=True)
         ]
@@ -197,8 +206,7 @@ class Call:
         threads = settings.get_num_threads() if ready.plan.threaded else 1
         if ready.compiled.function(ready.layout, *pointers, *scalars, threads):
             raise no_memory(interface.function)
-        results = [a.reshape(shape) for a, shape in zip(outputs, self._shapes(ready.plan, bound), strict=True)]
-        return _Run(ready, inputs, scalars, outputs, results)
+        return _Run(ready, inputs, scalars, outputs, results, comparison, chosen)
 
     # ---- the caller's axes -----------------------------------------------------------------------
 
@@ -360,21 +368,29 @@ class Call:
 
     # ---- the check -------------------------------------------------------------------------------
 
-    def _compare(self, run: _Run, mode: str) -> Report:
+    def _comparison(
+        self,
+        ready: _Ready,
+        inputs: Sequence[Array | None],
+        outputs: Sequence[Array],
+        results: Sequence[Array],
+        scalars: Sequence[float],
+    ) -> Comparison:
         from symbn.run import check
 
-        interface, plan = run.ready.compiled.interface, run.ready.plan
+        interface, plan = ready.compiled.interface, ready.plan
         values = dict(interface.defaults)
         placed = {}
-        for one, a in zip(self._inputs, run.inputs, strict=True):
+        for one, a in zip(self._inputs, inputs, strict=True):
             if a is None:
-                shape = [plan.extents[index] for index in one.indices]
-                a = np.broadcast_to(np.array(values[one.name], planning.dtype_of(interface, one)), shape)
-            placed[one.name] = check.Placed(a, plan.axes.get(one.name, one.indices))
-        for one, a, result in zip(self._outputs, run.outputs, run.results, strict=True):
+                placed[one.name] = check.Placed(np.array(values[one.name], planning.dtype_of(interface, one)), ())
+            else:
+                placed[one.name] = check.Placed(a, plan.axes[one.name])
+        for one, a, result in zip(self._outputs, outputs, results, strict=True):
             placed[one.name] = check.Placed(a, plan.axes[one.name], result)
-        named = dict(zip((scalar.name for scalar in self._scalars), run.scalars, strict=True))
-        return check.compare(interface, self._reference, placed, named, mode, self._names)
+        named = dict(zip((scalar.name for scalar in self._scalars), scalars, strict=True))
+        threads = settings.get_num_threads() if plan.threaded else 1
+        return check.Comparison(interface, self._reference, placed, named, self._names, threads)
 
 
 def no_memory(function: str) -> MemoryError:

@@ -1,0 +1,146 @@
+"""What a check compares together: outputs whose elements along an axis, the feature, do not depend on each other."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from symbn.run.graph import Reduction, View, below
+from symbn.run.quick import BLOCK_ELEMENTS, Output
+from symbn.run.space import EVERYTHING, Part, Space
+
+#: what a sample of a small array has of its features, and of a large one
+SAMPLE_SMALL, SAMPLE_LARGE = 1 / 32, 1 / 256
+#: an array of so many elements is large: the cost of a sample is to be small against the kernel's
+LARGE = 1 << 20
+#: a sample of a large array is drawn in lots of so many elements, which are worth the effort
+LOT = 1 << 16
+#: elements that are held at once where limits are derived
+PIECE = 1 << 16
+#: features side by side in memory that are worth a loop
+_SIDE_BY_SIDE = 1024
+
+# Not the module's functions: a program's random.seed must not make every run check the same features.
+_random = random.Random()
+
+
+@dataclass(frozen=True)
+class Group:
+    """Outputs that have a feature in common, or none."""
+
+    outputs: tuple[Output, ...]
+    feature: int | None
+
+    def reductions(self) -> list[Reduction]:
+        seen: dict[object, None] = {}
+        nodes = [node for output in self.outputs for node in below(output.node, seen)]
+        return [node for node in nodes if isinstance(node, Reduction)]
+
+
+def features(output: Output) -> frozenset[int]:
+    """The axes of an output along which its elements do not depend on each other."""
+    nodes = list(below(output.node))
+    found = set(output.axes)
+    for node in nodes:
+        if isinstance(node, Reduction):
+            found -= node.axis
+        elif isinstance(node, View) and isinstance(node.source, Reduction):
+            # A result at another feature's place takes the whole array.
+            found -= {own for own in node.source.axes if node.entries[own : own + 1] != (own,)}
+    return frozenset(found)
+
+
+def groups(outputs: Sequence[Output], space: Space) -> list[Group]:
+    """The outputs in as few groups as can be."""
+    left = {output: features(output) for output in outputs}
+    result = []
+    while left:
+        candidates = sorted(frozenset().union(*left.values()))
+        if not candidates:
+            result.append(Group(tuple(left), None))
+            break
+
+        def merit(axis: int) -> tuple[int, bool, int]:
+            return sum(axis in one for one in left.values()), len(space.sizes[axis]) == 1, _stride(space, axis)
+
+        best = max(candidates, key=merit)
+        chosen = tuple(output for output, axes in left.items() if best in axes)
+        result.append(Group(chosen, best))
+        left = {output: axes for output, axes in left.items() if output not in chosen}
+    return result
+
+
+def _stride(space: Space, axis: int) -> int:
+    """How far apart elements along an axis lie in the largest array."""
+    strides = [
+        (array.size, max(abs(array.strides[own]) for own in numbers[axis]))
+        for array, numbers in space.arrays.values()
+        if numbers.get(axis)
+    ]
+    return max(strides, default=(0, 0))[1]
+
+
+def elements(group: Group, space: Space) -> int:
+    """How many elements the largest of the group's values has."""
+    axes = [output.axes for output in group.outputs] + [one.term.axes for one in group.reductions()]
+    return max(math.prod(space.extent(axis) for axis in one) for one in axes)
+
+
+def parts(group: Group, space: Space, threads: int) -> Iterator[Part]:
+    """All of a group, a part at a time."""
+    if group.feature is None:
+        yield EVERYTHING
+        return
+    count = space.extent(group.feature)
+    step = _step(group, space, threads)
+    for start in range(0, count, step):
+        yield Part(group.feature, slice(start, min(start + step, count)))
+
+
+def _step(group: Group, space: Space, threads: int) -> int:
+    """How many features make a part: a block's worth, and what lies side by side in memory."""
+    assert group.feature is not None
+    count = space.extent(group.feature)
+    step = BLOCK_ELEMENTS * count // max(elements(group, space), 1)
+    largest, numbers = max(space.arrays.values(), key=lambda one: one[0].size)
+    if numbers.get(group.feature) and abs(largest.strides[numbers[group.feature][-1]]) == largest.itemsize:
+        step = max(step, min(_SIDE_BY_SIDE, -(-count // threads)))
+    return max(step, 1)
+
+
+def pieces(group: Group, space: Space, part: Part) -> Iterator[Part]:
+    """A part in pieces of about PIECE elements."""
+    if part.feature is None:
+        yield part
+        return
+    step = max(1, PIECE * space.extent(part.feature) // max(elements(group, space), 1))
+    for start in range(0, part.count, step):
+        yield Part(part.feature, part.positions[start : start + step])
+
+
+def drawn(group: Group, space: Space) -> Iterator[Part]:
+    """A random part of a group: each feature is as likely as any other, and others are drawn each time.
+
+    Of a large array a feature is drawn with probability SAMPLE_LARGE, together with others that make a lot; where a
+    lot is much, many draws are empty. Of a small one there is always something.
+    """
+    size = elements(group, space)
+    count = 1 if group.feature is None else space.extent(group.feature)
+    if size < LARGE:
+        lot, number = 1, math.ceil(count * SAMPLE_SMALL)
+    else:
+        lot = max(1, LOT * count // size)
+        number = int(count / lot * SAMPLE_LARGE + _random.random())
+    if not number:
+        return
+    if group.feature is None:
+        yield EVERYTHING
+        return
+    picks = sorted(_random.sample(range(count), min(count, number * lot)))
+    step = max(lot, BLOCK_ELEMENTS * count // max(size, 1))
+    for start in range(0, len(picks), step):
+        yield Part(group.feature, np.array(picks[start : start + step]))
