@@ -21,7 +21,7 @@ from symbn.emit.interface import Interface
 from symbn.run.bounds import Derived, at_places
 from symbn.run.graph import Reduction, View, record
 from symbn.run.parts import Group, drawn, groups, parts, pieces
-from symbn.run.quick import BUFFER, Evaluation, Output, Places, Pool, Table, passes
+from symbn.run.quick import BUFFER, Evaluation, Output, Places, Pool, Program, Table
 from symbn.run.rounding import Arithmetic
 from symbn.run.space import EVERYTHING, Part, Space
 from symbn.run.tracked import Tracked
@@ -251,27 +251,30 @@ class Comparison:
         tables: dict[Any, Table] = {}
         shared = [] if group.feature is None else [one for one in group.reductions() if group.feature not in one.axes]
         if shared:
+            wide = self.arithmetic.wide
             with _quietly():
-                Evaluation(self.space, EVERYTHING, tables, Pool(self.arithmetic.wide)).run(passes((), shared))
+                Program(self.space, EVERYTHING, (), shared, wide).run(EVERYTHING, tables, Pool(wide), _ignore)
         return tables
+
+    def _program(self, group: Group, part: Part, common: Mapping[Any, Table]) -> Program:
+        own = [one for one in group.reductions() if one not in common]
+        return Program(self.space, part, group.outputs, own, self.arithmetic.wide, self._spreads(group))
 
     def _differing(self, share: Sequence[Chosen], common: Mapping[Group, dict[Any, Table]]) -> list[Chosen]:
         """Of each part what is left to derive limits for: outputs, and their features."""
         pool = Pool(self.arithmetic.wide)
         left = []
+        programs = {group: self._program(group, part, common[group]) for group, part in reversed(share)}
         with _quietly():
             for group, part in share:
-                tables = dict(common[group])
-                evaluation = Evaluation(self.space, part, tables, pool)
                 found: dict[Output, list[Array]] = {}
 
-                def differ(output: Output, places: Places, of: Any = evaluation, found: Any = found) -> None:
+                def differ(output: Output, places: Places, of: Evaluation, found: Any = found) -> None:
                     rest = self._unsettled(output, of, places)
                     if rest.size:
                         found.setdefault(output, []).append(rest)
 
-                steps = passes(group.outputs, [one for one in group.reductions() if one not in tables])
-                evaluation.run(steps, self._spreads(group), differ)
+                programs[group].run(part, dict(common[group]), pool, differ)
                 self._count(group, part)
                 for output, features in found.items():
                     rest = Part(part.feature, part.positions[np.unique(np.concatenate(features))])
@@ -361,6 +364,10 @@ class Comparison:
         """An output as the caller knows it."""
         placed = self.arrays[name]
         return placed.array if placed.result is None else placed.result
+
+
+def _ignore(output: Output, places: Places, of: Evaluation) -> None:
+    """Nothing is compared."""
 
 
 @contextmanager

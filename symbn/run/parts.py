@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from symbn.run.graph import Reduction, View, below
-from symbn.run.quick import BLOCK_ELEMENTS, Output
+from symbn.run.quick import Output
 from symbn.run.space import EVERYTHING, Part, Space
 
 #: what a sample of a small array has of its features, and of a large one
@@ -19,6 +19,8 @@ SAMPLE_SMALL, SAMPLE_LARGE = 1 / 32, 1 / 256
 LARGE = 1 << 20
 #: a sample of a large array is drawn in lots of so many elements, which are worth the effort
 LOT = 1 << 16
+#: elements of a part, of which arrays are picked at once
+PART = 1 << 20
 #: elements that are held at once where limits are derived
 PIECE = 1 << 16
 #: features side by side in memory that are worth a loop
@@ -102,10 +104,10 @@ def parts(group: Group, space: Space, threads: int) -> Iterator[Part]:
 
 
 def _step(group: Group, space: Space, threads: int) -> int:
-    """How many features make a part: a block's worth, and what lies side by side in memory."""
+    """How many features make a part: so many elements, and what lies side by side in memory."""
     assert group.feature is not None
     count = space.extent(group.feature)
-    step = BLOCK_ELEMENTS * count // max(elements(group, space), 1)
+    step = min(PART * count // max(elements(group, space), 1), -(-count // threads))
     largest, numbers = max(space.arrays.values(), key=lambda one: one[0].size)
     if numbers.get(group.feature) and abs(largest.strides[numbers[group.feature][-1]]) == largest.itemsize:
         step = max(step, min(_SIDE_BY_SIDE, -(-count // threads)))
@@ -141,6 +143,6 @@ def drawn(group: Group, space: Space) -> Iterator[Part]:
         yield EVERYTHING
         return
     picks = sorted(_random.sample(range(count), min(count, number * lot)))
-    step = max(lot, BLOCK_ELEMENTS * count // max(size, 1))
+    step = max(lot, PART * count // max(size, 1))
     for start in range(0, len(picks), step):
         yield Part(group.feature, np.array(picks[start : start + step]))

@@ -10,18 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from typing import Any
 
 import numpy as np
 
 from symbn.run.graph import Apply, Constant, Node, Number, Reduction, View, below
+from symbn.run.rounding import finite
 from symbn.run.space import EVERYTHING, Axis, Part, Space, placed
 
 #: elements of one block: what a second-level cache holds of a dozen temporaries
-BLOCK_ELEMENTS = 1 << 14
-#: a value on fewer axes than the block's is worked out once for a whole part, up to so many elements
-_SMALL = 1 << 16
+BLOCK_ELEMENTS = 1 << 15
 #: a loop along an axis shorter than that is slow
 _SHORT = 32
 #: so many rows are added one after another, before their sums are
@@ -67,13 +67,14 @@ class Table:
         whole = part.feature is None or view.entries[part.feature : part.feature + 1] == (part.feature,)
         return placed(array, places, EVERYTHING if whole else part, order)
 
-    def finish(self) -> None:
-        """Make the sum of the distances from the centre the sum or mean of the terms."""
-        with np.errstate(all="ignore"):
-            if self.reduction.function is np.sum:
-                self.value = np.longdouble(self.count) * self.centre + self.value
-            elif self.reduction.function is np.mean:
-                self.value = self.centre + self.value / np.longdouble(self.count)
+    def finish(self, cut: Callable[[Array], Array]) -> None:
+        """Make the sum of the distances from the centre the sum or mean of the terms, in a cut of the table."""
+        value, count = cut(self.value), np.longdouble(self.count)
+        if self.reduction.function is np.sum:
+            value += count * cut(self.centre)
+        elif self.reduction.function is np.mean:
+            value /= count
+            value += cut(self.centre)
 
 
 @dataclass
@@ -141,282 +142,409 @@ class Pool:
             self.free.append(flat)
 
 
-class Evaluation:
-    """The values of one part of a space; ``tables`` are the results of reductions so far."""
+class Program:
+    """How some outputs are evaluated, for any part of a group: worked out once, run on block after block.
 
-    def __init__(self, space: Space, part: Part, tables: dict[Any, Table], pool: Pool) -> None:
+    ``shared`` are reductions whose results are there already; of ``spreads`` the terms' distances from their centre
+    are added up too.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        part: Part,
+        outputs: Sequence[Output],
+        reductions: Sequence[Reduction],
+        wide: Any,
+        spreads: frozenset[Reduction] = frozenset(),
+    ) -> None:
         self.space = space
+        self.wide = np.dtype(wide)
+        self.spreads = spreads
+        steps = passes(outputs, reductions)
+        self.axes = frozenset().union(*(step.axes for step in steps))
+        self.order = _order(space, part, steps)
+        sizes = space.axes(part, self.axes)
+        features = max(part.count, 1) if part.feature is not None else 1
+        # Where a block holds whole features, what one pass has computed serves the next.
+        self.together = math.prod(sizes.values()) <= BLOCK_ELEMENTS * features
+        self.stages = [_Stage(self, steps)] if self.together else [_Stage(self, [step]) for step in steps]
+
+    def run(
+        self, part: Part, tables: dict[Any, Table], pool: Pool, differ: Callable[[Output, Places, Evaluation], None]
+    ) -> None:
+        """Evaluate a part; ``differ`` is told of elements of outputs that are not the rounded value."""
+        of = Evaluation(self, part, tables, pool, differ)
+        for stage in self.stages:
+            for one in stage.reductions:
+                tables[one] = self._table(one, of.sizes)
+            sizes = {axis: of.sizes[axis] for axis in self.order if axis[0] in stage.axes}
+            if not self.together:
+                stage.prepare(of, Block(of, {}))
+            for ranges in _blocks(sizes, part.feature if self.together else None):
+                stage.run(Block(of, ranges))
+            if not self.together:
+                for one in stage.reductions:
+                    tables[one].finish(lambda array: array)
+
+    def _table(self, one: Reduction, sizes: Mapping[Axis, int]) -> Table:
+        """A table to be filled: on the axes of blocks, of which it has length 1 where it does not vary."""
+        shape = [sizes[axis] if axis[0] in one.axes else 1 for axis in self.order]
+        places = {axis: [self.order.index(own) for own in sizes if own[0] == axis] for axis in one.axes}
+        count = math.prod(size for axis, size in sizes.items() if axis[0] in one.axis)
+        start = {np.prod: 1.0, np.max: -np.inf, np.min: np.inf}.get(one.function, 0.0)
+        value, centre, distances = (np.full(shape, first, np.longdouble) for first in (start, np.nan, 0.0))
+        return Table(one, count, places, value, centre, distances if one in self.spreads else None)
+
+
+class Evaluation:
+    """A part's arrays, on the axes of blocks."""
+
+    def __init__(
+        self,
+        program: Program,
+        part: Part,
+        tables: dict[Any, Table],
+        pool: Pool,
+        differ: Callable[[Output, Places, Evaluation], None],
+    ) -> None:
+        self.space = program.space
+        self.order = program.order
         self.part = part
         self.tables = tables
         self.pool = pool
-        self.wide = pool.dtype
-        self.sizes = space.axes(part, range(len(space.sizes)))
-        self.order: list[Axis] = []
-        #: what is worked out once: inputs as they are laid, and values on few axes
-        self._shown: dict[Any, Array] = {}
-        self._small: dict[Node, Array] = {}
-
-    def run(
-        self,
-        steps: Sequence[Pass],
-        spreads: frozenset[Reduction] = frozenset(),
-        differ: Callable[[Output, Places], None] = lambda output, places: None,
-    ) -> None:
-        """Evaluate the passes; ``differ`` is told of elements that are not the rounded value.
-
-        ``spreads`` are the sums whose terms' distances from their centre are added up too.
-        """
-        self.order = self._order(steps)
-        # Where one block holds everything, what one pass has computed serves the next.
-        alone = all(math.prod(self._sizes(step.axes).values()) <= BLOCK_ELEMENTS for step in steps)
-        for together in [steps] if alone else [[step] for step in steps]:
-            for one in [one for step in together for one in step.reductions]:
-                self.tables[one] = self._table(one, one in spreads)
-            whole = frozenset().union(*(step.axes for step in together))
-            uses = self._uses(together, whole)
-            for ranges in _blocks(self._sizes(whole)):
-                block = _Block(self, ranges, dict(uses))
-                for step in together:
-                    for one in step.reductions:
-                        block.reduce(self.tables[one])
-                        if alone:
-                            self.tables[one].finish()
-                    for output in step.outputs:
-                        block.compare(output, differ)
-            for one in [one for step in together for one in step.reductions if not alone]:
-                self.tables[one].finish()
-
-    def _sizes(self, axes: frozenset[int]) -> dict[Axis, int]:
-        return {axis: self.sizes[axis] for axis in self.order if axis[0] in axes}
-
-    def _table(self, one: Reduction, spread: bool) -> Table:
-        """A table to be filled: on the axes of blocks, of which it has length 1 where it does not vary."""
-        shape = [self.sizes[axis] if axis[0] in one.axes else 1 for axis in self.order]
-        places = {
-            axis: [self.order.index(own) for own in self.sizes if own[0] == axis] for axis in one.axes
-        }
-        count = math.prod(size for axis, size in self.sizes.items() if axis[0] in one.axis)
-        start = {np.prod: 1.0, np.max: -np.inf, np.min: np.inf}.get(one.function, 0.0)
-        value, centre, distances = (np.full(shape, first, np.longdouble) for first in (start, np.nan, 0.0))
-        return Table(one, count, places, value, centre, distances if spread else None)
-
-    def _uses(self, steps: Sequence[Pass], whole: frozenset[int]) -> dict[Node, int]:
-        """How often each value is used that is computed block by block."""
-        uses: dict[Node, int] = {}
-        for target in [node for step in steps for node in step.nodes()]:
-            uses[target] = uses.get(target, 0) + 1
-        seen: dict[Any, None] = {}
-        for target in list(uses):
-            for node in _within(target, seen):
-                for one in _sources(node) if isinstance(node, Apply) else ():
-                    uses[one] = uses.get(one, 0) + 1
-        return {node: count for node, count in uses.items() if not self._is_small(node, whole)}
-
-    def _is_small(self, node: Node, whole: frozenset[int]) -> bool:
-        return node.axes != whole and math.prod(self._sizes(node.axes).values()) <= _SMALL
-
-    def _order(self, steps: Sequence[Pass]) -> list[Axis]:
-        """The axes as a block has them: those that are kept first, the others as in memory, so that loops are long.
-
-        An axis that is kept stays last where it is so in memory, if it is long.
-        """
-        nodes = list(dict.fromkeys(one for step in steps for node in step.nodes() for one in below(node)))
-        strides = dict.fromkeys(self.sizes, 0)
-        views = [node for node in nodes if isinstance(node, View)]
-        for view in sorted(views, key=lambda one: len(one.axes)):
-            if isinstance(view.source, str):
-                order = [axis for axis in self.sizes if axis[0] in view.axes]
-                laid = self.space.laid(view, self.part, order)
-                found = zip(order, laid.strides, strict=True)
-                strides.update({axis: abs(stride) for axis, stride in found if stride and self.sizes[axis] > 1})
-        memory = sorted(self.sizes, key=lambda axis: -strides[axis])
-        whole = max((step.axes for step in steps), key=len)
-        kept = {axis for view in views if view.axes < whole for axis in view.axes}
-        kept |= {axis for step in steps for one in step.reductions for axis in one.axes}
-        long = memory and memory[-1][0] in kept and self.sizes[memory[-1]] >= _SHORT
-        last = memory[-1:] if long else []
-        rest = memory[: len(memory) - len(last)]
-        first = sorted((axis for axis in rest if axis[0] in kept), key=lambda axis: axis[0] != self.part.feature)
-        return [*first, *(axis for axis in rest if axis[0] not in kept), *last]
-
-    # ---- values ------------------------------------------------------------------------------------
+        self.differ = differ
+        self.sizes = program.space.axes(part, range(len(program.space.sizes)))
+        self._laid: dict[Any, Array] = {}
+        #: values on few axes for the whole part
+        self.few: dict[Node, Few] = {}
 
     def shown(self, view: View) -> Array:
-        """What a view shows of the part, on the axes of blocks; a reduction's result in longdouble."""
-        if isinstance(view.source, Reduction):
-            table = self.tables[view.source]
-            return table.laid(table.value, view, self.part, self.order)
-        if view not in self._shown:
-            if isinstance(view.source, Constant):
-                self._shown[view] = self.space.constant(view, view.source.array, self.part, self.order)
+        """What a view shows of the part; a reduction's result in longdouble."""
+        if view not in self._laid:
+            if isinstance(view.source, Reduction):
+                table = self.tables[view.source]
+                # The table is filled in place.
+                self._laid[view] = table.laid(table.value, view, self.part, self.order)
+            elif isinstance(view.source, Constant):
+                self._laid[view] = self.space.constant(view, view.source.array, self.part, self.order)
             else:
-                self._shown[view] = self.space.laid(view, self.part, self.order)
-        return self._shown[view]
+                self._laid[view] = self.space.laid(view, self.part, self.order)
+        return self._laid[view]
 
     def output(self, name: str) -> Array:
-        """An output's part, on the axes of blocks."""
-        if name not in self._shown:
-            self._shown[name] = self.space.output(name, self.part, self.order)
-        return self._shown[name]
-
-    def small(self, node: Node) -> Array:
-        """A value for the whole part."""
-        if node not in self._small:
-            if isinstance(node, Number):
-                self._small[node] = node.value
-            elif isinstance(node, View):
-                shown = self.shown(node)
-                self._small[node] = shown if shown.dtype == np.longdouble else shown.astype(self.wide)
-            elif isinstance(node, Apply):
-                self._small[node] = node.function(*map(self.small, node.args), **dict(node.options))
-        return self._small[node]
+        """An output's part."""
+        if name not in self._laid:
+            self._laid[name] = self.space.output(name, self.part, self.order)
+        return self._laid[name]
 
 
-class _Block:
-    """The values on one block: each is computed when it is asked for, and let go after its last use."""
+@dataclass(frozen=True)
+class Few:
+    """A value on few axes, as it is, and in two parts of the wide dtype; no second part where there is none."""
 
-    def __init__(self, of: Evaluation, ranges: dict[Axis, slice], uses: dict[Node, int]) -> None:
+    value: Array
+    high: Array
+    low: Array | None
+
+    def cut(self, block: Block) -> Few:
+        return Few(block.cut(self.value), block.cut(self.high), None if self.low is None else block.cut(self.low))
+
+
+class Block:
+    """The values on one block: arrays on all its axes, and those on few."""
+
+    def __init__(self, of: Evaluation, ranges: Mapping[Axis, slice]) -> None:
         self.of = of
-        self.ranges = ranges
-        self.uses = uses
-        self.values: dict[Node, Array] = {}
+        self.pool = of.pool
+        self.ranges = [ranges.get(axis) for axis in of.order]
+        self.full: dict[Node, Array] = {}
+        self.few: dict[Node, Few] = {}
 
     def cut(self, array: Array) -> Array:
         """The block of an array that is laid on the axes of blocks."""
-        key = tuple(
-            self.ranges[axis] if axis in self.ranges and size > 1 else slice(None)
-            for axis, size in zip(self.of.order, array.shape, strict=True)
-        )
-        return array[key]
+        if array.ndim == 0:
+            return array
+        return array[
+            tuple(
+                slice(None) if one is None or size == 1 else one
+                for one, size in zip(self.ranges, array.shape, strict=True)
+            )
+        ]
 
-    def value(self, node: Node) -> Array:
-        if node not in self.uses:
-            whole = self.of.small(node)
-            return self.cut(whole) if whole.ndim else whole
-        if node not in self.values:
-            self.values[node] = self.shown(node) if isinstance(node, View) else self.applied(node)
-        return self.values[node]
-
-    def used(self, *nodes: Node) -> None:
-        """One use of each is over."""
-        for node in nodes:
-            if node in self.uses:
-                self.uses[node] -= 1
-                if not self.uses[node]:
-                    self.of.pool.give(self.values.pop(node))
-
-    def shown(self, node: View) -> Array:
-        shown = self.cut(self.of.shown(node))
-        if shown.dtype == np.longdouble:
-            return shown
-        value = self.of.pool.take(shown.shape)
-        np.copyto(value, shown)
-        return value
-
-    def applied(self, node: Node) -> Array:
-        assert isinstance(node, Apply)
-        wide, take = self.of.wide, self.of.pool.take
-        args = [self._number(self.value(one)) for one in node.args]
-        full = [value for one, value in zip(node.args, args, strict=True) if one.axes == node.axes]
-        shape = np.broadcast_shapes(*(value.shape for value in args))
-        if not _fits(node, wide) or any(value.dtype not in (wide, np.bool_) for value in full):
-            result = node.function(*args, **dict(node.options))
-            self.used(*node.args)
-        elif node.function is np.where:
-            result = take(shape)
-            np.copyto(result, args[2], casting="same_kind")
-            np.copyto(result, args[1], casting="same_kind", where=args[0])
-            self.used(*node.args)
-        else:
-            leading = [value.astype(wide, copy=False) for value in args]
-            function = node.function
-            if function is np.power and leading[1].ndim == 0 and leading[1] == 2:
-                function, leading = np.square, leading[:1]
-            self.used(*node.args)
-            # What was used last may be overwritten: element by element that does no harm.
-            result = function(*leading, out=take(shape))
-            if function in (np.add, np.subtract):
-                for number, (value, high) in enumerate(zip(args, leading, strict=True)):
-                    if value.dtype != wide and value.ndim:
-                        rest = _finite(value - high).astype(wide)
-                        if rest.any():
-                            (np.subtract if number and function is np.subtract else np.add)(result, rest, out=result)
-        return result
-
-    def _number(self, value: Array) -> Array:
-        """A number in the precision of arrays, where that has all its digits: else all would be computed in its own."""
-        narrow = value.astype(self.of.wide) if value.ndim == 0 else value
-        return narrow if value.ndim == 0 and narrow == value else value
-
-    def reduce(self, table: Table) -> None:
-        one, take = table.reduction, self.of.pool.take
-        terms = self.value(one.term)
-        axis = tuple(number for number, (place, _) in enumerate(self.of.order) if place in one.axis)
-        value = self.cut(table.value)
-        if one.function is np.prod:
-            value *= np.multiply.reduce(terms.astype(np.longdouble), axis, keepdims=True)
-        elif one.function in (np.max, np.min):
-            merge = np.maximum if one.function is np.max else np.minimum
-            merge(value, merge.reduce(terms, axis, keepdims=True), out=value)
-        else:
-            centre = self.cut(table.centre)
-            if np.isnan(centre).any():
-                centre[...] = _centre(terms, axis)
-            moved = terms
-            if centre.any():
-                moved = np.subtract(terms, centre.astype(self.of.wide), out=take(terms.shape))
-            value += _added(moved, axis)
-            if table.spread is not None:
-                distances = np.abs(moved, out=take(moved.shape))
-                total = self.cut(table.spread)
-                total += _added(distances, axis)
-                self.of.pool.give(distances)
-            if moved is not terms:
-                self.of.pool.give(moved)
-        self.used(one.term)
-
-    def compare(self, output: Output, differ: Callable[[Output, Places], None]) -> None:
-        computed = self.cut(self.of.output(output.name))
-        expected = self.value(output.node)
-        wrong = expected.astype(computed.dtype) != computed
-        self.used(output.node)
-        if wrong.any():
-            found = zip(self.of.order, np.nonzero(wrong), strict=True)
-            starts = {axis: one.start for axis, one in self.ranges.items()}
-            differ(output, {axis: place + starts.get(axis, 0) for axis, place in found})
+    def narrow(self, node: Node) -> Array:
+        """A value in the wide dtype."""
+        return self.full[node] if node in self.full else self.few[node].high
 
 
-def _within(node: Node, seen: dict[Any, None]) -> Iterator[Node]:
-    """What a value is computed from, itself included, up to reductions."""
-    if node not in seen:
-        seen[node] = None
+class _Stage:
+    """Passes that are made together on each block, as a list of steps."""
+
+    def __init__(self, program: Program, steps: Sequence[Pass]) -> None:
+        self.wide = program.wide
+        self.axes = frozenset().union(*(step.axes for step in steps))
+        self.reductions = [one for step in steps for one in step.reductions]
+        #: the axes of what is not on few
+        self.all = {step.axes for step in steps if not any(step.axes < other.axes for other in steps)}
+        self.known: dict[Any, Node] = {}
+        #: nodes on few axes that are needed for the whole part, where reductions are complete; else block by block
+        self.few: list[Node] = []
+        self.steps: list[tuple[Callable[[Block], None], tuple[Node, ...]]] = []
+        self.done: set[Node] = set()
+        for step in steps:
+            for one in step.reductions:
+                term = self._plan(one.term, program.together)
+                self.steps.append((partial(_reduce, one, term, _numbers(program.order, one.axis)), (term,)))
+                if program.together:
+                    self.steps.append((partial(_finish, one), ()))
+            for output in step.outputs:
+                node = self._plan(output.node, program.together)
+                self.steps.append((partial(_compare, output, node), (node,)))
+        last = {node: number for number, (_, nodes) in enumerate(self.steps) for node in nodes}
+        #: with each step those whose last use it is
+        self.program = [
+            (step, [node for node in dict.fromkeys(nodes) if last[node] == number])
+            for number, (step, nodes) in enumerate(self.steps)
+        ]
+
+    def prepare(self, of: Evaluation, block: Block) -> None:
+        """Compute what is on few axes for the whole part."""
+        for node in self.few:
+            _few(node, self.wide, block)
+        of.few = block.few
+
+    def run(self, block: Block) -> None:
+        for node, few in block.of.few.items():
+            block.few[node] = few.cut(block)
+        for step, over in self.program:
+            step(block)
+            for node in over:
+                if node in block.full:
+                    block.pool.give(block.full.pop(node))
+
+    def _plan(self, node: Node, together: bool) -> Node:
+        """Put the steps that compute a node into the list; what is computed may be another node of the same value."""
+        node = self._scaled(node)
+        self._plan_as_is(node, together)
+        return node
+
+    def _plan_as_is(self, node: Node, together: bool) -> None:
+        if node in self.done:
+            return
+        self.done.add(node)
         if isinstance(node, Apply):
             for one in node.args:
-                yield from _within(one, seen)
-        yield node
+                self._plan_as_is(one, together)
+        if node.axes not in self.all:
+            if together:
+                self.steps.append((partial(_few, node, self.wide), ()))
+            else:
+                self.few.append(node)
+        elif isinstance(node, Apply):
+            step = _elementwise if _fits(node, self.wide) else _choice if node.function is np.where else _any
+            self.steps.append((partial(step, node), node.args))
+        else:
+            self.steps.append((partial(_load, node), ()))
+
+    def _scaled(self, node: Node) -> Node:
+        """The node with factors and divisors on few axes collected: one multiplication on all axes, no division."""
+        if node in self.known or not isinstance(node, Apply):
+            return self.known.get(node, node)
+        base, factor = self._factors(node) if node.axes in self.all else (node, None)
+        if factor is not None:
+            result: Node = _made(np.multiply, (self._scaled(base), factor))
+        else:
+            args = tuple(self._scaled(one) for one in node.args)
+            result = node if args == node.args else Apply(node.axes, node.function, args, node.options, node.stem)
+        self.known[node] = result
+        return result
+
+    def _factors(self, node: Node) -> tuple[Node, Node | None]:
+        """A node as another on all axes and a factor on few."""
+        if not isinstance(node, Apply) or node.function not in (np.multiply, np.divide):
+            return node, None
+        a, b = node.args
+        if node.function is np.multiply and b.axes == node.axes:
+            a, b = b, a
+        if a.axes != node.axes or b.axes == node.axes:
+            return node, None
+        base, factor = self._factors(a)
+        if factor is None:
+            factor = b if node.function is np.multiply else _made(np.divide, (_ONE, b))
+        elif factor.axes | b.axes != node.axes:
+            factor = _made(node.function, (factor, b))
+        else:
+            base, factor = a, b if node.function is np.multiply else _made(np.divide, (_ONE, b))
+        return base, factor
+
+
+_ONE = Number(frozenset(), np.asarray(1, np.longdouble))
+
+
+def _made(function: Any, args: tuple[Node, ...]) -> Apply:
+    return Apply(frozenset().union(*(one.axes for one in args)), function, args, (), object())
+
+
+def _numbers(order: Sequence[Axis], axes: frozenset[int]) -> tuple[int, ...]:
+    return tuple(number for number, (axis, _) in enumerate(order) if axis in axes)
+
+
+# ---- steps -------------------------------------------------------------------------------------
+
+
+def _few(node: Node, wide: Any, block: Block) -> None:
+    """A value on few axes: longdouble where it follows from what has been reduced."""
+    if isinstance(node, Number):
+        value = node.value
+    elif isinstance(node, View):
+        value = block.cut(block.of.shown(node))
+        value = value if value.dtype == np.longdouble else value.astype(wide)
+    else:
+        assert isinstance(node, Apply)
+        value = node.function(*(block.few[one].value for one in node.args), **dict(node.options))
+    high = value.astype(wide, copy=False)
+    low = None
+    if high.dtype != value.dtype and value.dtype == np.longdouble:
+        rest = value - high
+        low = finite(rest).astype(wide)
+        low = low if low.any() else None
+    block.few[node] = Few(np.asarray(value), np.asarray(high), low)
+
+
+def _load(node: Node, block: Block) -> None:
+    assert isinstance(node, View)
+    shown = block.cut(block.of.shown(node))
+    if shown.dtype == np.longdouble:
+        block.full[node] = shown
+    else:
+        block.full[node] = block.pool.take(shown.shape)
+        np.copyto(block.full[node], shown)
+
+
+def _elementwise(node: Apply, block: Block) -> None:
+    """A function of arrays on all axes, and of others."""
+    args = [block.narrow(one) for one in node.args]
+    if any(one.dtype != block.pool.dtype for one in args):
+        _any(node, block)
+        return
+    out = block.pool.take(np.broadcast_shapes(*(one.shape for one in args)))
+    if node.function is np.power and args[1].ndim == 0 and args[1] == 2:
+        np.square(args[0], out=out)
+    else:
+        node.function(*args, out=out)
+    if node.function in (np.add, np.subtract):
+        for number, one in enumerate(node.args):
+            low = None if one in block.full else block.few[one].low
+            if low is not None:
+                (np.subtract if number and node.function is np.subtract else np.add)(out, low, out=out)
+    block.full[node] = out
+
+
+def _choice(node: Apply, block: Block) -> None:
+    condition, yes, no = (block.narrow(one) for one in node.args)
+    out = block.pool.take(np.broadcast_shapes(condition.shape, yes.shape, no.shape))
+    np.copyto(out, no, casting="same_kind")
+    np.copyto(out, yes, casting="same_kind", where=condition)
+    block.full[node] = out
+
+
+def _any(node: Apply, block: Block) -> None:
+    """Any other function; a number that the wide dtype holds is given in it, or all would be computed in its own."""
+    args = [
+        block.full[one] if one in block.full else block.few[one].value if block.few[one].low is not None else block.few[one].high
+        for one in node.args
+    ]
+    block.full[node] = node.function(*args, **dict(node.options))
+
+
+def _reduce(one: Reduction, term: Node, axis: tuple[int, ...], block: Block) -> None:
+    table, terms, pool = block.of.tables[one], block.full[term], block.pool
+    value = block.cut(table.value)
+    if one.function is np.prod:
+        value *= np.multiply.reduce(terms.astype(np.longdouble), axis, keepdims=True)
+    elif one.function in (np.max, np.min):
+        merge = np.maximum if one.function is np.max else np.minimum
+        merge(value, merge.reduce(terms, axis, keepdims=True), out=value)
+    else:
+        centre = block.cut(table.centre)
+        sums = None
+        if np.isnan(centre).any():
+            sums = _added(terms, axis)
+            centre[...] = _centre(terms, axis, sums)
+        moved = terms
+        if centre.any():
+            moved = np.subtract(terms, centre.astype(pool.dtype), out=pool.take(terms.shape))
+            sums = None
+        value += _added(moved, axis) if sums is None else sums
+        if table.spread is not None:
+            distances = np.abs(moved, out=pool.take(moved.shape))
+            total = block.cut(table.spread)
+            total += _added(distances, axis)
+            pool.give(distances)
+        if moved is not terms:
+            pool.give(moved)
+
+
+def _finish(one: Reduction, block: Block) -> None:
+    block.of.tables[one].finish(block.cut)
+
+
+def _compare(output: Output, node: Node, block: Block) -> None:
+    computed = block.cut(block.of.output(output.name))
+    expected = block.full[node] if node in block.full else block.few[node].value
+    wrong = expected.astype(computed.dtype) != computed
+    if wrong.any():
+        found = zip(block.of.order, block.ranges, np.nonzero(wrong), strict=True)
+        places = {
+            axis: place if one is None or axis[0] not in output.axes else place + one.start
+            for axis, one, place in found
+        }
+        block.of.differ(output, places, block.of)
 
 
 def _fits(node: Apply, wide: Any) -> bool:
     """Does the function give numbers of the wide dtype for such numbers?"""
-    if node.function is np.where:
-        return True
     kind = np.dtype(wide).char
-    types = getattr(node.function, "types", ())
-    return not node.options and f"{kind * len(node.args)}->{kind}" in types
+    return not node.options and f"{kind * len(node.args)}->{kind}" in getattr(node.function, "types", ())
 
 
-def _finite(array: Array) -> Array:
-    return np.where(np.isfinite(array), array, 0.0)
+def _order(space: Space, part: Part, steps: Sequence[Pass]) -> list[Axis]:
+    """The axes as a block has them: those that are kept first, the others as in memory, so that loops are long.
+
+    An axis that is kept stays last where it is so in memory, if it is long.
+    """
+    sizes = space.axes(part, range(len(space.sizes)))
+    nodes = list(dict.fromkeys(one for step in steps for node in step.nodes() for one in below(node)))
+    strides = dict.fromkeys(sizes, 0)
+    views = [node for node in nodes if isinstance(node, View)]
+    for view in sorted(views, key=lambda one: len(one.axes)):
+        if isinstance(view.source, str):
+            order = [axis for axis in sizes if axis[0] in view.axes]
+            found = zip(order, space.laid(view, part, order).strides, strict=True)
+            strides.update({axis: abs(stride) for axis, stride in found if stride and sizes[axis] > 1})
+    memory = sorted(sizes, key=lambda axis: -strides[axis])
+    whole = max((step.axes for step in steps), key=len)
+    kept = {axis for view in views if view.axes < whole for axis in view.axes}
+    kept |= {axis for step in steps for one in step.reductions for axis in one.axes}
+    long = memory and memory[-1][0] in kept and sizes[memory[-1]] >= _SHORT
+    last = memory[-1:] if long else []
+    rest = memory[: len(memory) - len(last)]
+    first = sorted((axis for axis in rest if axis[0] in kept), key=lambda axis: axis[0] != part.feature)
+    return [*first, *(axis for axis in rest if axis[0] not in kept), *last]
 
 
-def _blocks(sizes: Mapping[Axis, int]) -> Iterator[dict[Axis, slice]]:
-    """Ranges along the axes, of BLOCK_ELEMENTS at most together: whole inner axes, a few of the next, one of others."""
+def _blocks(sizes: Mapping[Axis, int], feature: int | None) -> Iterator[dict[Axis, slice]]:
+    """Ranges along the axes, of BLOCK_ELEMENTS at most together: whole inner axes, a few of the next, one of others.
+
+    Where there is a feature it is cut, and nothing else.
+    """
     if 0 in sizes.values():
         # Reductions of nothing have a result.
         yield {axis: slice(0, size) for axis, size in sizes.items()}
         return
     room, steps = BLOCK_ELEMENTS, {}
-    for axis, size in reversed(sizes.items()):
+    inner = [one for one in reversed(sizes.items()) if one[0][0] != feature]
+    for axis, size in [*inner, *(one for one in sizes.items() if one[0][0] == feature)]:
         steps[axis] = max(1, min(size, room))
         room //= size
     # As even as can be.
@@ -443,13 +571,13 @@ def _added(terms: Array, axis: tuple[int, ...]) -> Array:
     return np.add.reduce(terms, axis, keepdims=True)
 
 
-def _centre(terms: Array, axis: tuple[int, ...]) -> Array:
+def _centre(terms: Array, axis: tuple[int, ...], sums: Array) -> Array:
     """About the terms' mean where that is large against their spread, and nothing elsewhere.
 
     It has few digits, so that terms that are whole numbers, or few digits each, are still added without rounding.
     """
     count = math.prod(terms.shape[number] for number in axis)
-    mean = _added(terms, axis) / max(count, 1)
+    mean = sums / max(count, 1)
     squares = _added(np.square(terms), axis) / max(count, 1)
-    mantissa, exponent = np.frexp(_finite(mean))
+    mantissa, exponent = np.frexp(finite(mean))
     return np.where(np.square(mean) > 0.9 * squares, np.ldexp(np.rint(mantissa * 1024) / 1024, exponent), 0.0)
