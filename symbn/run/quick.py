@@ -22,6 +22,8 @@ from symbn.run.space import EVERYTHING, Axis, Part, Space, placed
 
 #: elements of one block: what a second-level cache holds of a dozen temporaries
 BLOCK_ELEMENTS = 1 << 15
+#: positions along an axis that tell about where the terms of a sum lie
+_SOME = 8
 #: a loop along an axis shorter than that is slow
 _SHORT = 32
 #: so many rows are added one after another, before their sums are
@@ -167,8 +169,10 @@ class Program:
         sizes = space.axes(part, self.axes)
         features = max(part.count, 1) if part.feature is not None else 1
         # Where a block holds whole features, what one pass has computed serves the next.
-        self.together = math.prod(sizes.values()) <= BLOCK_ELEMENTS * features
-        self.stages = [_Stage(self, steps)] if self.together else [_Stage(self, [step]) for step in steps]
+        once = math.prod(sizes.values()) <= BLOCK_ELEMENTS * features
+        first = [step for step in steps if once and (step.reductions or _largest(step, steps))]
+        rest = [step for step in steps if step not in first]
+        self.stages = [_Stage(self, one, one is first) for one in [first, *([step] for step in rest)] if one]
 
     def run(
         self, part: Part, tables: dict[Any, Table], pool: Pool, differ: Callable[[Output, Places, Evaluation], None]
@@ -178,12 +182,11 @@ class Program:
         for stage in self.stages:
             for one in stage.reductions:
                 tables[one] = self._table(one, of.sizes)
+            stage.prepare(of)
             sizes = {axis: of.sizes[axis] for axis in self.order if axis[0] in stage.axes}
-            if not self.together:
-                stage.prepare(of, Block(of, {}))
-            for ranges in _blocks(sizes, part.feature if self.together else None):
+            for ranges in _blocks(sizes, part.feature if stage.together else None):
                 stage.run(Block(of, ranges))
-            if not self.together:
+            if not stage.together:
                 for one in stage.reductions:
                     tables[one].finish(lambda array: array)
 
@@ -193,7 +196,9 @@ class Program:
         places = {axis: [self.order.index(own) for own in sizes if own[0] == axis] for axis in one.axes}
         count = math.prod(size for axis, size in sizes.items() if axis[0] in one.axis)
         start = {np.prod: 1.0, np.max: -np.inf, np.min: np.inf}.get(one.function, 0.0)
-        value, centre, distances = (np.full(shape, first, np.longdouble) for first in (start, np.nan, 0.0))
+        # What is given may lie far from zero; what is computed is centred, or has no digits to lose.
+        unknown = np.nan if isinstance(one.term, View) else 0.0
+        value, centre, distances = (np.full(shape, first, np.longdouble) for first in (start, unknown, 0.0))
         return Table(one, count, places, value, centre, distances if one in self.spreads else None)
 
 
@@ -260,6 +265,16 @@ class Block:
         self.ranges = [ranges.get(axis) for axis in of.order]
         self.full: dict[Node, Array] = {}
         self.few: dict[Node, Few] = {}
+        self.shapes: dict[frozenset[int], tuple[int, ...]] = {}
+
+    def take(self, axes: frozenset[int]) -> Array:
+        """Memory for a value on some axes."""
+        if axes not in self.shapes:
+            self.shapes[axes] = tuple(
+                1 if axis[0] not in axes else self.of.sizes[axis] if one is None else one.stop - one.start
+                for axis, one in zip(self.of.order, self.ranges, strict=True)
+            )
+        return self.pool.take(self.shapes[axes])
 
     def cut(self, array: Array) -> Array:
         """The block of an array that is laid on the axes of blocks."""
@@ -278,27 +293,40 @@ class Block:
 
 
 class _Stage:
-    """Passes that are made together on each block, as a list of steps."""
+    """Passes that are made together on each block, as a list of steps.
 
-    def __init__(self, program: Program, steps: Sequence[Pass]) -> None:
+    ``together``: a block holds whole features; reductions are complete when it is left.
+    """
+
+    def __init__(self, program: Program, steps: Sequence[Pass], together: bool) -> None:
         self.wide = program.wide
+        self.together = together
         self.axes = frozenset().union(*(step.axes for step in steps))
         self.reductions = [one for step in steps for one in step.reductions]
         #: the axes of what is not on few
-        self.all = {step.axes for step in steps if not any(step.axes < other.axes for other in steps)}
+        self.all = {step.axes for step in steps if _largest(step, steps)}
         self.known: dict[Any, Node] = {}
-        #: nodes on few axes that are needed for the whole part, where reductions are complete; else block by block
+        #: nodes on few axes that are computed for the whole part at once
         self.few: list[Node] = []
+        #: nodes of which a second part matters
+        self.parted = {
+            one
+            for step in steps
+            for target in step.nodes()
+            for node in below(target)
+            if isinstance(node, Apply) and node.function in (np.add, np.subtract) and node.axes in self.all
+            for one in node.args
+        }
         self.steps: list[tuple[Callable[[Block], None], tuple[Node, ...]]] = []
-        self.done: set[Node] = set()
+        self.planned: set[Node] = set()
         for step in steps:
             for one in step.reductions:
-                term = self._plan(one.term, program.together)
+                term = self._plan(one.term)
                 self.steps.append((partial(_reduce, one, term, _numbers(program.order, one.axis)), (term,)))
-                if program.together:
+                if together:
                     self.steps.append((partial(_finish, one), ()))
             for output in step.outputs:
-                node = self._plan(output.node, program.together)
+                node = self._plan(output.node)
                 self.steps.append((partial(_compare, output, node), (node,)))
         last = {node: number for number, (_, nodes) in enumerate(self.steps) for node in nodes}
         #: with each step those whose last use it is
@@ -307,10 +335,11 @@ class _Stage:
             for number, (step, nodes) in enumerate(self.steps)
         ]
 
-    def prepare(self, of: Evaluation, block: Block) -> None:
+    def prepare(self, of: Evaluation) -> None:
         """Compute what is on few axes for the whole part."""
+        block = Block(of, {})
         for node in self.few:
-            _few(node, self.wide, block)
+            self._compute_few(node, block)
         of.few = block.few
 
     def run(self, block: Block) -> None:
@@ -322,29 +351,41 @@ class _Stage:
                 if node in block.full:
                     block.pool.give(block.full.pop(node))
 
-    def _plan(self, node: Node, together: bool) -> Node:
+    def _plan(self, node: Node) -> Node:
         """Put the steps that compute a node into the list; what is computed may be another node of the same value."""
         node = self._scaled(node)
-        self._plan_as_is(node, together)
+        for one in _within(node, self.planned):
+            if one.axes not in self.all:
+                # Numbers and what follows from complete reductions is there before the first block.
+                if self.together and not isinstance(one, Number):
+                    self.steps.append((partial(self._compute_few, one), ()))
+                else:
+                    self.few.append(one)
+            elif isinstance(one, Apply):
+                step = _elementwise if _fits(one, self.wide) else _choice if one.function is np.where else _any
+                self.steps.append((partial(step, one), one.args))
+            else:
+                self.steps.append((partial(_load, one), ()))
         return node
 
-    def _plan_as_is(self, node: Node, together: bool) -> None:
-        if node in self.done:
-            return
-        self.done.add(node)
-        if isinstance(node, Apply):
-            for one in node.args:
-                self._plan_as_is(one, together)
-        if node.axes not in self.all:
-            if together:
-                self.steps.append((partial(_few, node, self.wide), ()))
-            else:
-                self.few.append(node)
-        elif isinstance(node, Apply):
-            step = _elementwise if _fits(node, self.wide) else _choice if node.function is np.where else _any
-            self.steps.append((partial(step, node), node.args))
+    def _compute_few(self, node: Node, block: Block) -> None:
+        """A value on few axes: longdouble where it follows from what has been reduced."""
+        if isinstance(node, Number):
+            value = node.value
+        elif isinstance(node, View):
+            value = block.cut(block.of.shown(node))
+            value = value if value.dtype == np.longdouble else value.astype(self.wide)
         else:
-            self.steps.append((partial(_load, node), ()))
+            assert isinstance(node, Apply)
+            args = [block.few[one].value for one in node.args]
+            value = np.asarray(node.function(*args, **dict(node.options)))
+        high, low = value, None
+        if value.dtype == np.longdouble:
+            high = value.astype(self.wide)
+            if node in self.parted:
+                low = (value - high).astype(self.wide)
+                low = finite(low) if low.any() else None
+        block.few[node] = Few(value, high, low)
 
     def _scaled(self, node: Node) -> Node:
         """The node with factors and divisors on few axes collected: one multiplication on all axes, no division."""
@@ -378,6 +419,10 @@ class _Stage:
         return base, factor
 
 
+def _largest(step: Pass, steps: Sequence[Pass]) -> bool:
+    return not any(step.axes < other.axes for other in steps)
+
+
 _ONE = Number(frozenset(), np.asarray(1, np.longdouble))
 
 
@@ -385,30 +430,20 @@ def _made(function: Any, args: tuple[Node, ...]) -> Apply:
     return Apply(frozenset().union(*(one.axes for one in args)), function, args, (), object())
 
 
+def _within(node: Node, seen: set[Node]) -> Iterator[Node]:
+    """What a value is computed from, up to reductions, each once, itself last."""
+    if node not in seen:
+        seen.add(node)
+        for one in node.args if isinstance(node, Apply) else ():
+            yield from _within(one, seen)
+        yield node
+
+
 def _numbers(order: Sequence[Axis], axes: frozenset[int]) -> tuple[int, ...]:
     return tuple(number for number, (axis, _) in enumerate(order) if axis in axes)
 
 
 # ---- steps -------------------------------------------------------------------------------------
-
-
-def _few(node: Node, wide: Any, block: Block) -> None:
-    """A value on few axes: longdouble where it follows from what has been reduced."""
-    if isinstance(node, Number):
-        value = node.value
-    elif isinstance(node, View):
-        value = block.cut(block.of.shown(node))
-        value = value if value.dtype == np.longdouble else value.astype(wide)
-    else:
-        assert isinstance(node, Apply)
-        value = node.function(*(block.few[one].value for one in node.args), **dict(node.options))
-    high = value.astype(wide, copy=False)
-    low = None
-    if high.dtype != value.dtype and value.dtype == np.longdouble:
-        rest = value - high
-        low = finite(rest).astype(wide)
-        low = low if low.any() else None
-    block.few[node] = Few(np.asarray(value), np.asarray(high), low)
 
 
 def _load(node: Node, block: Block) -> None:
@@ -427,7 +462,7 @@ def _elementwise(node: Apply, block: Block) -> None:
     if any(one.dtype != block.pool.dtype for one in args):
         _any(node, block)
         return
-    out = block.pool.take(np.broadcast_shapes(*(one.shape for one in args)))
+    out = block.take(node.axes)
     if node.function is np.power and args[1].ndim == 0 and args[1] == 2:
         np.square(args[0], out=out)
     else:
@@ -442,7 +477,7 @@ def _elementwise(node: Apply, block: Block) -> None:
 
 def _choice(node: Apply, block: Block) -> None:
     condition, yes, no = (block.narrow(one) for one in node.args)
-    out = block.pool.take(np.broadcast_shapes(condition.shape, yes.shape, no.shape))
+    out = block.take(node.axes)
     np.copyto(out, no, casting="same_kind")
     np.copyto(out, yes, casting="same_kind", where=condition)
     block.full[node] = out
@@ -466,16 +501,14 @@ def _reduce(one: Reduction, term: Node, axis: tuple[int, ...], block: Block) -> 
         merge = np.maximum if one.function is np.max else np.minimum
         merge(value, merge.reduce(terms, axis, keepdims=True), out=value)
     else:
-        centre = block.cut(table.centre)
-        sums = None
-        if np.isnan(centre).any():
-            sums = _added(terms, axis)
-            centre[...] = _centre(terms, axis, sums)
         moved = terms
-        if centre.any():
-            moved = np.subtract(terms, centre.astype(pool.dtype), out=pool.take(terms.shape))
-            sums = None
-        value += _added(moved, axis) if sums is None else sums
+        if isinstance(one.term, View):
+            centre = block.cut(table.centre)
+            if np.isnan(centre).any():
+                centre[...] = _centre(terms, axis)
+            if centre.any():
+                moved = np.subtract(terms, centre.astype(pool.dtype), out=pool.take(terms.shape))
+        value += _added(moved, axis)
         if table.spread is not None:
             distances = np.abs(moved, out=pool.take(moved.shape))
             total = block.cut(table.spread)
@@ -571,13 +604,14 @@ def _added(terms: Array, axis: tuple[int, ...]) -> Array:
     return np.add.reduce(terms, axis, keepdims=True)
 
 
-def _centre(terms: Array, axis: tuple[int, ...], sums: Array) -> Array:
-    """About the terms' mean where that is large against their spread, and nothing elsewhere.
+def _centre(terms: Array, axis: tuple[int, ...]) -> Array:
+    """About the terms' mean where that is large against their spread, and nothing elsewhere; from some of the terms.
 
     It has few digits, so that terms that are whole numbers, or few digits each, are still added without rounding.
     """
-    count = math.prod(terms.shape[number] for number in axis)
-    mean = sums / max(count, 1)
-    squares = _added(np.square(terms), axis) / max(count, 1)
-    mantissa, exponent = np.frexp(finite(mean))
+    some = terms[tuple(slice(_SOME) if number in axis else slice(None) for number in range(terms.ndim))]
+    count = max(math.prod(some.shape[number] for number in axis), 1)
+    mean = finite(np.add.reduce(some, axis, keepdims=True) / count)
+    squares = np.add.reduce(np.square(some), axis, keepdims=True) / count
+    mantissa, exponent = np.frexp(mean)
     return np.where(np.square(mean) > 0.9 * squares, np.ldexp(np.rint(mantissa * 1024) / 1024, exponent), 0.0)
