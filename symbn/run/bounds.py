@@ -141,15 +141,11 @@ def _sum_at_least(
         return Tracked(value, arithmetic, None, lambda: 0.0 * np.abs(value))
     mean = one.function is np.mean
 
-    def of(array: Array) -> Array:
-        return gathered(table.laid(array, view, evaluation.part, evaluation.order))
-
     def scale() -> Array:
-        if table.spread is None:
+        if table.some is None:
             return np.abs(value)
-        count = max(table.count, 1)
-        spread, centre = of(table.spread) / (count if mean else 1), np.abs(of(table.centre)) * (1 if mean else count)
-        return np.maximum(np.abs(value), np.abs(spread - centre))
+        some = gathered(table.laid(table.some, view, evaluation.part, evaluation.order))
+        return np.maximum(np.abs(value), some / (max(table.count, 1) if mean else 1))
 
     def error() -> Array:
         bound = arithmetic.sum_error(table.count, scale(), 0.0, levels=1) / 2

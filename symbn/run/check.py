@@ -258,7 +258,7 @@ class Comparison:
 
     def _program(self, group: Group, part: Part, common: Mapping[Any, Table]) -> Program:
         own = [one for one in group.reductions() if one not in common]
-        return Program(self.space, part, group.outputs, own, self.arithmetic.wide, self._spreads(group))
+        return Program(self.space, part, group.outputs, own, self.arithmetic.wide, self._magnitudes(group))
 
     def _differing(self, share: Sequence[Chosen], common: Mapping[Group, dict[Any, Table]]) -> list[Chosen]:
         """Of each part what is left to derive limits for: outputs, and their features."""
@@ -281,7 +281,7 @@ class Comparison:
                     left.append((Group((output,), part.feature), part if part.feature is None else rest))
         return left
 
-    def _spreads(self, group: Group) -> frozenset[Reduction]:
+    def _magnitudes(self, group: Group) -> frozenset[Reduction]:
         """The sums that are outputs in the accumulator's precision: of their bounds more has to be known."""
         return frozenset(
             output.node.source
@@ -289,6 +289,7 @@ class Comparison:
             if isinstance(output.node, View)
             and isinstance(output.node.source, Reduction)
             and self.arrays[output.name].array.dtype == np.float64
+            and output.node.source.function in (np.sum, np.mean)
         )
 
     def _unsettled(self, output: Output, evaluation: Evaluation, places: Places) -> Array:

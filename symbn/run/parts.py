@@ -44,16 +44,20 @@ class Group:
 
 
 def features(output: Output) -> frozenset[int]:
-    """The axes of an output along which its elements do not depend on each other."""
+    """The axes of an output along which its elements do not depend on each other.
+
+    If there are any along which nothing is shared, they alone.
+    """
     nodes = list(below(output.node))
     found = set(output.axes)
+    apart = set(output.axes).intersection(*(one.axes for one in nodes if isinstance(one, Reduction)))
     for node in nodes:
         if isinstance(node, Reduction):
             found -= node.axis
         elif isinstance(node, View) and isinstance(node.source, Reduction):
             # A result at another feature's place takes the whole array.
             found -= {own for own in node.source.axes if node.entries[own : own + 1] != (own,)}
-    return frozenset(found)
+    return frozenset(found & apart or found)
 
 
 def groups(outputs: Sequence[Output], space: Space) -> list[Group]:

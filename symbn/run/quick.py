@@ -57,10 +57,12 @@ class Table:
     #: axis of the reference -> axes of the arrays
     places: Mapping[int, Sequence[int]]
     value: Array
-    #: what is subtracted from each term of a sum; NaN until the first of them are seen
+    #: what is subtracted from each term of a sum
     centre: Array
-    #: the sum of the distances from the centre, where it is asked for
-    spread: Array | None
+    #: of some terms of a sum the magnitudes' sum, where it is asked for and nothing is subtracted
+    some: Array | None
+    #: the centres of cuts of the table that have been looked at, by where they start; None where they are zero
+    centres: dict[Any, Array | None] = field(default_factory=dict)
 
     def laid(self, array: Array, view: View, part: Part, order: Sequence[Axis]) -> Array:
         """One of the arrays as a view of the reduction shows it."""
@@ -147,8 +149,7 @@ class Pool:
 class Program:
     """How some outputs are evaluated, for any part of a group: worked out once, run on block after block.
 
-    ``shared`` are reductions whose results are there already; of ``spreads`` the terms' distances from their centre
-    are added up too.
+    ``reductions`` are those whose results are not there already; of ``magnitudes`` some terms' magnitudes are added up.
     """
 
     def __init__(
@@ -158,11 +159,11 @@ class Program:
         outputs: Sequence[Output],
         reductions: Sequence[Reduction],
         wide: Any,
-        spreads: frozenset[Reduction] = frozenset(),
+        magnitudes: frozenset[Reduction] = frozenset(),
     ) -> None:
         self.space = space
         self.wide = np.dtype(wide)
-        self.spreads = spreads
+        self.magnitudes = magnitudes
         steps = passes(outputs, reductions)
         self.axes = frozenset().union(*(step.axes for step in steps))
         self.order = _order(space, part, steps)
@@ -196,10 +197,8 @@ class Program:
         places = {axis: [self.order.index(own) for own in sizes if own[0] == axis] for axis in one.axes}
         count = math.prod(size for axis, size in sizes.items() if axis[0] in one.axis)
         start = {np.prod: 1.0, np.max: -np.inf, np.min: np.inf}.get(one.function, 0.0)
-        # What is given may lie far from zero; what is computed is centred, or has no digits to lose.
-        unknown = np.nan if isinstance(one.term, View) else 0.0
-        value, centre, distances = (np.full(shape, first, np.longdouble) for first in (start, unknown, 0.0))
-        return Table(one, count, places, value, centre, distances if one in self.spreads else None)
+        value, centre, some = (np.full(shape, first, np.longdouble) for first in (start, 0.0, 0.0))
+        return Table(one, count, places, value, centre, some if one in self.magnitudes else None)
 
 
 class Evaluation:
@@ -253,6 +252,8 @@ class Few:
     low: Array | None
 
     def cut(self, block: Block) -> Few:
+        if self.value.size == 1:
+            return self
         return Few(block.cut(self.value), block.cut(self.high), None if self.low is None else block.cut(self.low))
 
 
@@ -278,7 +279,7 @@ class Block:
 
     def cut(self, array: Array) -> Array:
         """The block of an array that is laid on the axes of blocks."""
-        if array.ndim == 0:
+        if array.size == 1:
             return array
         return array[
             tuple(
@@ -328,6 +329,8 @@ class _Stage:
             for output in step.outputs:
                 node = self._plan(output.node)
                 self.steps.append((partial(_compare, output, node), (node,)))
+        #: of nodes that are computed for the whole part those that steps read
+        self.read = [node for node in self.few if any(node in nodes for _, nodes in self.steps)]
         last = {node: number for number, (_, nodes) in enumerate(self.steps) for node in nodes}
         #: with each step those whose last use it is
         self.program = [
@@ -343,8 +346,8 @@ class _Stage:
         of.few = block.few
 
     def run(self, block: Block) -> None:
-        for node, few in block.of.few.items():
-            block.few[node] = few.cut(block)
+        for node in self.read:
+            block.few[node] = block.of.few[node].cut(block)
         for step, over in self.program:
             step(block)
             for node in over:
@@ -358,7 +361,7 @@ class _Stage:
             if one.axes not in self.all:
                 # Numbers and what follows from complete reductions is there before the first block.
                 if self.together and not isinstance(one, Number):
-                    self.steps.append((partial(self._compute_few, one), ()))
+                    self.steps.append((partial(self._compute_few, one), one.args if isinstance(one, Apply) else ()))
                 else:
                     self.few.append(one)
             elif isinstance(one, Apply):
@@ -501,21 +504,33 @@ def _reduce(one: Reduction, term: Node, axis: tuple[int, ...], block: Block) -> 
         merge = np.maximum if one.function is np.max else np.minimum
         merge(value, merge.reduce(terms, axis, keepdims=True), out=value)
     else:
-        moved = terms
-        if isinstance(one.term, View):
-            centre = block.cut(table.centre)
-            if np.isnan(centre).any():
-                centre[...] = _centre(terms, axis)
-            if centre.any():
-                moved = np.subtract(terms, centre.astype(pool.dtype), out=pool.take(terms.shape))
+        moved, centre = terms, _known_centre(table, terms, axis, block)
+        if centre is not None:
+            moved = np.subtract(terms, centre, out=pool.take(terms.shape))
         value += _added(moved, axis)
-        if table.spread is not None:
-            distances = np.abs(moved, out=pool.take(moved.shape))
-            total = block.cut(table.spread)
-            total += _added(distances, axis)
-            pool.give(distances)
-        if moved is not terms:
+        if centre is not None:
             pool.give(moved)
+        elif table.some is not None:
+            longest = max(axis, key=lambda number: terms.shape[number])
+            quarter = slice(-(-terms.shape[longest] // 4))
+            some = terms[tuple(quarter if number == longest else slice(None) for number in range(terms.ndim))]
+            total = block.cut(table.some)
+            total += np.add.reduce(np.abs(some), axis, keepdims=True)
+
+
+def _known_centre(table: Table, terms: Array, axis: tuple[int, ...], block: Block) -> Array | None:
+    """What is subtracted from the terms of a sum, which the first of them decide.
+
+    What is given may lie far from zero; what is computed is centred, or has no digits to lose.
+    """
+    if not isinstance(table.reduction.term, View):
+        return None
+    start = tuple(one.start for number, one in enumerate(block.ranges) if one is not None and number not in axis)
+    if start not in table.centres:
+        centre = _centre(terms, axis)
+        block.cut(table.centre)[...] = centre
+        table.centres[start] = centre.astype(terms.dtype) if centre.any() else None
+    return table.centres[start]
 
 
 def _finish(one: Reduction, block: Block) -> None:
@@ -544,7 +559,7 @@ def _fits(node: Apply, wide: Any) -> bool:
 def _order(space: Space, part: Part, steps: Sequence[Pass]) -> list[Axis]:
     """The axes as a block has them: those that are kept first, the others as in memory, so that loops are long.
 
-    An axis that is kept stays last where it is so in memory, if it is long.
+    What is side by side in memory stays last, if it is long.
     """
     sizes = space.axes(part, range(len(space.sizes)))
     nodes = list(dict.fromkeys(one for step in steps for node in step.nodes() for one in below(node)))
@@ -559,9 +574,9 @@ def _order(space: Space, part: Part, steps: Sequence[Pass]) -> list[Axis]:
     whole = max((step.axes for step in steps), key=len)
     kept = {axis for view in views if view.axes < whole for axis in view.axes}
     kept |= {axis for step in steps for one in step.reductions for axis in one.axes}
-    long = memory and memory[-1][0] in kept and sizes[memory[-1]] >= _SHORT
-    last = memory[-1:] if long else []
-    rest = memory[: len(memory) - len(last)]
+    least = min((stride for stride in strides.values() if stride), default=0)
+    last = [axis for axis in memory if strides[axis] == least and sizes[axis] >= _SHORT]
+    rest = [axis for axis in memory if axis not in last]
     first = sorted((axis for axis in rest if axis[0] in kept), key=lambda axis: axis[0] != part.feature)
     return [*first, *(axis for axis in rest if axis[0] not in kept), *last]
 
