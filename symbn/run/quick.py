@@ -168,9 +168,11 @@ class Program:
         self.axes = frozenset().union(*(step.axes for step in steps))
         self.order = _order(space, part, steps)
         sizes = space.axes(part, self.axes)
-        features = max(part.count, 1) if part.feature is not None else 1
-        # Where a block holds whole features, what one pass has computed serves the next.
-        once = math.prod(sizes.values()) <= BLOCK_ELEMENTS * features
+        most = max(math.prod(size for axis, size in sizes.items() if axis[0] in step.axes) for step in steps)
+        #: how many features a block holds where it holds whole ones
+        self.features = BLOCK_ELEMENTS * max(part.count, 1) // max(most, 1) if part.feature is not None else 0
+        # Where it does, what one pass has computed serves the next. It would have short rows of what lies side by side.
+        once = most <= BLOCK_ELEMENTS or (self.features and self.order[-1][0] != part.feature)
         first = [step for step in steps if once and (step.reductions or _largest(step, steps))]
         rest = [step for step in steps if step not in first]
         self.stages = [_Stage(self, one, one is first) for one in [first, *([step] for step in rest)] if one]
@@ -185,7 +187,7 @@ class Program:
                 tables[one] = self._table(one, of.sizes)
             stage.prepare(of)
             sizes = {axis: of.sizes[axis] for axis in self.order if axis[0] in stage.axes}
-            for ranges in _blocks(sizes, part.feature if stage.together else None):
+            for ranges in _blocks(sizes, (part.feature, self.features) if stage.together else None):
                 stage.run(Block(of, ranges))
             if not stage.together:
                 for one in stage.reductions:
@@ -581,20 +583,22 @@ def _order(space: Space, part: Part, steps: Sequence[Pass]) -> list[Axis]:
     return [*first, *(axis for axis in rest if axis[0] not in kept), *last]
 
 
-def _blocks(sizes: Mapping[Axis, int], feature: int | None) -> Iterator[dict[Axis, slice]]:
+def _blocks(sizes: Mapping[Axis, int], features: tuple[int | None, int] | None) -> Iterator[dict[Axis, slice]]:
     """Ranges along the axes, of BLOCK_ELEMENTS at most together: whole inner axes, a few of the next, one of others.
 
-    Where there is a feature it is cut, and nothing else.
+    Or nothing is cut but one axis, the feature, into so many.
     """
     if 0 in sizes.values():
         # Reductions of nothing have a result.
         yield {axis: slice(0, size) for axis, size in sizes.items()}
         return
-    room, steps = BLOCK_ELEMENTS, {}
-    inner = [one for one in reversed(sizes.items()) if one[0][0] != feature]
-    for axis, size in [*inner, *(one for one in sizes.items() if one[0][0] == feature)]:
-        steps[axis] = max(1, min(size, room))
-        room //= size
+    if features is None:
+        room, steps = BLOCK_ELEMENTS, {}
+        for axis, size in reversed(sizes.items()):
+            steps[axis] = max(1, min(size, room))
+            room //= size
+    else:
+        steps = {axis: max(1, min(size, features[1])) if axis[0] == features[0] else size for axis, size in sizes.items()}
     # As even as can be.
     steps = {axis: -(-sizes[axis] // -(-sizes[axis] // step)) for axis, step in steps.items()}
     ranges = [[slice(at, min(at + steps[axis], size)) for at in range(0, size, steps[axis])] for axis, size in sizes.items()]

@@ -103,13 +103,13 @@ class Space:
     def fill(self, name: str, part: Part, value: float) -> None:
         """Set an output's part to a value."""
         array, numbers = self.arrays[name]
-        if part.feature is None:
-            array[...] = value
-            return
-        picked = numbers[part.feature]
-        rest = [own for own in range(array.ndim) if own not in picked]
-        view = array.transpose([*picked, *rest])
-        view[np.unravel_index(part.positions, [array.shape[own] for own in picked])] = value
+        picked = [] if part.feature is None else numbers[part.feature]
+        if len(picked) > 1:
+            rest = [own for own in range(array.ndim) if own not in picked]
+            places = np.unravel_index(part.positions, [array.shape[own] for own in picked])
+            array.transpose([*picked, *rest])[places] = value
+        else:
+            array[tuple(part.picks if own in picked else slice(None) for own in range(array.ndim))] = value
 
     def constant(self, view: View, array: Array, part: Part, order: Sequence[Axis]) -> Array:
         """A constant array's part; it has one axis for each of the reference's."""
