@@ -162,7 +162,8 @@ class Comparison:
         )
         shapes = {name: tuple(map(self.space.extent, axes)) for name, axes in written.items()}
         inputs = tuple((name, shapes.get(name)) for name in interface.inputs)
-        graph = record(reference, inputs, tuple(scalars.items()), len(self.order))
+        with np.errstate(all="ignore"):
+            graph = record(reference, inputs, tuple(scalars.items()), len(self.order))
         outputs = [
             Output(name, frozenset(written[name]), node)
             for name, node in zip(interface.outputs, graph.outputs, strict=True)
@@ -277,8 +278,10 @@ class Comparison:
                 programs[group].run(part, dict(common[group]), pool, differ)
                 self._count(group, part)
                 for output, features in found.items():
-                    rest = Part(part.feature, part.positions[np.unique(np.concatenate(features))])
-                    left.append((Group((output,), part.feature), part if part.feature is None else rest))
+                    rest = part
+                    if part.feature is not None:
+                        rest = Part(part.feature, part.positions[np.unique(np.concatenate(features))])
+                    left.append((Group((output,), part.feature), rest))
         return left
 
     def _magnitudes(self, group: Group) -> frozenset[Reduction]:

@@ -149,7 +149,7 @@ class _Recorder:
         array = np.asarray(value, np.longdouble)
         if array.ndim == 0:
             return self.number(array)
-        entries = tuple(axis if size > 1 else None for axis, size in enumerate(array.shape))
+        entries = tuple(axis if size != 1 else None for axis, size in enumerate(array.shape))
         return self.view(Constant(array), entries, array.shape)
 
     def apply(self, function: Callable[..., Any], args: Sequence[Any], **options: Any) -> Recorded:

@@ -20,7 +20,7 @@ LARGE = 1 << 20
 #: a sample of a large array is drawn in lots of so many elements, which are worth the effort
 LOT = 1 << 16
 #: elements of a part, of which arrays are picked at once
-PART = 1 << 20
+PART = 1 << 19
 #: elements that are held at once where limits are derived
 PIECE = 1 << 16
 #: features side by side in memory that are worth a loop

@@ -22,8 +22,12 @@ from symbn.run.space import EVERYTHING, Axis, Part, Space, placed
 
 #: elements of one block: what a second-level cache holds of a dozen temporaries
 BLOCK_ELEMENTS = 1 << 15
+#: a value on few axes is worked out once for a whole part, up to so many elements
+_SMALL = 1 << 14
 #: positions along an axis that tell about where the terms of a sum lie
 _SOME = 8
+#: one in so many of the terms of a sum, if they are many, gives a lower bound of their magnitudes' sum
+_PARTS, _MANY = 4, 512
 #: a loop along an axis shorter than that is slow
 _SHORT = 32
 #: so many rows are added one after another, before their sums are
@@ -57,8 +61,8 @@ class Table:
     #: axis of the reference -> axes of the arrays
     places: Mapping[int, Sequence[int]]
     value: Array
-    #: what is subtracted from each term of a sum
-    centre: Array
+    #: what is subtracted from each term of a sum, if anything
+    centre: Array | None
     #: of some terms of a sum the magnitudes' sum, where it is asked for and nothing is subtracted
     some: Array | None
     #: the centres of cuts of the table that have been looked at, by where they start; None where they are zero
@@ -75,10 +79,10 @@ class Table:
         """Make the sum of the distances from the centre the sum or mean of the terms, in a cut of the table."""
         value, count = cut(self.value), np.longdouble(self.count)
         if self.reduction.function is np.sum:
-            value += count * cut(self.centre)
+            value += 0 if self.centre is None else count * cut(self.centre)
         elif self.reduction.function is np.mean:
             value /= count
-            value += cut(self.centre)
+            value += 0 if self.centre is None else cut(self.centre)
 
 
 @dataclass
@@ -167,7 +171,7 @@ class Program:
         steps = passes(outputs, reductions)
         self.axes = frozenset().union(*(step.axes for step in steps))
         self.order = _order(space, part, steps)
-        sizes = space.axes(part, self.axes)
+        self.sizes = sizes = space.axes(part, self.axes)
         most = max(math.prod(size for axis, size in sizes.items() if axis[0] in step.axes) for step in steps)
         #: how many features a block holds where it holds whole ones
         self.features = BLOCK_ELEMENTS * max(part.count, 1) // max(most, 1) if part.feature is not None else 0
@@ -199,8 +203,10 @@ class Program:
         places = {axis: [self.order.index(own) for own in sizes if own[0] == axis] for axis in one.axes}
         count = math.prod(size for axis, size in sizes.items() if axis[0] in one.axis)
         start = {np.prod: 1.0, np.max: -np.inf, np.min: np.inf}.get(one.function, 0.0)
-        value, centre, some = (np.full(shape, first, np.longdouble) for first in (start, 0.0, 0.0))
-        return Table(one, count, places, value, centre, some if one in self.magnitudes else None)
+        value = np.full(shape, start, np.longdouble)
+        centre = np.zeros(shape) if _far(one) else None
+        some = np.zeros(shape) if one in self.magnitudes else None
+        return Table(one, count, places, value, centre, some)
 
 
 class Evaluation:
@@ -303,6 +309,7 @@ class _Stage:
 
     def __init__(self, program: Program, steps: Sequence[Pass], together: bool) -> None:
         self.wide = program.wide
+        self.sizes = program.sizes
         self.together = together
         self.axes = frozenset().union(*(step.axes for step in steps))
         self.reductions = [one for step in steps for one in step.reductions]
@@ -360,9 +367,10 @@ class _Stage:
         """Put the steps that compute a node into the list; what is computed may be another node of the same value."""
         node = self._scaled(node)
         for one in _within(node, self.planned):
-            if one.axes not in self.all:
-                # Numbers and what follows from complete reductions is there before the first block.
-                if self.together and not isinstance(one, Number):
+            if isinstance(one, Number) or one.axes not in self.all:
+                # Numbers, and what follows from complete reductions, are there before the first block.
+                much = math.prod(size for axis, size in self.sizes.items() if axis[0] in one.axes) > _SMALL
+                if (self.together or much) and not isinstance(one, Number):
                     self.steps.append((partial(self._compute_few, one), one.args if isinstance(one, Apply) else ()))
                 else:
                     self.few.append(one)
@@ -498,14 +506,15 @@ def _any(node: Apply, block: Block) -> None:
 
 
 def _reduce(one: Reduction, term: Node, axis: tuple[int, ...], block: Block) -> None:
-    table, terms, pool = block.of.tables[one], block.full[term], block.pool
+    table, pool = block.of.tables[one], block.pool
+    terms = block.full[term] if term in block.full else block.few[term].value
     value = block.cut(table.value)
     if one.function is np.prod:
         value *= np.multiply.reduce(terms.astype(np.longdouble), axis, keepdims=True)
-    elif one.function in (np.max, np.min):
+    elif one.function in (np.max, np.min) and terms.size:
         merge = np.maximum if one.function is np.max else np.minimum
         merge(value, merge.reduce(terms, axis, keepdims=True), out=value)
-    else:
+    elif one.function in (np.sum, np.mean):
         moved, centre = terms, _known_centre(table, terms, axis, block)
         if centre is not None:
             moved = np.subtract(terms, centre, out=pool.take(terms.shape))
@@ -513,19 +522,23 @@ def _reduce(one: Reduction, term: Node, axis: tuple[int, ...], block: Block) -> 
         if centre is not None:
             pool.give(moved)
         elif table.some is not None:
-            longest = max(axis, key=lambda number: terms.shape[number])
-            quarter = slice(-(-terms.shape[longest] // 4))
-            some = terms[tuple(quarter if number == longest else slice(None) for number in range(terms.ndim))]
+            some = terms
+            if math.prod(terms.shape[number] for number in axis) >= _MANY:
+                along = next((number for number in axis if terms.shape[number] >= _PARTS), axis[-1])
+                first = slice(-(-terms.shape[along] // _PARTS))
+                some = terms[tuple(first if number == along else slice(None) for number in range(terms.ndim))]
             total = block.cut(table.some)
             total += np.add.reduce(np.abs(some), axis, keepdims=True)
 
 
-def _known_centre(table: Table, terms: Array, axis: tuple[int, ...], block: Block) -> Array | None:
-    """What is subtracted from the terms of a sum, which the first of them decide.
+def _far(one: Reduction) -> bool:
+    """May the terms of a sum lie far from zero? What is given may; what is computed has no digits to lose there."""
+    return one.function in (np.sum, np.mean) and isinstance(one.term, View) and isinstance(one.term.source, str)
 
-    What is given may lie far from zero; what is computed is centred, or has no digits to lose.
-    """
-    if not isinstance(table.reduction.term, View):
+
+def _known_centre(table: Table, terms: Array, axis: tuple[int, ...], block: Block) -> Array | None:
+    """What is subtracted from the terms of a sum, which the first of them decide."""
+    if table.centre is None:
         return None
     start = tuple(one.start for number, one in enumerate(block.ranges) if one is not None and number not in axis)
     if start not in table.centres:

@@ -63,7 +63,7 @@ class Space:
         self.arrays: dict[str, tuple[Array, dict[int, list[int]]]] = {}
         for name, (given, own_axes) in arrays.items():
             array, axes = given, own_axes
-            if array.ndim == 0:
+            if array.ndim == 0 and written[name]:
                 # One number stands for all elements.
                 axes = [axis for axis in written[name] for _ in sizes[axis]]
                 array = np.broadcast_to(array, [size for axis in written[name] for size in sizes[axis]])
