@@ -10,12 +10,14 @@ import numpy as np
 
 from symbn.run.graph import Apply, Constant, Node, Number, Reduction, View
 from symbn.run.quick import Evaluation, Places
-from symbn.run.rounding import Arithmetic
+from symbn.run.rounding import ROUNDINGS, Arithmetic
 from symbn.run.space import Axis, Part, Space
 from symbn.run.tracked import Condition, Tracked
 
 Array = Any
 
+#: functions whose result a kernel rounds, so that each term of a sum has an error of its own
+_ROUNDED = frozenset({np.add, np.subtract, np.multiply, np.divide, np.power})
 _COMPARISONS = frozenset({np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal})
 
 
@@ -148,7 +150,10 @@ def _sum_at_least(
         return np.maximum(np.abs(value), some / (max(table.count, 1) if mean else 1))
 
     def error() -> Array:
-        bound = arithmetic.sum_error(table.count, scale(), 0.0, levels=1) / 2
+        bound = arithmetic.sum_error(table.count, scale(), 0.0, levels=1)
+        if isinstance(one.term, Apply) and one.term.function in _ROUNDED:
+            bound = bound + ROUNDINGS * arithmetic.roundoff * scale()
+        bound = bound / 2
         # Whole numbers may have been added without rounding.
         return np.where(value == np.rint(value), 0.0, bound)
 
