@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -90,7 +90,8 @@ class Derived:
             result = result.moved(lambda a: a.transpose(filled))
         feature = self.part.feature
         if feature is not None and order[feature] not in (None, feature):
-            result = result[(*(slice(None) for _ in range(feature)), self.part.picks)]
+            key = (*(slice(None) for _ in range(feature)), self.part.picks)
+            result = result[key]
         return result
 
 

@@ -361,8 +361,8 @@ class Comparison:
         # An axis that is split is one of the caller's with its elements in the same order.
         if not result:
             return ()
-        number = np.ravel_multi_index(result, placed.array.shape)
-        return tuple(map(int, np.unravel_index(number, self.shown(name).shape)))
+        place = np.ravel_multi_index(result, placed.array.shape)
+        return tuple(map(int, np.unravel_index(place, self.shown(name).shape)))
 
     def shown(self, name: str) -> Array:
         """An output as the caller knows it."""

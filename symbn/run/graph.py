@@ -111,9 +111,7 @@ def record(
     recorder = _Recorder()
     numbers = dict(scalars)
     arguments = [
-        recorder.number(numbers[name])
-        if shape is None
-        else recorder.view(name, tuple(range(len(shape))), shape)
+        recorder.number(numbers[name]) if shape is None else recorder.view(name, tuple(range(len(shape))), shape)
         for name, shape in inputs
     ]
     results = reference(*arguments)

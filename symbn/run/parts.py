@@ -70,10 +70,12 @@ def groups(outputs: Sequence[Output], space: Space) -> list[Group]:
             result.append(Group(tuple(left), None))
             break
 
-        def merit(axis: int) -> tuple[int, bool, int]:
-            return sum(axis in one for one in left.values()), len(space.sizes[axis]) == 1, _stride(space, axis)
-
-        best = max(candidates, key=merit)
+        # What the most outputs have; then what is cut without a copy; then what is cut into whole stretches of memory.
+        shared = {axis: sum(axis in one for one in left.values()) for axis in candidates}
+        best = max(
+            (axis for axis in candidates if shared[axis] == max(shared.values())),
+            key=lambda axis: (len(space.sizes[axis]) == 1, _stride(space, axis)),
+        )
         chosen = tuple(output for output, axes in left.items() if best in axes)
         result.append(Group(chosen, best))
         left = {output: axes for output, axes in left.items() if output not in chosen}

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -65,8 +65,6 @@ class Table:
     centre: Array | None
     #: of some terms of a sum the magnitudes' sum, where it is asked for and nothing is subtracted
     some: Array | None
-    #: the centres of cuts of the table that have been looked at, by where they start; None where they are zero
-    centres: dict[Any, Array | None] = field(default_factory=dict)
 
     def laid(self, array: Array, view: View, part: Part, order: Sequence[Axis]) -> Array:
         """One of the arrays as a view of the reduction shows it."""
@@ -98,17 +96,17 @@ class Pass:
 
 
 def passes(outputs: Sequence[Output], reductions: Sequence[Reduction]) -> list[Pass]:
-    """The loops over blocks, in order, that evaluate some reductions, of all on which the outputs depend, and outputs."""
+    """The loops over blocks, in order, that evaluate some outputs, and those of their reductions that are given."""
     depth: dict[Any, int] = {}
-    found: dict[Any, Pass] = {}
+    found: dict[tuple[int, frozenset[int], frozenset[int]], Pass] = {}
     seen: dict[Any, None] = {}
-    for start in (*(output.node for output in outputs), *reductions):
-        for node in below(start, seen):
-            depth[node] = max((depth[one] for one in _sources(node)), default=0) + isinstance(node, Reduction)
-            if node in reductions:
-                key = depth[node], sorted(node.term.axes), sorted(node.axis)
-                found.setdefault(repr(key), (key[0], Pass(node.term.axes)))[1].reductions.append(node)
-    steps = [step for _, step in sorted(found.values(), key=lambda one: one[0])]
+    starts: list[Any] = [*(output.node for output in outputs), *reductions]
+    for node in (one for start in starts for one in below(start, seen)):
+        depth[node] = max((depth[one] for one in _sources(node)), default=0) + isinstance(node, Reduction)
+        if isinstance(node, Reduction) and node in reductions:
+            key = depth[node], node.term.axes, node.axis
+            found.setdefault(key, Pass(node.term.axes)).reductions.append(node)
+    steps = [found[key] for key in sorted(found, key=lambda key: key[0])]
     last: dict[frozenset[int], Pass] = {}
     for output in outputs:
         last.setdefault(output.axes, Pass(output.axes)).outputs.append(output)
@@ -188,7 +186,7 @@ class Program:
         of = Evaluation(self, part, tables, pool, differ)
         for stage in self.stages:
             for one in stage.reductions:
-                tables[one] = self._table(one, of.sizes)
+                tables[one] = self._table(one, of)
             stage.prepare(of)
             sizes = {axis: of.sizes[axis] for axis in self.order if axis[0] in stage.axes}
             for ranges in _blocks(sizes, (part.feature, self.features) if stage.together else None):
@@ -197,14 +195,18 @@ class Program:
                 for one in stage.reductions:
                     tables[one].finish(lambda array: array)
 
-    def _table(self, one: Reduction, sizes: Mapping[Axis, int]) -> Table:
+    def _table(self, one: Reduction, of: Evaluation) -> Table:
         """A table to be filled: on the axes of blocks, of which it has length 1 where it does not vary."""
+        sizes = of.sizes
         shape = [sizes[axis] if axis[0] in one.axes else 1 for axis in self.order]
         places = {axis: [self.order.index(own) for own in sizes if own[0] == axis] for axis in one.axes}
         count = math.prod(size for axis, size in sizes.items() if axis[0] in one.axis)
         start = {np.prod: 1.0, np.max: -np.inf, np.min: np.inf}.get(one.function, 0.0)
         value = np.full(shape, start, np.longdouble)
-        centre = np.zeros(shape) if _far(one) else None
+        centre = None
+        if one.function in (np.sum, np.mean) and isinstance(one.term, View) and isinstance(one.term.source, str):
+            # What is given may lie far from zero. What is computed has no digits to lose there.
+            centre = _centre(of.shown(one.term), _numbers(self.order, one.axis), self.wide)
         some = np.zeros(shape) if one in self.magnitudes else None
         return Table(one, count, places, value, centre, some)
 
@@ -251,18 +253,22 @@ class Evaluation:
         return self._laid[name]
 
 
-@dataclass(frozen=True)
-class Few:
+class Few(NamedTuple):
     """A value on few axes, as it is, and in two parts of the wide dtype; no second part where there is none."""
 
     value: Array
     high: Array
     low: Array | None
 
+    @property
+    def exact(self) -> Array:
+        """The value, in the wide dtype where that has all its digits."""
+        return self.high if self.low is None and np.array_equal(self.high, self.value) else self.value
+
     def cut(self, block: Block) -> Few:
-        if self.value.size == 1:
-            return self
-        return Few(block.cut(self.value), block.cut(self.high), None if self.low is None else block.cut(self.low))
+        value = block.cut(self.value)
+        high = value if self.high is self.value else block.cut(self.high)
+        return Few(value, high, None if self.low is None else block.cut(self.low))
 
 
 class Block:
@@ -275,6 +281,7 @@ class Block:
         self.full: dict[Node, Array] = {}
         self.few: dict[Node, Few] = {}
         self.shapes: dict[frozenset[int], tuple[int, ...]] = {}
+        self.keys: dict[tuple[int, ...], tuple[slice, ...]] = {}
 
     def take(self, axes: frozenset[int]) -> Array:
         """Memory for a value on some axes."""
@@ -289,12 +296,12 @@ class Block:
         """The block of an array that is laid on the axes of blocks."""
         if array.size == 1:
             return array
-        return array[
-            tuple(
-                slice(None) if one is None or size == 1 else one
-                for one, size in zip(self.ranges, array.shape, strict=True)
-            )
-        ]
+        key = self.keys.get(array.shape)
+        if key is None:
+            ranges = zip(self.ranges, array.shape, strict=True)
+            key = tuple(slice(None) if one is None or size == 1 else one for one, size in ranges)
+            self.keys[array.shape] = key
+        return array[key]
 
     def narrow(self, node: Node) -> Array:
         """A value in the wide dtype."""
@@ -498,10 +505,7 @@ def _choice(node: Apply, block: Block) -> None:
 
 def _any(node: Apply, block: Block) -> None:
     """Any other function; a number that the wide dtype holds is given in it, or all would be computed in its own."""
-    args = [
-        block.full[one] if one in block.full else block.few[one].value if block.few[one].low is not None else block.few[one].high
-        for one in node.args
-    ]
+    args = [block.full[one] if one in block.full else block.few[one].exact for one in node.args]
     block.full[node] = node.function(*args, **dict(node.options))
 
 
@@ -515,13 +519,13 @@ def _reduce(one: Reduction, term: Node, axis: tuple[int, ...], block: Block) -> 
         merge = np.maximum if one.function is np.max else np.minimum
         merge(value, merge.reduce(terms, axis, keepdims=True), out=value)
     elif one.function in (np.sum, np.mean):
-        moved, centre = terms, _known_centre(table, terms, axis, block)
-        if centre is not None:
-            moved = np.subtract(terms, centre, out=pool.take(terms.shape))
-        value += _added(moved, axis)
-        if centre is not None:
+        if table.centre is None:
+            value += _added(terms, axis)
+        else:
+            moved = np.subtract(terms, block.cut(table.centre), out=pool.take(terms.shape))
+            value += _added(moved, axis)
             pool.give(moved)
-        elif table.some is not None:
+        if table.centre is None and table.some is not None:
             some = terms
             if math.prod(terms.shape[number] for number in axis) >= _MANY:
                 along = next((number for number in axis if terms.shape[number] >= _PARTS), axis[-1])
@@ -529,23 +533,6 @@ def _reduce(one: Reduction, term: Node, axis: tuple[int, ...], block: Block) -> 
                 some = terms[tuple(first if number == along else slice(None) for number in range(terms.ndim))]
             total = block.cut(table.some)
             total += np.add.reduce(np.abs(some), axis, keepdims=True)
-
-
-def _far(one: Reduction) -> bool:
-    """May the terms of a sum lie far from zero? What is given may; what is computed has no digits to lose there."""
-    return one.function in (np.sum, np.mean) and isinstance(one.term, View) and isinstance(one.term.source, str)
-
-
-def _known_centre(table: Table, terms: Array, axis: tuple[int, ...], block: Block) -> Array | None:
-    """What is subtracted from the terms of a sum, which the first of them decide."""
-    if table.centre is None:
-        return None
-    start = tuple(one.start for number, one in enumerate(block.ranges) if one is not None and number not in axis)
-    if start not in table.centres:
-        centre = _centre(terms, axis)
-        block.cut(table.centre)[...] = centre
-        table.centres[start] = centre.astype(terms.dtype) if centre.any() else None
-    return table.centres[start]
 
 
 def _finish(one: Reduction, block: Block) -> None:
@@ -607,14 +594,18 @@ def _blocks(sizes: Mapping[Axis, int], features: tuple[int | None, int] | None) 
         return
     if features is None:
         room, steps = BLOCK_ELEMENTS, {}
-        for axis, size in reversed(sizes.items()):
+        for axis, size in reversed(list(sizes.items())):
             steps[axis] = max(1, min(size, room))
             room //= size
     else:
-        steps = {axis: max(1, min(size, features[1])) if axis[0] == features[0] else size for axis, size in sizes.items()}
+        steps = dict(sizes)
+        steps.update({axis: max(1, min(sizes[axis], features[1])) for axis in sizes if axis[0] == features[0]})
     # As even as can be.
     steps = {axis: -(-sizes[axis] // -(-sizes[axis] // step)) for axis, step in steps.items()}
-    ranges = [[slice(at, min(at + steps[axis], size)) for at in range(0, size, steps[axis])] for axis, size in sizes.items()]
+    starts = [range(0, size, steps[axis]) for axis, size in sizes.items()]
+    ranges = [
+        [slice(at, min(at + one.step, size)) for at in one] for one, size in zip(starts, sizes.values(), strict=True)
+    ]
     for chosen in product(*ranges):
         yield dict(zip(sizes, chosen, strict=True))
 
@@ -624,7 +615,8 @@ def _added(terms: Array, axis: tuple[int, ...]) -> Array:
     shape = terms.shape
     long = [number for number in axis if shape[number] > 1]
     if long and long == list(range(long[0], long[-1] + 1)) and terms.flags.c_contiguous and 0 not in shape:
-        first, rows, last = (math.prod(one) for one in (shape[: long[0]], shape[long[0] : long[-1] + 1], shape[long[-1] + 1 :]))
+        parts = shape[: long[0]], shape[long[0] : long[-1] + 1], shape[long[-1] + 1 :]
+        first, rows, last = map(math.prod, parts)
         if last > 1:
             most = rows - rows % _ROWS
             blocks = terms.reshape(first, rows, last)
@@ -636,14 +628,16 @@ def _added(terms: Array, axis: tuple[int, ...]) -> Array:
     return np.add.reduce(terms, axis, keepdims=True)
 
 
-def _centre(terms: Array, axis: tuple[int, ...]) -> Array:
-    """About the terms' mean where that is large against their spread, and nothing elsewhere; from some of the terms.
+def _centre(terms: Array, axis: tuple[int, ...], wide: Any) -> Array | None:
+    """About the means of terms where they are large against the spread, and zero elsewhere; None where it is all zero.
 
-    It has few digits, so that terms that are whole numbers, or few digits each, are still added without rounding.
+    It is taken from some of the terms. It has few digits, so that terms that are whole numbers, or few digits each, are
+    still added without rounding.
     """
-    some = terms[tuple(slice(_SOME) if number in axis else slice(None) for number in range(terms.ndim))]
+    some = terms[tuple(slice(_SOME) if number in axis else slice(None) for number in range(terms.ndim))].astype(wide)
     count = max(math.prod(some.shape[number] for number in axis), 1)
     mean = finite(np.add.reduce(some, axis, keepdims=True) / count)
     squares = np.add.reduce(np.square(some), axis, keepdims=True) / count
     mantissa, exponent = np.frexp(mean)
-    return np.where(np.square(mean) > 0.9 * squares, np.ldexp(np.rint(mantissa * 1024) / 1024, exponent), 0.0)
+    centre = np.where(np.square(mean) > 0.9 * squares, np.ldexp(np.rint(mantissa * 1024) / 1024, exponent), 0.0)
+    return centre.astype(wide) if centre.any() else None

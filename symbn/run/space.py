@@ -89,7 +89,7 @@ class Space:
         return math.prod(self.sizes[axis])
 
     def laid(self, view: View, part: Part, order: Sequence[Axis]) -> Array:
-        """An input's part, with the axes in the given order, of length 1 where it does not vary; a view if it can be."""
+        """An input's part, its axes in the given order, of length 1 where it does not vary; a view if it can be."""
         array, numbers = self.arrays[str(view.source)]
         written = self.written[str(view.source)]
         places = {axis: numbers.get(written[own], []) for axis, own in enumerate(view.entries) if own is not None}
@@ -158,7 +158,9 @@ def _joined(
         for axis in dict.fromkeys(axes):
             if sizes[axis] in result:
                 own = [number for number, one in enumerate(axes) if one == axis]
-                may = [array.strides[a] == array.strides[b] * array.shape[b] for a, b in zip(own, own[1:], strict=False)]
+                may = [
+                    array.strides[a] == array.strides[b] * array.shape[b] for a, b in zip(own, own[1:], strict=False)
+                ]
                 result[sizes[axis]] = [x and y for x, y in zip(result[sizes[axis]], may, strict=True)]
     return result
 

@@ -82,7 +82,7 @@ def test_one_wrong_row_or_column_is_found_as_soon_as_promised(rng, output):
     (dx if output == "dx" else dgamma)[..., 7] *= 1.01
     module = importlib.import_module("symbn.shipped.layer_norm_backward")
     interface = module.CALL._interfaces[np.dtype("float32")]
-    arrays = dict(dy=y, x=x, mu=mean, sigma2=var, gamma=gamma, dx=dx, dgamma=dgamma, dbeta=dbeta)
+    arrays = {"dy": y, "x": x, "mu": mean, "sigma2": var, "gamma": gamma, "dx": dx, "dgamma": dgamma, "dbeta": dbeta}
     placed = {one.name: check.Placed(arrays[one.name], one.indices) for one in interface.arrays}
     found = 0
     for _ in range(100):
