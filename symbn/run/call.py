@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,8 @@ class _Ready:
     defaults: tuple[Any, ...]
     #: what makes each output that is not given
     makers: tuple[Callable[[], Array], ...]
+    #: how much a sample has in the mean, once that is known
+    lots: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -125,8 +127,7 @@ class Call:
         mode = settings.resolve_check(check)
         given = self._given(out)
         run = self._run(arrays, scalars, where, given, mode, axes or {})
-        if mode != "off":
-            assert run.comparison is not None
+        if run.comparison is not None:
             report = run.comparison.compare(run.chosen)
             if not report.passed:
                 raise CheckError(report)
@@ -194,11 +195,10 @@ class Call:
             a if spec.direct else make() for a, spec, make in zip(given, ready.plan.outputs, ready.makers, strict=True)
         ]
         results = [a.reshape(shape) for a, shape in zip(outputs, self._shapes(ready.plan, bound), strict=True)]
-        comparison, chosen = None, []
+        comparison: Comparison | None = None
+        chosen: Sequence[Chosen] = ()
         if mode != "off":
-            comparison = self._comparison(ready, inputs, outputs, results, scalars)
-            chosen = comparison.everything() if mode == "full" else comparison.sample()
-            comparison.forget(chosen)
+            comparison, chosen = self._checked(ready, inputs, outputs, results, scalars, mode)
         pointers = [
             default or _pointer(ready.compiled.ffi, a) for default, a in zip(ready.defaults, inputs, strict=True)
         ]
@@ -367,6 +367,31 @@ class Call:
         return tuple(result)
 
     # ---- the check -------------------------------------------------------------------------------
+
+    def _checked(
+        self,
+        ready: _Ready,
+        inputs: Sequence[Array | None],
+        outputs: Sequence[Array],
+        results: Sequence[Array],
+        scalars: Sequence[float],
+        mode: str,
+    ) -> tuple[Comparison | None, Sequence[Chosen]]:
+        """What will compare the outputs, and what of them, which is filled with NaN; None where nothing is drawn."""
+        from symbn.run import parts
+
+        lots: list[int] = []
+        if mode == "sample" and ready.lots:
+            lots = parts.drawn_lots(ready.lots)
+            if not any(lots):
+                return None, ()
+        comparison = self._comparison(ready, inputs, outputs, results, scalars)
+        if mode == "sample" and not lots:
+            ready.lots.extend(comparison.expected_lots())
+            lots = parts.drawn_lots(ready.lots)
+        chosen = comparison.everything() if mode == "full" else comparison.sample(lots)
+        comparison.forget(chosen)
+        return comparison, chosen
 
     def _comparison(
         self,

@@ -4,6 +4,10 @@ An error is measured in scaled ulps: |computed - reference| in units of the last
 dtype, of the element's natural scale (symbn.run.tracked). The limit follows from the equations: half a
 unit for the last rounding, plus what rounding can have done before it. For float32 data that is far below
 0.01 in all but pathological cases, and the limit is 0.51.
+
+What is compared is accepted in three steps, each for what the one before leaves: what equals the reference's value,
+rounded (symbn.run.quick); what a bound explains that takes what has been reduced as it is (symbn.run.bounds, at single
+elements); what the whole bound explains, for whole features. Only the last refuses anything.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ import numpy as np
 from symbn.emit.interface import Interface
 from symbn.run.bounds import Derived, at_places
 from symbn.run.graph import Reduction, View, record
-from symbn.run.parts import Group, drawn, groups, parts, pieces
+from symbn.run.parts import Group, drawn, expected_lots, groups, parts, pieces
 from symbn.run.quick import BUFFER, Evaluation, Output, Places, Pool, Program, Table
 from symbn.run.rounding import Arithmetic
 from symbn.run.space import EVERYTHING, Part, Space
@@ -194,9 +198,14 @@ class Comparison:
         """All parts."""
         return [(group, part) for group in self.groups for part in parts(group, self.space, self.threads)]
 
-    def sample(self) -> list[Chosen]:
-        """Some parts, drawn at random: none of a large array in most runs."""
-        return [(group, part) for group in self.groups for part in drawn(group, self.space)]
+    def expected_lots(self) -> list[float]:
+        """How many lots of each group a sample has in the mean: it follows from the arrays' shapes and strides."""
+        return [expected_lots(group, self.space) for group in self.groups]
+
+    def sample(self, lots: Sequence[int]) -> list[Chosen]:
+        """Parts drawn at random: so many lots of each group."""
+        pairs = zip(self.groups, lots, strict=True)
+        return [(group, part) for group, number in pairs for part in drawn(group, self.space, number)]
 
     def forget(self, chosen: Sequence[Chosen]) -> None:
         """Fill what is to be compared with NaN: what is not written must not pass for the result of an earlier run."""

@@ -130,25 +130,36 @@ def pieces(group: Group, space: Space, part: Part) -> Iterator[Part]:
         yield Part(part.feature, part.positions[start : start + step])
 
 
-def drawn(group: Group, space: Space) -> Iterator[Part]:
-    """A random part of a group: each feature is as likely as any other, and others are drawn each time.
+def expected_lots(group: Group, space: Space) -> float:
+    """How many lots a sample has in the mean.
 
-    Of a large array a feature is drawn with probability SAMPLE_LARGE, together with others that make a lot; where a
-    lot is much, many draws are empty. Of a small one there is always something.
+    Of a large array each feature is drawn with probability SAMPLE_LARGE, together with others that make a lot: many
+    samples have none. Of a small one a feature is a lot, and there is always one.
     """
     size = elements(group, space)
     count = 1 if group.feature is None else space.extent(group.feature)
-    if size < LARGE:
-        lot, number = 1, math.ceil(count * SAMPLE_SMALL)
-    else:
-        lot = max(1, LOT * count // size)
-        number = int(count / lot * SAMPLE_LARGE + _random.random())
-    if not number:
+    return math.ceil(count * SAMPLE_SMALL) if size < LARGE else count / _lot(size, count) * SAMPLE_LARGE
+
+
+def _lot(size: int, count: int) -> int:
+    """How many features make a lot."""
+    return 1 if size < LARGE else max(1, LOT * count // size)
+
+
+def drawn_lots(expected: Sequence[float]) -> list[int]:
+    """Numbers of lots that are as expected in the mean."""
+    return [int(one + _random.random()) for one in expected]
+
+
+def drawn(group: Group, space: Space, lots: int) -> Iterator[Part]:
+    """So many lots of a group: each feature is as likely as any other, and others are drawn each time."""
+    if not lots:
         return
     if group.feature is None:
         yield EVERYTHING
         return
-    picks = sorted(_random.sample(range(count), min(count, number * lot)))
-    step = max(lot, PART * count // max(size, 1))
+    size, count = elements(group, space), space.extent(group.feature)
+    picks = sorted(_random.sample(range(count), min(count, lots * _lot(size, count))))
+    step = max(1, PART * count // max(size, 1))
     for start in range(0, len(picks), step):
         yield Part(group.feature, np.array(picks[start : start + step]))
