@@ -14,7 +14,7 @@ from symbn.run.quick import Output
 from symbn.run.space import EVERYTHING, Part, Space
 
 #: what a sample of a small array has of its features, and of a large one
-SAMPLE_SMALL, SAMPLE_LARGE = 1 / 32, 1 / 256
+SAMPLE_SMALL, SAMPLE_LARGE = 1 / 32, 1 / 1024
 #: an array of so many elements is large: the cost of a sample is to be small against the kernel's
 LARGE = 1 << 20
 #: a sample of a large array is drawn in lots of so many elements, which are worth the effort
@@ -23,8 +23,8 @@ LOT = 1 << 16
 PART = 1 << 19
 #: elements that are held at once where limits are derived
 PIECE = 1 << 16
-#: features side by side in memory that are worth a loop
-_SIDE_BY_SIDE = 1024
+#: features side by side in memory that are worth a loop, and those that come from memory together
+_SIDE_BY_SIDE, _RUN = 1024, 16
 
 # Not the module's functions: a program's random.seed must not make every run check the same features.
 _random = random.Random()
@@ -114,10 +114,16 @@ def _step(group: Group, space: Space, threads: int) -> int:
     assert group.feature is not None
     count = space.extent(group.feature)
     step = min(PART * count // max(elements(group, space), 1), -(-count // threads))
-    largest, numbers = max(space.arrays.values(), key=lambda one: one[0].size)
-    if numbers.get(group.feature) and abs(largest.strides[numbers[group.feature][-1]]) == largest.itemsize:
+    if _side_by_side(group, space):
         step = max(step, min(_SIDE_BY_SIDE, -(-count // threads)))
     return max(step, 1)
+
+
+def _side_by_side(group: Group, space: Space) -> bool:
+    """Do features lie side by side in memory?"""
+    array, numbers = max(space.arrays.values(), key=lambda one: one[0].size)
+    own = numbers.get(group.feature, []) if group.feature is not None else []
+    return bool(own) and abs(array.strides[own[-1]]) == array.itemsize
 
 
 def pieces(group: Group, space: Space, part: Part) -> Iterator[Part]:
@@ -138,12 +144,19 @@ def expected_lots(group: Group, space: Space) -> float:
     """
     size = elements(group, space)
     count = 1 if group.feature is None else space.extent(group.feature)
-    return math.ceil(count * SAMPLE_SMALL) if size < LARGE else count / _lot(size, count) * SAMPLE_LARGE
+    if size < LARGE:
+        return math.ceil(count * SAMPLE_SMALL)
+    run, runs = _lot(group, space)
+    return -(-count // run) / runs * SAMPLE_LARGE
 
 
-def _lot(size: int, count: int) -> int:
-    """How many features make a lot."""
-    return 1 if size < LARGE else max(1, LOT * count // size)
+def _lot(group: Group, space: Space) -> tuple[int, int]:
+    """How many features are drawn as one, and how many times that many make a lot."""
+    size = elements(group, space)
+    if size < LARGE or group.feature is None:
+        return 1, 1
+    run = _RUN if _side_by_side(group, space) else 1
+    return run, max(1, LOT * space.extent(group.feature) // (size * run))
 
 
 def drawn_lots(expected: Sequence[float]) -> list[int]:
@@ -159,7 +172,10 @@ def drawn(group: Group, space: Space, lots: int) -> Iterator[Part]:
         yield EVERYTHING
         return
     size, count = elements(group, space), space.extent(group.feature)
-    picks = sorted(_random.sample(range(count), min(count, lots * _lot(size, count))))
+    run, runs = _lot(group, space)
+    starts = range(0, count, run)
+    chosen = sorted(_random.sample(starts, min(len(starts), lots * runs)))
+    picks = np.array([at for start in chosen for at in range(start, min(start + run, count))])
     step = max(1, PART * count // max(size, 1))
     for start in range(0, len(picks), step):
-        yield Part(group.feature, np.array(picks[start : start + step]))
+        yield Part(group.feature, picks[start : start + step])

@@ -62,11 +62,12 @@ def test_everything_is_each_feature_once(shape, threads):
 
 
 @pytest.mark.parametrize(("shape", "axis"), [((1 << 21, 3), "k"), ((40_000, 300), "k"), ((300, 40_000), "k")])
-def test_a_sample_of_a_large_array_draws_each_feature_as_often_as_any_other(shape, axis):
+def test_a_sample_of_a_large_array_draws_each_feature_as_often_as_any_other(shape, axis, monkeypatch):
+    monkeypatch.setattr(parts, "SAMPLE_LARGE", 1 / 64)
     one = comparison("batch_norm", shape, "ik")
-    runs = 6000
+    runs = 3000
     seen = sum(covered(one, sample(one), "y") for _ in range(runs))
-    assert seen.mean() == pytest.approx(runs * parts.SAMPLE_LARGE, rel=0.25)
+    assert seen.mean() == pytest.approx(runs * parts.SAMPLE_LARGE, rel=0.3)
     if len(seen) == 3:
         assert seen.min() > 0
 
