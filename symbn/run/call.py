@@ -414,8 +414,7 @@ class Call:
         for one, a, result in zip(self._outputs, outputs, results, strict=True):
             placed[one.name] = check.Placed(a, plan.axes[one.name], result)
         named = dict(zip((scalar.name for scalar in self._scalars), scalars, strict=True))
-        threads = settings.get_num_threads() if plan.threaded else 1
-        return check.Comparison(interface, self._reference, placed, named, self._names, threads)
+        return check.Comparison(interface, self._reference, placed, named, self._names)
 
 
 def no_memory(function: str) -> MemoryError:

@@ -13,10 +13,8 @@ elements); what the whole bound explains, for whole features. Only the last refu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -134,8 +132,8 @@ class _Tally:
 class Comparison:
     """A run's outputs against the equations.
 
-    ``arrays`` has the inputs and the outputs; ``names`` are what the caller calls the outputs; ``threads`` is how many
-    may take part. It may be made before the run.
+    ``arrays`` has the inputs and the outputs; ``names`` are what the caller calls the outputs. It may be
+    made before the run.
     """
 
     def __init__(
@@ -145,12 +143,10 @@ class Comparison:
         arrays: Mapping[str, Placed],
         scalars: Mapping[str, float],
         names: Mapping[str, str],
-        threads: int = 1,
     ) -> None:
         self.interface = interface
         self.arrays = arrays
         self.names = names
-        self.threads = threads
         self.narrow = interface.dtype == "float32"
         self.arithmetic = Arithmetic(compensated=not self.narrow)
         #: the indices in the reference's order
@@ -174,7 +170,6 @@ class Comparison:
         ]
         self.groups = groups(outputs, self.space)
         self.tally = {name: _Tally() for name in interface.outputs}
-        self.lock = Lock()
 
     def _sizes(self) -> list[list[int]]:
         """The lengths of the caller's axes of each index."""
@@ -196,7 +191,7 @@ class Comparison:
 
     def everything(self) -> list[Chosen]:
         """All parts."""
-        return [(group, part) for group in self.groups for part in parts(group, self.space, self.threads)]
+        return [(group, part) for group in self.groups for part in parts(group, self.space)]
 
     def expected_lots(self) -> list[float]:
         """How many lots of each group a sample has in the mean: it follows from the arrays' shapes and strides."""
@@ -219,12 +214,7 @@ class Comparison:
         What equals the expected value, rounded, is right; limits are derived for the rest only.
         """
         common = {group: self._common(group) for group, _ in chosen}
-        # Each thread has its own share, and memory of its own that stays in cache.
-        shares = [share for share in (chosen[number :: self.threads] for number in range(self.threads)) if share]
-        with ThreadPoolExecutor(self.threads) if len(shares) > 1 else nullcontext() as executor:
-            over = executor.map if executor else map
-            rest = list(over(lambda share: self._differing(share, common), shares))
-        for group, part in [one for share in rest for one in share]:
+        for group, part in self._differing(chosen, common):
             self._derive(group, part)
         return self.report()
 
@@ -270,13 +260,13 @@ class Comparison:
         own = [one for one in group.reductions() if one not in common]
         return Program(self.space, part, group.outputs, own, self.arithmetic.wide, self._magnitudes(group))
 
-    def _differing(self, share: Sequence[Chosen], common: Mapping[Group, dict[Any, Table]]) -> list[Chosen]:
+    def _differing(self, chosen: Sequence[Chosen], common: Mapping[Group, dict[Any, Table]]) -> list[Chosen]:
         """Of each part what is left to derive limits for: outputs, and their features."""
         pool = Pool(self.arithmetic.wide)
         left = []
-        programs = {group: self._program(group, part, common[group]) for group, part in reversed(share)}
+        programs = {group: self._program(group, part, common[group]) for group, part in reversed(chosen)}
         with _quietly():
-            for group, part in share:
+            for group, part in chosen:
                 found: dict[Output, list[Array]] = {}
 
                 def differ(output: Output, places: Places, of: Evaluation, found: Any = found) -> None:
@@ -325,8 +315,7 @@ class Comparison:
     def _count(self, group: Group, part: Part) -> None:
         for output in group.outputs:
             size = self.space.output(output.name, part, list(self.space.axes(part, output.axes))).size
-            with self.lock:
-                self.tally[output.name].compared += size
+            self.tally[output.name].compared += size
 
     # ---- derived limits --------------------------------------------------------------------------
 

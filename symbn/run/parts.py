@@ -98,24 +98,24 @@ def elements(group: Group, space: Space) -> int:
     return max(math.prod(space.extent(axis) for axis in one) for one in axes)
 
 
-def parts(group: Group, space: Space, threads: int) -> Iterator[Part]:
+def parts(group: Group, space: Space) -> Iterator[Part]:
     """All of a group, a part at a time."""
     if group.feature is None:
         yield EVERYTHING
         return
     count = space.extent(group.feature)
-    step = _step(group, space, threads)
+    step = _step(group, space)
     for start in range(0, count, step):
         yield Part(group.feature, slice(start, min(start + step, count)))
 
 
-def _step(group: Group, space: Space, threads: int) -> int:
+def _step(group: Group, space: Space) -> int:
     """How many features make a part: so many elements, and what lies side by side in memory."""
     assert group.feature is not None
     count = space.extent(group.feature)
-    step = min(PART * count // max(elements(group, space), 1), -(-count // threads))
+    step = PART * count // max(elements(group, space), 1)
     if _side_by_side(group, space):
-        step = max(step, min(_SIDE_BY_SIDE, -(-count // threads)))
+        step = max(step, _SIDE_BY_SIDE)
     return max(step, 1)
 
 

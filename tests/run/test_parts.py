@@ -53,10 +53,8 @@ def covered(one, chosen, output):
 
 
 @pytest.mark.parametrize("shape", [(9, 5), (3_000_000, 7), (7, 3_000_000), (4096, 768)])
-@pytest.mark.parametrize("threads", [1, 2, 5])
-def test_everything_is_each_feature_once(shape, threads):
+def test_everything_is_each_feature_once(shape):
     one = comparison("layer_norm_backward", shape, "ik")
-    one.threads = threads
     for output in ("dx", "dgamma"):
         assert np.all(covered(one, one.everything(), output) == 1)
 
