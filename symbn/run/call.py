@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from symbn.run import plan as planning
 from symbn.run.axes import Axes, Bound
 
 if TYPE_CHECKING:
-    from symbn.run.check import Report
+    from symbn.run.check import Chosen, Comparison, Report
 
 _PLANS = 512
 
@@ -43,6 +43,8 @@ class _Ready:
     defaults: tuple[Callable[[Array], known.Pointer] | None, ...]
     #: what makes each output that is not given
     makers: tuple[Callable[[], Array], ...]
+    #: how much a sample has in the mean, once that is known
+    lots: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,10 @@ class _Run:
     scalars: Sequence[float]
     outputs: Sequence[Array]
     results: list[Array]
+    #: None where nothing is checked
+    comparison: Comparison | None
+    #: what it compares
+    chosen: Sequence[Chosen]
 
 
 class Call:
@@ -119,8 +125,8 @@ class Call:
         mode = settings.resolve_check(check)
         given = self._given(out)
         run = self._run(arrays, scalars, where, given, mode, axes or {})
-        if mode != "off":
-            report = self._compare(run, mode)
+        if run.comparison is not None:
+            report = run.comparison.compare(run.chosen)
             if not report.passed:
                 raise CheckError(report)
         results = run.results
@@ -142,7 +148,9 @@ class Call:
         axes: Mapping[str, tuple[str, ...]] | None = None,
     ) -> Report:
         """Run the kernel and compare every element with the equations, whatever the verdict."""
-        return self._compare(self._run(arrays, scalars, where, self._given(None), "full", axes or {}), "full")
+        run = self._run(arrays, scalars, where, self._given(None), "full", axes or {})
+        assert run.comparison is not None
+        return run.comparison.measure()
 
     def _run(
         self,
@@ -184,20 +192,20 @@ class Call:
         outputs: list[Array] = [
             a if spec.direct else make() for a, spec, make in zip(given, ready.plan.outputs, ready.makers, strict=True)
         ]
+        shapes = self._shapes(ready.plan, bound)
+        results = [a if a.shape == shape else a.reshape(shape) for a, shape in zip(outputs, shapes, strict=True)]
+        comparison: Comparison | None = None
+        chosen: Sequence[Chosen] = ()
         if mode != "off":
-            # An element that is not written must not pass for the result of an earlier run.
-            for output in outputs:
-                output.fill(np.nan)
+            comparison, chosen = self._checked(ready, inputs, outputs, results, scalars, mode)
         pointers = [(default or known.pointer_of(a))(a) for default, a in zip(ready.defaults, inputs, strict=True)]
         pointers += [known.pointer_of(a)(a) for a in outputs]
         threads = settings.get_num_threads() if ready.plan.threaded else 1
         if ready.compiled.function(ready.layout, *pointers, *scalars, threads):
             raise no_memory(interface.function)
-        shapes = self._shapes(ready.plan, bound)
-        results = [a if a.shape == shape else a.reshape(shape) for a, shape in zip(outputs, shapes, strict=True)]
         if new and not axes:
             self._remember(ready, where, originals, outputs, results)
-        return _Run(ready, inputs, scalars, outputs, results)
+        return _Run(ready, inputs, scalars, outputs, results, comparison, chosen)
 
     # ---- the caller's axes -----------------------------------------------------------------------
 
@@ -369,21 +377,53 @@ class Call:
 
     # ---- the check -------------------------------------------------------------------------------
 
-    def _compare(self, run: _Run, mode: str) -> Report:
+    def _checked(
+        self,
+        ready: _Ready,
+        inputs: Sequence[Array | None],
+        outputs: Sequence[Array],
+        results: Sequence[Array],
+        scalars: Sequence[float],
+        mode: str,
+    ) -> tuple[Comparison | None, Sequence[Chosen]]:
+        """What will compare the outputs, and what of them, which is filled with NaN; None where nothing is drawn."""
+        from symbn.run import parts
+
+        lots: list[int] = []
+        if mode == "sample" and ready.lots:
+            lots = parts.drawn_lots(ready.lots)
+            if not any(lots):
+                return None, ()
+        comparison = self._comparison(ready, inputs, outputs, results, scalars)
+        if mode == "sample" and not lots:
+            ready.lots.extend(comparison.expected_lots())
+            lots = parts.drawn_lots(ready.lots)
+        chosen = comparison.everything() if mode == "full" else comparison.sample(lots)
+        comparison.forget(chosen)
+        return comparison, chosen
+
+    def _comparison(
+        self,
+        ready: _Ready,
+        inputs: Sequence[Array | None],
+        outputs: Sequence[Array],
+        results: Sequence[Array],
+        scalars: Sequence[float],
+    ) -> Comparison:
         from symbn.run import check
 
-        interface, plan = run.ready.compiled.interface, run.ready.plan
+        interface, plan = ready.compiled.interface, ready.plan
         values = dict(interface.defaults)
         placed = {}
-        for one, a in zip(self._inputs, run.inputs, strict=True):
+        for one, a in zip(self._inputs, inputs, strict=True):
             if a is None:
-                shape = [plan.extents[index] for index in one.indices]
-                a = np.broadcast_to(np.array(values[one.name], planning.dtype_of(interface, one)), shape)
-            placed[one.name] = check.Placed(a, plan.axes.get(one.name, one.indices))
-        for one, a, result in zip(self._outputs, run.outputs, run.results, strict=True):
+                placed[one.name] = check.Placed(np.array(values[one.name], planning.dtype_of(interface, one)), ())
+            else:
+                placed[one.name] = check.Placed(a, plan.axes[one.name])
+        for one, a, result in zip(self._outputs, outputs, results, strict=True):
             placed[one.name] = check.Placed(a, plan.axes[one.name], result)
-        named = dict(zip((scalar.name for scalar in self._scalars), run.scalars, strict=True))
-        return check.compare(interface, self._reference, placed, named, mode, self._names)
+        named = dict(zip((scalar.name for scalar in self._scalars), scalars, strict=True))
+        return check.Comparison(interface, self._reference, placed, named, self._names)
 
 
 def no_memory(function: str) -> MemoryError:

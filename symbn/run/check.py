@@ -4,34 +4,39 @@ An error is measured in scaled ulps: |computed - reference| in units of the last
 dtype, of the element's natural scale (symbn.run.tracked). The limit follows from the equations: half a
 unit for the last rounding, plus what rounding can have done before it. For float32 data that is far below
 0.01 in all but pathological cases, and the limit is 0.51.
+
+What is compared is accepted in three steps, each for what the one before leaves: what equals the reference's value,
+rounded (symbn.run.quick); what a bound explains that takes what has been reduced as it is (symbn.run.bounds, at single
+elements); what the whole bound explains, for whole features. Only the last refuses anything.
 """
 
 from __future__ import annotations
 
-import math
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from symbn.emit.interface import ArrayArgument, Interface
+from symbn.emit.interface import Interface
+from symbn.run.bounds import Derived, at_places
+from symbn.run.graph import Reduction, View, record
+from symbn.run.parts import Group, drawn, expected_lots, groups, parts, pieces
+from symbn.run.quick import BUFFER, Evaluation, Output, Places, Pool, Program, Table
 from symbn.run.rounding import Arithmetic
+from symbn.run.space import EVERYTHING, Part, Space
 from symbn.run.tracked import Tracked
 
 #: the limit for outputs of narrower dtype than the arithmetic, in scaled ulps
 NARROW_LIMIT = 0.51
-#: elements of one block: what a second-level cache holds of the reference's temporaries
-BLOCK_ELEMENTS = 1 << 16
-#: "sample" compares one feature in so many
-SAMPLE_ONE_IN = 32
+#: so many elements are looked at again at once
+_AT_ONCE = 1 << 14
 _WORST = 5
 
-# Not the module's functions: a program's random.seed must not make every run check the same features.
-_random = random.Random()
-
 Array = Any
+#: some outputs, and the features of them that are compared
+Chosen = tuple[Group, Part]
 
 
 @dataclass(frozen=True)
@@ -114,27 +119,23 @@ class Report:
         return "\n".join(lines)
 
 
-def compare(
-    interface: Interface,
-    reference: Callable[..., tuple[Any, ...]],
-    arrays: Mapping[str, Placed],
-    scalars: Mapping[str, float],
-    mode: str,
-    names: Mapping[str, str],
-) -> Report:
-    """Compare outputs with the reference.
+@dataclass
+class _Tally:
+    """What has been found of an output."""
 
-    ``arrays`` has the inputs and the outputs; ``mode`` is "full" or "sample"; ``names`` are what the caller
-    calls the outputs.
+    compared: int = 0
+    failed: int = 0
+    uncertain: int = 0
+    worst: list[Place] = field(default_factory=list)
+
+
+class Comparison:
+    """A run's outputs against the equations.
+
+    ``arrays`` has the inputs and the outputs; ``names`` are what the caller calls the outputs. It may be
+    made before the run.
     """
-    comparison = _Comparison(interface, reference, arrays, scalars, names)
-    with np.errstate(all="ignore"):
-        for picks in comparison.blocks(mode):
-            comparison.block(picks)
-    return comparison.report()
 
-
-class _Comparison:
     def __init__(
         self,
         interface: Interface,
@@ -144,194 +145,266 @@ class _Comparison:
         names: Mapping[str, str],
     ) -> None:
         self.interface = interface
-        self.reference = reference
         self.arrays = arrays
-        self.scalars = scalars
         self.names = names
         self.narrow = interface.dtype == "float32"
         self.arithmetic = Arithmetic(compensated=not self.narrow)
-        self.arguments = {argument.name: argument for argument in interface.arrays}
+        #: the indices in the reference's order
         self.order = (
             *(index for index, _ in interface.extents if index not in interface.reduced),
             *(index for index, _ in interface.extents if index in interface.reduced),
         )
-        self.feature = self._feature()
-        #: output -> elements compared, failed, uncertain
-        self.tally = {name: [0, 0, 0] for name in interface.outputs}
-        self.worst: dict[str, list[Place]] = {name: [] for name in interface.outputs}
-
-    def _feature(self) -> str | None:
-        """The index whose elements can be compared one by one: independent, and in each output."""
-        for index, _ in self.interface.extents:
-            in_outputs = all(index in self.arrays[name].axes for name in self.interface.outputs)
-            if index in self.interface.features and in_outputs:
-                return index
-        return None
-
-    # ---- which elements --------------------------------------------------------------------------
-
-    def blocks(self, mode: str) -> Iterator[Array | None]:
-        """Positions along the feature index, a block at a time; None for everything at once."""
-        if self.feature is None:
-            yield None
-            return
-        placed = self.arrays[self.interface.outputs[0]]
-        sizes = [size for size, one in zip(placed.array.shape, placed.axes, strict=True) if one == self.feature]
-        count = math.prod(sizes)
-        largest = max(one.array.size for one in self.arrays.values())
-        if mode == "sample":
-            picks = sorted(_random.sample(range(count), math.ceil(count / SAMPLE_ONE_IN)))
-        else:
-            picks = list(range(count))
-        step = max(1, BLOCK_ELEMENTS * count // max(largest, 1))
-        for start in range(0, len(picks), step):
-            part = picks[start : start + step]
-            yield slice(part[0], part[-1] + 1) if part[-1] - part[0] == len(part) - 1 else np.array(part)
-
-    def own(self, argument: ArrayArgument) -> list[str]:
-        """An array's indices in the reference's order."""
-        return [index for index in self.order if index in argument.indices]
-
-    def natural(self, argument: ArrayArgument, picks: Array | None) -> Array:
-        """The array with one axis for each index, in the reference's order; a view where it can be."""
-        placed = self.arrays[argument.name]
-        array = placed.array
-        axes = {index: [axis for axis, one in enumerate(placed.axes) if one == index] for index in self.own(argument)}
-        moved = array.transpose([axis for group in axes.values() for axis in group])
-        key: list[Any] = []
-        shape = []
-        for index, group in axes.items():
-            sizes = [array.shape[axis] for axis in group]
-            if picks is not None and index == self.feature:
-                key += _picked(picks, sizes)
-                shape.append(picks.stop - picks.start if isinstance(picks, slice) else len(picks))
-            else:
-                key += [slice(None)] * len(sizes)
-                shape.append(math.prod(sizes))
-        return moved[tuple(key)].reshape(shape)
-
-    def sizes(self, argument: ArrayArgument) -> list[list[int]]:
-        """The lengths of the axes of each of the array's indices, as written."""
-        placed = self.arrays[argument.name]
-        return [
-            [size for size, one in zip(placed.array.shape, placed.axes, strict=True) if one == index]
-            for index in argument.indices
+        written = {one.name: tuple(map(self.order.index, one.indices)) for one in interface.arrays}
+        self.space = Space(
+            {name: (one.array, [self.order.index(index) for index in one.axes]) for name, one in arrays.items()},
+            written,
+            self._sizes(),
+        )
+        shapes = {name: tuple(map(self.space.extent, axes)) for name, axes in written.items()}
+        inputs = tuple((name, shapes.get(name)) for name in interface.inputs)
+        with np.errstate(all="ignore"):
+            graph = record(reference, inputs, tuple(scalars.items()), len(self.order))
+        outputs = [
+            Output(name, frozenset(written[name]), node)
+            for name, node in zip(interface.outputs, graph.outputs, strict=True)
         ]
+        self.groups = groups(outputs, self.space)
+        self.tally = {name: _Tally() for name in interface.outputs}
 
-    # ---- comparing -------------------------------------------------------------------------------
+    def _sizes(self) -> list[list[int]]:
+        """The lengths of the caller's axes of each index."""
+        sizes: dict[str, list[int]] = {index: [] for index in self.order}
+        extents = dict(self.interface.extents)
+        for one in self.arrays.values():
+            for index in dict.fromkeys(one.axes):
+                sizes[index] = [size for size, own in zip(one.array.shape, one.axes, strict=True) if own == index]
+        # An index that no array has shares its extent with one that some array has, or the extent is fixed.
+        fixed = dict(self.interface.fixed)
+        present = {index for one in self.arrays.values() for index in one.axes}
+        for index in self.order:
+            if index not in present:
+                alike = [other for other in self.order if other in present and extents[other] == extents[index]]
+                sizes[index] = sizes[alike[0]] if alike else [fixed[index]] if index in fixed else []
+        return [sizes[index] for index in self.order]
 
-    def block(self, picks: Array | None) -> None:
-        values: dict[str, Any] = {}
-        for argument in self.interface.arrays:
-            if argument.role == "input":
-                own = self.own(argument)
-                array = np.ascontiguousarray(self.natural(argument, picks), dtype=self.arithmetic.wide)
-                written = array.transpose([own.index(index) for index in argument.indices])
-                # A block of features is a part of the array; its extents are those of the whole.
-                full = [math.prod(sizes) for sizes in self.sizes(argument)]
-                values[argument.name] = Tracked(written, self.arithmetic, shape=tuple(full))
-        for name, value in self.scalars.items():
-            values[name] = Tracked(np.asarray(value, np.longdouble), self.arithmetic)
-        expected = self.reference(*(values[name] for name in self.interface.inputs))
-        for name, value in zip(self.interface.outputs, expected, strict=True):
-            one = value if isinstance(value, Tracked) else Tracked(np.asarray(value, np.longdouble), self.arithmetic)
-            self.output(name, self.natural(self.arguments[name], picks), one, picks)
+    # ---- what is compared ------------------------------------------------------------------------
 
-    def output(self, name: str, computed: Array, expected: Tracked, picks: Array | None) -> None:
-        if computed.size == 0:
-            return
-        spread = [self.order.index(index) for index in self.own(self.arguments[name])]
-        shape = [1] * len(self.order)
-        for axis, extent in zip(spread, computed.shape, strict=True):
-            shape[axis] = extent
-        computed = computed.reshape(shape)
-        target = np.broadcast_to(expected.value, shape)
-        ulp = ulp_of(np.broadcast_to(expected.scale, shape), computed.dtype)
-        error = np.abs(computed.astype(target.dtype, copy=False) - target) / ulp
-        self.tally[name][0] += computed.size
-        narrow = self.narrow and computed.dtype == np.float32
-        if narrow and np.all(error <= NARROW_LIMIT):
-            # All there is to say of nearly every block: nothing has to be derived.
-            worst = np.array([np.argmax(error)])
-            self.note(name, worst, computed, target, error, np.full((), NARROW_LIMIT), picks)
-            return
-        # What has no finite expectation must be met as it is.
-        rounded = target.astype(computed.dtype)
-        plain = np.isfinite(rounded) & np.isfinite(computed)
-        same = (rounded == computed) | (np.isnan(rounded) & np.isnan(computed))
-        error = np.where(plain, error, np.where(same, 0.0, np.inf)).astype(np.float64)
-        limit = (0.5 + expected.held_error / ulp).astype(np.float64)
-        limit = np.where(np.isnan(limit), 0.5, limit)
-        limit = np.broadcast_to(np.maximum(limit, NARROW_LIMIT) if narrow else limit, shape)
-        certain = np.isfinite(limit)
-        self.tally[name][1] += int(np.count_nonzero(~(error <= limit)))
-        self.tally[name][2] += int(np.count_nonzero(~certain))
-        ratio = np.where(np.isinf(error) & certain, np.inf, np.where(certain, error / limit, 0.0)).ravel()
-        worst = np.argpartition(ratio, max(ratio.size - _WORST, 0))[-_WORST:]
-        self.note(name, worst, computed, target, error, limit, picks)
+    def everything(self) -> list[Chosen]:
+        """All parts."""
+        return [(group, part) for group in self.groups for part in parts(group, self.space)]
 
-    def note(
-        self, name: str, flats: Array, computed: Array, target: Array, error: Array, limit: Array, picks: Array | None
-    ) -> None:
-        """Keep some elements of the block, if they are among the worst."""
-        for flat in flats:
-            at = np.unravel_index(int(flat), computed.shape)
-            here = limit[at] if limit.ndim else limit
-            values = float(computed[at]), float(target[at]), float(error[at]), float(here)
-            self.worst[name].append(Place(self.original(name, at, picks), *values))
-        self.worst[name] = sorted(self.worst[name], key=lambda place: -place.ratio)[:_WORST]
+    def expected_lots(self) -> list[float]:
+        """How many lots of each group a sample has in the mean: it follows from the arrays' shapes and strides."""
+        return [expected_lots(group, self.space) for group in self.groups]
 
-    def original(self, name: str, at: Sequence[Any], picks: Array | None) -> tuple[int, ...]:
-        """The index in the caller's array of an element of the block."""
-        placed = self.arrays[name]
-        result = [0] * placed.array.ndim
-        for index, position in zip(self.order, at, strict=True):
-            axes = [axis for axis, one in enumerate(placed.axes) if one == index]
-            if not axes:
-                continue
-            flat = int(position)
-            if index == self.feature and picks is not None:
-                flat = flat + picks.start if isinstance(picks, slice) else int(picks[flat])
-            places = np.unravel_index(flat, [placed.array.shape[axis] for axis in axes])
-            for axis, place in zip(axes, places, strict=True):
-                result[axis] = int(place)
-        # An axis that is split is one of the caller's with its elements in the same order.
-        if not result:
-            return ()
-        number = np.ravel_multi_index(result, placed.array.shape)
-        return tuple(map(int, np.unravel_index(number, self.shown(name).shape)))
+    def sample(self, lots: Sequence[int]) -> list[Chosen]:
+        """Parts drawn at random: so many lots of each group."""
+        pairs = zip(self.groups, lots, strict=True)
+        return [(group, part) for group, number in pairs for part in drawn(group, self.space, number)]
 
-    def shown(self, name: str) -> Array:
-        """An output as the caller knows it."""
-        placed = self.arrays[name]
-        return placed.array if placed.result is None else placed.result
+    def forget(self, chosen: Sequence[Chosen]) -> None:
+        """Fill what is to be compared with NaN: what is not written must not pass for the result of an earlier run."""
+        for group, part in chosen:
+            for output in group.outputs:
+                self.space.fill(output.name, part, np.nan)
+
+    def compare(self, chosen: Sequence[Chosen]) -> Report:
+        """Compare parts of the outputs with what they should be.
+
+        What equals the expected value, rounded, is right; limits are derived for the rest only.
+        """
+        common = {group: self._common(group) for group, _ in chosen}
+        for group, part in self._differing(chosen, common):
+            self._derive(group, part)
+        return self.report()
+
+    def measure(self) -> Report:
+        """Compare everything, and find the error and limit of each element, even where all is right."""
+        for group, part in self.everything():
+            self._count(group, part)
+            self._derive(group, part)
+        return self.report()
 
     def report(self) -> Report:
+        """What has been found so far."""
         outputs = []
         for name in self.interface.outputs:
-            array = self.shown(name)
-            compared, failed, uncertain = self.tally[name]
+            array, tally = self.shown(name), self.tally[name]
             outputs.append(
                 OutputReport(
                     self.names.get(name, name),
                     str(array.dtype),
                     array.shape,
                     array.strides,
-                    compared,
-                    failed,
-                    uncertain,
-                    tuple(self.worst[name]),
+                    tally.compared,
+                    tally.failed,
+                    tally.uncertain,
+                    tuple(tally.worst),
                 )
             )
         return Report(self.interface.function, tuple(outputs))
 
+    # ---- what is right at first sight ------------------------------------------------------------
 
-def _picked(picks: Array, sizes: Sequence[int]) -> list[Array]:
-    """Positions along several axes taken together, as a key for each of them."""
-    if len(sizes) == 1:
-        return [picks]
-    flat = np.arange(picks.start, picks.stop) if isinstance(picks, slice) else picks
-    return list(np.unravel_index(flat, sizes))
+    def _common(self, group: Group) -> dict[Any, Table]:
+        """The results of the reductions that all parts of a group share."""
+        tables: dict[Any, Table] = {}
+        shared = [] if group.feature is None else [one for one in group.reductions() if group.feature not in one.axes]
+        if shared:
+            wide = self.arithmetic.wide
+            with _quietly():
+                Program(self.space, EVERYTHING, (), shared, wide).run(EVERYTHING, tables, Pool(wide), _ignore)
+        return tables
+
+    def _program(self, group: Group, part: Part, common: Mapping[Any, Table]) -> Program:
+        own = [one for one in group.reductions() if one not in common]
+        return Program(self.space, part, group.outputs, own, self.arithmetic.wide, self._magnitudes(group))
+
+    def _differing(self, chosen: Sequence[Chosen], common: Mapping[Group, dict[Any, Table]]) -> list[Chosen]:
+        """Of each part what is left to derive limits for: outputs, and their features."""
+        pool = Pool(self.arithmetic.wide)
+        left = []
+        programs = {group: self._program(group, part, common[group]) for group, part in reversed(chosen)}
+        with _quietly():
+            for group, part in chosen:
+                found: dict[Output, list[Array]] = {}
+
+                def differ(output: Output, places: Places, of: Evaluation, found: Any = found) -> None:
+                    rest = self._unsettled(output, of, places)
+                    if rest.size:
+                        found.setdefault(output, []).append(rest)
+
+                programs[group].run(part, dict(common[group]), pool, differ)
+                self._count(group, part)
+                for output, features in found.items():
+                    rest = part
+                    if part.feature is not None:
+                        rest = Part(part.feature, part.positions[np.unique(np.concatenate(features))])
+                    left.append((Group((output,), part.feature), rest))
+        return left
+
+    def _magnitudes(self, group: Group) -> frozenset[Reduction]:
+        """The sums that are outputs in the accumulator's precision: of their bounds more has to be known."""
+        return frozenset(
+            output.node.source
+            for output in group.outputs
+            if isinstance(output.node, View)
+            and isinstance(output.node.source, Reduction)
+            and self.arrays[output.name].array.dtype == np.float64
+            and output.node.source.function in (np.sum, np.mean)
+        )
+
+    def _unsettled(self, output: Output, evaluation: Evaluation, places: Places) -> Array:
+        """Of elements that are not the rounded value those that a bound does not explain that is none too large.
+
+        The answer is their places along the feature.
+        """
+        array = evaluation.output(output.name)
+        count = len(next(iter(places.values()), ()))
+        left = []
+        for start in range(0, count, _AT_ONCE):
+            here = {axis: one[start : start + _AT_ONCE] for axis, one in places.items()}
+            computed = array[tuple(here.values())]
+            expected = at_places(output.node, evaluation, here, self.arithmetic)
+            verdict = judged(computed, expected, self.narrow)
+            settled = (verdict.error <= verdict.limit) & np.isfinite(verdict.limit)
+            number = next((axis for axis in here if axis[0] == evaluation.part.feature), None)
+            left.append((np.zeros(len(computed), int) if number is None else here[number])[~settled])
+        return np.concatenate(left)
+
+    def _count(self, group: Group, part: Part) -> None:
+        for output in group.outputs:
+            size = self.space.output(output.name, part, list(self.space.axes(part, output.axes))).size
+            self.tally[output.name].compared += size
+
+    # ---- derived limits --------------------------------------------------------------------------
+
+    def _derive(self, group: Group, part: Part) -> None:
+        """Compare a part with values, scales and bounds of all its elements, some features at a time."""
+        for piece in pieces(group, self.space, part):
+            derived = Derived(self.space, piece, self.arithmetic)
+            for output in group.outputs:
+                with _quietly():
+                    self._output(output, derived)
+
+    def _output(self, output: Output, derived: Derived) -> None:
+        computed = derived.array(output.name)
+        if computed.size == 0:
+            return
+        verdict = judged(computed, derived.value(output.node), self.narrow)
+        error, limit = verdict.error, np.broadcast_to(verdict.limit, computed.shape)
+        certain = np.isfinite(limit)
+        tally = self.tally[output.name]
+        tally.failed += int(np.count_nonzero(~(error <= limit)))
+        tally.uncertain += int(np.count_nonzero(~certain))
+        ratio = np.where(np.isinf(error) & certain, np.inf, np.where(certain, error / limit, 0.0)).ravel()
+        for flat in np.argpartition(ratio, max(ratio.size - _WORST, 0))[-_WORST:]:
+            at = np.unravel_index(int(flat), computed.shape)
+            values = float(computed[at]), float(verdict.expected[at]), float(error[at]), float(limit[at])
+            tally.worst.append(Place(self.original(output.name, at, derived.part), *values))
+        tally.worst = sorted(tally.worst, key=lambda place: -place.ratio)[:_WORST]
+
+    def original(self, name: str, at: Sequence[Any], part: Part) -> tuple[int, ...]:
+        """The index in the caller's array of an element of the part, which is given on the reference's axes."""
+        placed = self.arrays[name]
+        result = [0] * placed.array.ndim
+        for number, (index, position) in enumerate(zip(self.order, at, strict=True)):
+            axes = [axis for axis, one in enumerate(placed.axes) if one == index]
+            if not axes:
+                continue
+            flat = int(part.positions[position]) if number == part.feature else int(position)
+            places = np.unravel_index(flat, [placed.array.shape[axis] for axis in axes])
+            for axis, place in zip(axes, places, strict=True):
+                result[axis] = int(place)
+        # An axis that is split is one of the caller's with its elements in the same order.
+        if not result:
+            return ()
+        place = np.ravel_multi_index(result, placed.array.shape)
+        return tuple(map(int, np.unravel_index(place, self.shown(name).shape)))
+
+    def shown(self, name: str) -> Array:
+        """An output as the caller knows it."""
+        placed = self.arrays[name]
+        return placed.array if placed.result is None else placed.result
+
+
+def _ignore(output: Output, places: Places, of: Evaluation) -> None:
+    """Nothing is compared."""
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    with np.errstate(all="ignore"):
+        np.setbufsize(BUFFER)
+        yield
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    """Errors and limits of some elements, in scaled ulps."""
+
+    expected: Array
+    error: Array
+    limit: Array
+
+
+def judged(computed: Array, expected: Tracked, narrow: bool) -> _Verdict:
+    """How far some elements are off, and may be; ``narrow``: is the arithmetic wider than float32 data?"""
+    target = np.broadcast_to(expected.value, computed.shape)
+    ulp = ulp_of(np.broadcast_to(expected.scale, computed.shape), computed.dtype)
+    error = np.abs(computed.astype(target.dtype, copy=False) - target) / ulp
+    narrow = narrow and computed.dtype == np.float32
+    if narrow and np.all(error <= NARROW_LIMIT):
+        # All there is to say of nearly every element: nothing has to be derived.
+        return _Verdict(target, error, np.full((), NARROW_LIMIT))
+    # What has no finite expectation must be met as it is.
+    rounded = target.astype(computed.dtype)
+    plain = np.isfinite(rounded) & np.isfinite(computed)
+    same = (rounded == computed) | (np.isnan(rounded) & np.isnan(computed))
+    error = np.where(plain, error, np.where(same, 0.0, np.inf)).astype(np.float64)
+    limit = (0.5 + expected.held_error / ulp).astype(np.float64)
+    limit = np.where(np.isnan(limit), 0.5, limit)
+    return _Verdict(target, error, np.maximum(limit, NARROW_LIMIT) if narrow else limit)
 
 
 def ulp_of(scale: Array, dtype: Any) -> Array:

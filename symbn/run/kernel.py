@@ -31,7 +31,7 @@ class Kernel:
     axes: ``axes={"x": ("i", "k", "i", "i")}`` says so for an array, and outputs on the same indices take
     its shape. Returns the output where there is one, else a named tuple: new arrays, or those given as
     ``out=`` (an array for the first output, or a tuple with an array or None for each). ``check=`` is
-    "full", "sample" (some features; everything where the operator has no independent ones) or "off".
+    "full", "sample" (some features of each output, drawn at random; of large arrays often none) or "off".
 
     Attributes
     ----------

@@ -155,13 +155,15 @@ def test_a_damaged_library_is_built_again(monkeypatch):
 
 
 def everything(kernel, monkeypatch, **inputs):
-    """Run with each check, the full one on one feature at a time too."""
-    from symbn.run import check
+    """Run with each check, the full one in parts of one feature, and in the smallest blocks, too."""
+    from symbn.run import parts, quick
 
     kernel(**inputs)
     for _ in range(3):
         kernel(**inputs, check="sample")
-    monkeypatch.setattr(check, "BLOCK_ELEMENTS", 1)
+    monkeypatch.setattr(parts, "PART", 1)
+    kernel(**inputs)
+    monkeypatch.setattr(quick, "BLOCK_ELEMENTS", 7)
     return kernel(**inputs)
 
 
