@@ -634,10 +634,10 @@ static void group1_kept(
                     PREFETCH(&dy[i0 * layout->dy__i0 + (i1 + ahead) * layout->dy__i1 + k]);
                 }
                 const ptrdiff_t dresidual_strip_extents[1] = {n};
-                const ptrdiff_t dresidual_strip_strides[1] = {layout->dresidual__k};
+                const ptrdiff_t dresidual_strip_strides[1] = {1};
                 float *dresidual_strip = open_window_float(&dresidual_stream, layout->cache__bypass, dresidual + i0 * layout->dresidual__i0 + i1 * layout->dresidual__i1, 1, dresidual_strip_extents, dresidual_strip_strides, first, width);
                 const ptrdiff_t dx_strip_extents[1] = {n};
-                const ptrdiff_t dx_strip_strides[1] = {layout->dx__k};
+                const ptrdiff_t dx_strip_strides[1] = {1};
                 float *dx_strip = open_window_float(&dx_stream, layout->cache__bypass, dx + i0 * layout->dx__i0 + i1 * layout->dx__i1, 1, dx_strip_extents, dx_strip_strides, first, width);
                 SIMD
                 for (ptrdiff_t j = 0; j < width; j++) {

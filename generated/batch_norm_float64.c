@@ -767,7 +767,7 @@ static void group1_kept(
                     PREFETCH(&x[i0 * layout->x__i0 + (i1 + ahead) * layout->x__i1 + k]);
                 }
                 const ptrdiff_t y_strip_extents[1] = {n};
-                const ptrdiff_t y_strip_strides[1] = {layout->y__k};
+                const ptrdiff_t y_strip_strides[1] = {1};
                 double *y_strip = open_window_double(&y_stream, layout->cache__bypass, y + i0 * layout->y__i0 + i1 * layout->y__i1, 1, y_strip_extents, y_strip_strides, first, width);
                 SIMD
                 for (ptrdiff_t j = 0; j < width; j++) {

@@ -435,7 +435,7 @@ static void group1_kept(
                 PREFETCH(&dy[i0 * layout->dy__i0 + (i1 + ahead) * layout->dy__i1 + k]);
             }
             const ptrdiff_t dx_strip_extents[1] = {n};
-            const ptrdiff_t dx_strip_strides[1] = {layout->dx__k};
+            const ptrdiff_t dx_strip_strides[1] = {1};
             float *dx_strip = open_window_float(&dx_stream, layout->cache__bypass, dx + i0 * layout->dx__i0 + i1 * layout->dx__i1, 1, dx_strip_extents, dx_strip_strides, first, width);
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {

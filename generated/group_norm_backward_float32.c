@@ -818,7 +818,7 @@ static void group1_kept2(
                     PREFETCH(&x[n0 * layout->x__n0 + n1 * layout->x__n1 + g * layout->x__g + c0 * layout->x__c0 + c1 + s0 * layout->x__s0 + (s1 + ahead) * layout->x__s1]);
                 }
                 const ptrdiff_t dx_strip_extents[1] = {K1};
-                const ptrdiff_t dx_strip_strides[1] = {layout->dx__c1};
+                const ptrdiff_t dx_strip_strides[1] = {1};
                 float *dx_strip = open_window_float(&dx_stream, layout->cache__bypass, dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + g * layout->dx__g + c0 * layout->dx__c0 + s0 * layout->dx__s0 + s1 * layout->dx__s1, 1, dx_strip_extents, dx_strip_strides, first, width);
                 SIMD
                 for (ptrdiff_t j = 0; j < width; j++) {

@@ -313,7 +313,7 @@ static void group1_reduced(
         double eq1_start_rest = 0.0;
         for (ptrdiff_t block = 0; block < smaller(1, (K0 * K1 * S0 * S1 + 511) / 512); block++) {
             const ptrdiff_t start = block * 512;
-            const ptrdiff_t count = smaller(512, K0 * K1 * S0 * S1 - start);
+            const ptrdiff_t count = smaller(512, smaller(64, K0 * K1 * S0 * S1) - start);
             float x_row_buffer[512];
             const ptrdiff_t x_row_extents[4] = {K0, K1, S0, S1};
             const ptrdiff_t x_row_strides[4] = {layout->x__c0, layout->x__c1, layout->x__s0, layout->x__s1};
@@ -348,7 +348,7 @@ static void group1_reduced(
             eq1_start_total = eq1_start_next;
         }
         /* (1) */
-        const double eq1_start = eq1_start_total / (double)smaller(512, K0 * K1 * S0 * S1);
+        const double eq1_start = eq1_start_total / (double)smaller(64, K0 * K1 * S0 * S1);
         const double eq1_shift = (isfinite(eq1_start) ? eq1_start : 0.0);
         double eq1_shifted_total = 0.0;
         double eq1_shifted_rest = 0.0;
@@ -419,7 +419,7 @@ static void group1_reduced(
         all_mu_lo[n * G + g] = mu_lo;
         /* (2) */
         const double eq2_excess = eq1_shifted * eq1_offset;
-        const double eq2_far = (eq2_excess > 0.0625 * eq2_squares ? 1.0 : 0.0);
+        const double eq2_far = (eq2_excess > 0.25 * eq2_squares ? 1.0 : 0.0);
         /* (1) */
         const double eq1_part = mu_hi + mu_lo;
         mu[n * layout->mu__n + g * layout->mu__g] = eq1_part;
@@ -537,7 +537,7 @@ static void group1_part(
         double eq1_start_rest = 0.0;
         for (ptrdiff_t block = 0; block < smaller(1, (K0 * K1 * S0 * S1 + 511) / 512); block++) {
             const ptrdiff_t start = block * 512;
-            const ptrdiff_t count = smaller(512, K0 * K1 * S0 * S1 - start);
+            const ptrdiff_t count = smaller(512, smaller(64, K0 * K1 * S0 * S1) - start);
             float x_row_buffer[512];
             const ptrdiff_t x_row_extents[4] = {K0, K1, S0, S1};
             const ptrdiff_t x_row_strides[4] = {layout->x__c0, layout->x__c1, layout->x__s0, layout->x__s1};
@@ -572,7 +572,7 @@ static void group1_part(
             eq1_start_total = eq1_start_next;
         }
         /* (1) */
-        const double eq1_start = eq1_start_total / (double)smaller(512, K0 * K1 * S0 * S1);
+        const double eq1_start = eq1_start_total / (double)smaller(64, K0 * K1 * S0 * S1);
         const double eq1_shift = (isfinite(eq1_start) ? eq1_start : 0.0);
         double eq1_shifted_total = 0.0;
         double eq1_shifted_rest = 0.0;
@@ -643,7 +643,7 @@ static void group1_part(
         all_mu_lo[n * G + g] = mu_lo;
         /* (2) */
         const double eq2_excess = eq1_shifted * eq1_offset;
-        const double eq2_far = (eq2_excess > 0.0625 * eq2_squares ? 1.0 : 0.0);
+        const double eq2_far = (eq2_excess > 0.25 * eq2_squares ? 1.0 : 0.0);
         /* (1) */
         const double eq1_part = mu_hi + mu_lo;
         mu[n * layout->mu__n + g * layout->mu__g] = eq1_part;
@@ -770,7 +770,7 @@ static void group1_kept(
                     PREFETCH(&x[n * layout->x__n + g * layout->x__g + c0 * layout->x__c0 + c1 + s0 * layout->x__s0 + (s1 + ahead) * layout->x__s1]);
                 }
                 const ptrdiff_t y_strip_extents[1] = {K1};
-                const ptrdiff_t y_strip_strides[1] = {layout->y__c1};
+                const ptrdiff_t y_strip_strides[1] = {1};
                 float *y_strip = open_window_float(&y_stream, layout->cache__bypass, y + n * layout->y__n + g * layout->y__g + c0 * layout->y__c0 + s0 * layout->y__s0 + s1 * layout->y__s1, 1, y_strip_extents, y_strip_strides, first, width);
                 SIMD
                 for (ptrdiff_t j = 0; j < width; j++) {

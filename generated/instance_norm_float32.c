@@ -316,7 +316,7 @@ static void group1_reduced(
         double eq1_start_rest = 0.0;
         for (ptrdiff_t block = 0; block < smaller(1, (S0 * S1 + 511) / 512); block++) {
             const ptrdiff_t start = block * 512;
-            const ptrdiff_t count = smaller(512, S0 * S1 - start);
+            const ptrdiff_t count = smaller(512, smaller(64, S0 * S1) - start);
             float x_row_buffer[512];
             const ptrdiff_t x_row_extents[2] = {S0, S1};
             const ptrdiff_t x_row_strides[2] = {layout->x__s0, layout->x__s1};
@@ -351,7 +351,7 @@ static void group1_reduced(
             eq1_start_total = eq1_start_next;
         }
         /* (1) */
-        const double eq1_start = eq1_start_total / (double)smaller(512, S0 * S1);
+        const double eq1_start = eq1_start_total / (double)smaller(64, S0 * S1);
         const double eq1_shift = (isfinite(eq1_start) ? eq1_start : 0.0);
         double eq1_shifted_total = 0.0;
         double eq1_shifted_rest = 0.0;
@@ -420,7 +420,7 @@ static void group1_reduced(
         const double mu_lo = (isfinite(mu_hi) ? eq1_shift - (mu_hi - eq1_back) + (eq1_offset - eq1_back) : 0.0);
         /* (2) */
         const double eq2_excess = eq1_shifted * eq1_offset;
-        const double eq2_far = (eq2_excess > 0.0625 * eq2_squares ? 1.0 : 0.0);
+        const double eq2_far = (eq2_excess > 0.25 * eq2_squares ? 1.0 : 0.0);
         /* (1) */
         const double eq1_part = mu_hi + mu_lo;
         mu[n * layout->mu__n + c * layout->mu__c] = eq1_part;
@@ -547,7 +547,7 @@ static void group1_kept(
         const ptrdiff_t block = task / tiles % smaller(1, (S0 * S1 + 511) / 512);
         const ptrdiff_t n = task / tiles / smaller(1, (S0 * S1 + 511) / 512);
         const ptrdiff_t start = block * 512;
-        const ptrdiff_t count = smaller(512, S0 * S1 - start);
+        const ptrdiff_t count = smaller(512, smaller(64, S0 * S1) - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t stop = smaller(first + 128, C);
         const ptrdiff_t width = stop - first;
@@ -620,7 +620,7 @@ static void group1_kept(
             eq1_start_total = eq1_start_next;
         }
         /* (1) */
-        const double eq1_start = eq1_start_total / (double)smaller(512, S0 * S1);
+        const double eq1_start = eq1_start_total / (double)smaller(64, S0 * S1);
         const double eq1_shift = (isfinite(eq1_start) ? eq1_start : 0.0);
         all_eq1_shift[n * C + c] = eq1_shift;
     }
@@ -736,7 +736,7 @@ static void group1_kept(
         /* (2) */
         const double eq2_excess = eq1_shifted * eq1_offset;
         all_eq2_excess[n * C + c] = eq2_excess;
-        const double eq2_far = (eq2_excess > 0.0625 * eq2_squares ? 1.0 : 0.0);
+        const double eq2_far = (eq2_excess > 0.25 * eq2_squares ? 1.0 : 0.0);
         all_eq2_far[n * C + c] = eq2_far;
         /* (1) */
         const double eq1_part = mu_hi + mu_lo;
@@ -865,7 +865,7 @@ static void group1_kept(
                     PREFETCH(&x[n * layout->x__n + c + s0 * layout->x__s0 + (s1 + ahead) * layout->x__s1]);
                 }
                 const ptrdiff_t y_strip_extents[1] = {C};
-                const ptrdiff_t y_strip_strides[1] = {layout->y__c};
+                const ptrdiff_t y_strip_strides[1] = {1};
                 float *y_strip = open_window_float(&y_stream, layout->cache__bypass, y + n * layout->y__n + s0 * layout->y__s0 + s1 * layout->y__s1, 1, y_strip_extents, y_strip_strides, first, width);
                 SIMD
                 for (ptrdiff_t j = 0; j < width; j++) {

@@ -781,7 +781,7 @@ static void group1_kept(
                     PREFETCH(&x[n * layout->x__n + c + s0 * layout->x__s0 + (s1 + ahead) * layout->x__s1]);
                 }
                 const ptrdiff_t y_strip_extents[1] = {C};
-                const ptrdiff_t y_strip_strides[1] = {layout->y__c};
+                const ptrdiff_t y_strip_strides[1] = {1};
                 double *y_strip = open_window_double(&y_stream, layout->cache__bypass, y + n * layout->y__n + s0 * layout->y__s0 + s1 * layout->y__s1, 1, y_strip_extents, y_strip_strides, first, width);
                 SIMD
                 for (ptrdiff_t j = 0; j < width; j++) {

@@ -310,7 +310,7 @@ static void group1_reduced(
         double eq1_start_rest = 0.0;
         for (ptrdiff_t block = 0; block < smaller(1, (n0 * n1 + 511) / 512); block++) {
             const ptrdiff_t start = block * 512;
-            const ptrdiff_t count = smaller(512, n0 * n1 - start);
+            const ptrdiff_t count = smaller(512, smaller(64, n0 * n1) - start);
             float x_row_buffer[512];
             const ptrdiff_t x_row_extents[2] = {n0, n1};
             const ptrdiff_t x_row_strides[2] = {layout->x__k0, layout->x__k1};
@@ -345,7 +345,7 @@ static void group1_reduced(
             eq1_start_total = eq1_start_next;
         }
         /* (1) */
-        const double eq1_start = eq1_start_total / (double)smaller(512, n0 * n1);
+        const double eq1_start = eq1_start_total / (double)smaller(64, n0 * n1);
         const double eq1_shift = (isfinite(eq1_start) ? eq1_start : 0.0);
         double eq1_shifted_total = 0.0;
         double eq1_shifted_rest = 0.0;
@@ -414,7 +414,7 @@ static void group1_reduced(
         const double mu_lo = (isfinite(mu_hi) ? eq1_shift - (mu_hi - eq1_back) + (eq1_offset - eq1_back) : 0.0);
         /* (2) */
         const double eq2_excess = eq1_shifted * eq1_offset;
-        const double eq2_far = (eq2_excess > 0.0625 * eq2_squares ? 1.0 : 0.0);
+        const double eq2_far = (eq2_excess > 0.25 * eq2_squares ? 1.0 : 0.0);
         /* (1) */
         const double eq1_part = mu_hi + mu_lo;
         mu[i * layout->mu__i] = eq1_part;
@@ -538,7 +538,7 @@ static void group1_kept(
         const ptrdiff_t tile = task % tiles;
         const ptrdiff_t block = task / tiles;
         const ptrdiff_t start = block * 512;
-        const ptrdiff_t count = smaller(512, n0 * n1 - start);
+        const ptrdiff_t count = smaller(512, smaller(64, n0 * n1) - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t stop = smaller(first + 128, m);
         const ptrdiff_t width = stop - first;
@@ -609,7 +609,7 @@ static void group1_kept(
             eq1_start_total = eq1_start_next;
         }
         /* (1) */
-        const double eq1_start = eq1_start_total / (double)smaller(512, n0 * n1);
+        const double eq1_start = eq1_start_total / (double)smaller(64, n0 * n1);
         const double eq1_shift = (isfinite(eq1_start) ? eq1_start : 0.0);
         all_eq1_shift[i] = eq1_shift;
     }
@@ -722,7 +722,7 @@ static void group1_kept(
         /* (2) */
         const double eq2_excess = eq1_shifted * eq1_offset;
         all_eq2_excess[i] = eq2_excess;
-        const double eq2_far = (eq2_excess > 0.0625 * eq2_squares ? 1.0 : 0.0);
+        const double eq2_far = (eq2_excess > 0.25 * eq2_squares ? 1.0 : 0.0);
         all_eq2_far[i] = eq2_far;
         /* (1) */
         const double eq1_part = mu_hi + mu_lo;
@@ -847,7 +847,7 @@ static void group1_kept(
                     PREFETCH(&x[i + k0 * layout->x__k0 + (k1 + ahead) * layout->x__k1]);
                 }
                 const ptrdiff_t y_strip_extents[1] = {m};
-                const ptrdiff_t y_strip_strides[1] = {layout->y__i};
+                const ptrdiff_t y_strip_strides[1] = {1};
                 float *y_strip = open_window_float(&y_stream, layout->cache__bypass, y + k0 * layout->y__k0 + k1 * layout->y__k1, 1, y_strip_extents, y_strip_strides, first, width);
                 SIMD
                 for (ptrdiff_t j = 0; j < width; j++) {

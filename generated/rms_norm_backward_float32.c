@@ -333,10 +333,10 @@ static void group1_crossed(
     const ptrdiff_t gamma_slab_strides[2] = {layout->gamma__k0, layout->gamma__k1};
     float *const gamma_slab = new_slab_float(2, gamma_slab_extents, gamma_slab_strides, layout->cache__bytes / 3);
     const ptrdiff_t dy_slab_extents[2] = {n0, n1};
-    const ptrdiff_t dy_slab_strides[2] = {layout->dy__k0, layout->dy__k1};
+    const ptrdiff_t dy_slab_strides[2] = {layout->dy__k0, 1};
     float *const dy_slab = new_slab_float(2, dy_slab_extents, dy_slab_strides, layout->cache__bytes / 3);
     const ptrdiff_t x_slab_extents[2] = {n0, n1};
-    const ptrdiff_t x_slab_strides[2] = {layout->x__k0, layout->x__k1};
+    const ptrdiff_t x_slab_strides[2] = {layout->x__k0, 1};
     float *const x_slab = new_slab_float(2, x_slab_extents, x_slab_strides, layout->cache__bytes / 3);
     float_stream dx_stream;
     dx_stream.line = NULL;
@@ -377,13 +377,13 @@ static void group1_crossed(
                 const float *gamma_row = gamma_slab ? gamma_slab + start : read_window_float(gamma, 2, gamma_row_extents, gamma_row_strides, start, count, gamma_row_buffer);
                 float dy_row_buffer[512];
                 const ptrdiff_t dy_row_extents[2] = {n0, n1};
-                const ptrdiff_t dy_row_strides[2] = {layout->dy__k0, layout->dy__k1};
+                const ptrdiff_t dy_row_strides[2] = {layout->dy__k0, 1};
                 if (dy_slab)
                     gather_float(dy + i0 * layout->dy__i0 + i1 * layout->dy__i1, 2, dy_row_extents, dy_row_strides, start, count, dy_slab + start, i1 + 1 < m1 ? layout->dy__i1 : 0);
                 const float *dy_row = dy_slab ? dy_slab + start : read_window_float(dy + i0 * layout->dy__i0 + i1 * layout->dy__i1, 2, dy_row_extents, dy_row_strides, start, count, dy_row_buffer);
                 float x_row_buffer[512];
                 const ptrdiff_t x_row_extents[2] = {n0, n1};
-                const ptrdiff_t x_row_strides[2] = {layout->x__k0, layout->x__k1};
+                const ptrdiff_t x_row_strides[2] = {layout->x__k0, 1};
                 if (x_slab)
                     gather_float(x + i0 * layout->x__i0 + i1 * layout->x__i1, 2, x_row_extents, x_row_strides, start, count, x_slab + start, i1 + 1 < m1 ? layout->x__i1 : 0);
                 const float *x_row = x_slab ? x_slab + start : read_window_float(x + i0 * layout->x__i0 + i1 * layout->x__i1, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
@@ -430,11 +430,11 @@ static void group1_crossed(
                 const float *gamma_row2 = gamma_slab ? gamma_slab + start : read_window_float(gamma, 2, gamma_row2_extents, gamma_row2_strides, start, count, gamma_row2_buffer);
                 float dy_row2_buffer[512];
                 const ptrdiff_t dy_row2_extents[2] = {n0, n1};
-                const ptrdiff_t dy_row2_strides[2] = {layout->dy__k0, layout->dy__k1};
+                const ptrdiff_t dy_row2_strides[2] = {layout->dy__k0, 1};
                 const float *dy_row2 = dy_slab ? dy_slab + start : read_window_float(dy + i0 * layout->dy__i0 + i1 * layout->dy__i1, 2, dy_row2_extents, dy_row2_strides, start, count, dy_row2_buffer);
                 float x_row2_buffer[512];
                 const ptrdiff_t x_row2_extents[2] = {n0, n1};
-                const ptrdiff_t x_row2_strides[2] = {layout->x__k0, layout->x__k1};
+                const ptrdiff_t x_row2_strides[2] = {layout->x__k0, 1};
                 const float *x_row2 = x_slab ? x_slab + start : read_window_float(x + i0 * layout->x__i0 + i1 * layout->x__i1, 2, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
                 const ptrdiff_t dx_row_extents[2] = {n0, n1};
                 const ptrdiff_t dx_row_strides[2] = {layout->dx__k0, layout->dx__k1};
@@ -959,7 +959,7 @@ static void group1_kept2(
                     PREFETCH(&x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + (k1 + ahead) * layout->x__k1]);
                 }
                 const ptrdiff_t dx_strip_extents[1] = {m1};
-                const ptrdiff_t dx_strip_strides[1] = {layout->dx__i1};
+                const ptrdiff_t dx_strip_strides[1] = {1};
                 float *dx_strip = open_window_float(&dx_stream, layout->cache__bypass, dx + i0 * layout->dx__i0 + k0 * layout->dx__k0 + k1 * layout->dx__k1, 1, dx_strip_extents, dx_strip_strides, first, width);
                 SIMD
                 for (ptrdiff_t j = 0; j < width; j++) {

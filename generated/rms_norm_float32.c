@@ -497,7 +497,7 @@ static void group1_kept(
                     PREFETCH(&x[i + k0 * layout->x__k0 + (k1 + ahead) * layout->x__k1]);
                 }
                 const ptrdiff_t y_strip_extents[1] = {m};
-                const ptrdiff_t y_strip_strides[1] = {layout->y__i};
+                const ptrdiff_t y_strip_strides[1] = {1};
                 float *y_strip = open_window_float(&y_stream, layout->cache__bypass, y + k0 * layout->y__k0 + k1 * layout->y__k1, 1, y_strip_extents, y_strip_strides, first, width);
                 SIMD
                 for (ptrdiff_t j = 0; j < width; j++) {
