@@ -122,7 +122,7 @@ class KeptNest(NestBuilder):
         later += [value.expr for value in self.group.values if value.stage > stage]
         later += [store.value for store in self.group.stores if store.stage > stage]
         later += [Var(flag) for number, one in enumerate(self.group.passes, 1) if number > stage for flag in one.needed]
-        if self.workspaces.is_shared(name) or any(_reads(expr, name) for expr in later):
+        if self.workspaces.is_shared(name) or any(reads(expr, name) for expr in later):
             return [Assign(self.workspaces.element(name, self.kept), Var(name))]
         return []
 
@@ -254,7 +254,8 @@ class KeptNest(NestBuilder):
         return lambda lane, place: self.lanes(reduction, (lane, place))
 
 
-def _reads(expr: Expr, name: str) -> bool:
+def reads(expr: Expr, name: str) -> bool:
+    """Does an expression read a value?"""
     if isinstance(expr, Var):
         return expr.name == name
-    return isinstance(expr, Op) and any(_reads(arg, name) for arg in expr.args)
+    return isinstance(expr, Op) and any(reads(arg, name) for arg in expr.args)

@@ -16,6 +16,7 @@ from symbn.kernel.groups import Group, arrange, crossed
 from symbn.kernel.ir import Alternative, Array, Level, Load, Nest, Program, Stmt, Var
 from symbn.kernel.kept_nest import KeptNest
 from symbn.kernel.levels import Levels
+from symbn.kernel.map_nest import MapNest
 from symbn.kernel.naming import Names
 from symbn.kernel.nest import over
 from symbn.kernel.reduced_nest import ReducedNest
@@ -121,6 +122,10 @@ class Lowering:
 
     def together(self, one: Cluster, name: str) -> str:
         """The nest of a cluster for any memory."""
+        first = one.groups[0]
+        if one.groups == (first,) and first.reduced and not any(each.reductions for each in first.passes):
+            nest = MapNest(first, self.levels, self.workspaces, self.names.branch(), compensated=self.compensated)
+            return self.add(name, (), nest.build())
         outer = self.levels.of(one.outer)
         inside = [
             statement
