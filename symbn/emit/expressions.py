@@ -37,7 +37,13 @@ MATH = frozenset(
     """.split()
 )
 #: functions that the templates define where they are used
-HELPERS = {"max": "nan_max", "min": "nan_min", "sign": "sign_of", "imin": "smaller"}
+HELPERS = {
+    "max": "nan_max",
+    "min": "nan_min",
+    "sign": "sign_of",
+    "imin": "smaller",
+    **{name: name for name in ("rounded", "sum_error", "product_error", "quotient_error", "root_error")},
+}
 
 
 class ExpressionPrinter:

@@ -119,13 +119,18 @@ def finish(reduction: Reduction, total: Slot, count: Expr) -> list[Stmt]:
     """A reduction's value from its total; a mean is divided in two parts, hi + lo."""
     high, low = total.high, total.low
     result: list[Stmt] = [Comment(f"({reduction.equation})")]
-    if low is None:
+    if low is None and not reduction.mean:
         return [*result, Let(reduction.hi, high)]
-    if not reduction.mean:
+    if low is not None and not reduction.mean:
         # Where a total is not finite its low part is not a number, and has nothing to say.
         rest = Op("select", (Op("isfinite", (high,)), low, ZERO))
         return [*result, Let(reduction.hi, Op("add", (high, rest)))]
     leading, samples = Var(reduction.hi), Op("real", (count,))
-    remainder = Op("add", (Op("fma", (Op("neg", (leading,)), samples, high)), low))
+    quotient: Expr = Op("div", (high, samples))
+    if low is None:
+        # In arithmetic of pairs the total has its low part within.
+        quotient, remainder = Op("leading", (quotient,)), sub(high, Op("mul", (leading, samples)))
+    else:
+        remainder = Op("add", (Op("fma", (Op("neg", (leading,)), samples, high)), low))
     rest = Op("select", (Op("isfinite", (leading,)), Op("div", (remainder, samples)), ZERO))
-    return [*result, Let(reduction.hi, Op("div", (high, samples))), Let(reduction.lo, rest)]
+    return [*result, Let(reduction.hi, quotient), Let(reduction.lo, rest)]
