@@ -33,6 +33,51 @@ static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b)
     return a < b ? a : b;
 }
 
+/*
+ * Values are pairs of numbers, a and a_low, of twice the digits: a is what plain arithmetic gives, a_low the error of
+ * that, which the functions below find and to which the operands' own low parts are added. What has no _low is exact.
+ * Where a is not finite, a_low may be no number and has nothing to say.
+ */
+static inline double rounded(double a, double a_low)
+{
+    const double sum = a + a_low;
+    return sum == sum ? sum : a;
+}
+
+/* a + b - sum, exactly, where the sum is a + b rounded. */
+static inline double sum_error(double a, double b, double sum)
+{
+    const double back = sum - a;
+    return (a - (sum - back)) + (b - back);
+}
+
+/* a - b - difference, exactly, where the difference is a - b rounded. */
+static inline double difference_error(double a, double b, double difference)
+{
+    const double back = difference - a;
+    return (a - (difference - back)) - (b + back);
+}
+
+/* a * b - product, exactly, where the product is a * b rounded. */
+static inline double product_error(double a, double b, double product)
+{
+    return fma(a, b, -product);
+}
+
+/* (a + a_low) / (b + b_low) - quotient to a double's digits, where the quotient is a / b rounded. */
+static inline double quotient_error(double a, double a_low, double b, double b_low, double quotient)
+{
+    const double error = (fma(-quotient, b, a) + (a_low - quotient * b_low)) / b;
+    return error == error ? error : 0.0;
+}
+
+/* The root of a + a_low, less root, to a double's digits, where root is that of a rounded. */
+static inline double root_error(double a, double a_low, double root)
+{
+    const double error = (fma(-root, root, a) + a_low) / (root + root);
+    return error == error ? error : 0.0;
+}
+
 /* The place on each level of a flat position, and the offset of that element. */
 static inline ptrdiff_t locate(
     int levels, const ptrdiff_t *extents, const ptrdiff_t *strides, ptrdiff_t position, ptrdiff_t *place)
@@ -159,7 +204,12 @@ static void group1_reduced(
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (1) */
-        const double eq1_part = gamma[k * layout->gamma__k] / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
+        const double sum = sigma2[k * layout->sigma2__k] + epsilon;
+        const double sum_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum);
+        const double root = sqrt(sum);
+        const double root_low = root_error(sum, sum_low, root);
+        const double eq1_part = gamma[k * layout->gamma__k] / root;
+        const double eq1_part_low = quotient_error(gamma[k * layout->gamma__k], 0.0, root, root_low, eq1_part);
         const double mu_here = mu[k * layout->mu__k];
         const double beta_here = beta[k * layout->beta__k];
         for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
@@ -176,7 +226,13 @@ static void group1_reduced(
             SIMD
             for (ptrdiff_t q = 0; q < count; q++) {
                 /* (1) */
-                y_row[q] = eq1_part * (x_row[q] - mu_here) + beta_here;
+                const double difference = x_row[q] - mu_here;
+                const double difference_low = difference_error(x_row[q], mu_here, difference);
+                const double product = eq1_part * difference;
+                const double product_low = fma(difference, eq1_part_low, fma(eq1_part, difference_low, product_error(eq1_part, difference, product)));
+                const double sum2 = product + beta_here;
+                const double sum2_low = sum_error(product, beta_here, sum2) + product_low;
+                y_row[q] = rounded(sum2, sum2_low);
             }
             close_window_double(y + k * layout->y__k, 2, y_row_extents, y_row_strides, start, count, y_row_buffer, y_row);
         }
@@ -194,6 +250,7 @@ static void group1_kept(
     double *all_eq1_part,
     double *all_mu_here,
     double *all_beta_here,
+    double *all_eq1_part_low,
     double epsilon
 )
 {
@@ -205,8 +262,14 @@ static void group1_kept(
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (1) */
-        const double eq1_part = gamma[k * layout->gamma__k] / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
+        const double sum = sigma2[k * layout->sigma2__k] + epsilon;
+        const double sum_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum);
+        const double root = sqrt(sum);
+        const double root_low = root_error(sum, sum_low, root);
+        const double eq1_part = gamma[k * layout->gamma__k] / root;
+        const double eq1_part_low = quotient_error(gamma[k * layout->gamma__k], 0.0, root, root_low, eq1_part);
         all_eq1_part[k] = eq1_part;
+        all_eq1_part_low[k] = eq1_part_low;
         const double mu_here = mu[k * layout->mu__k];
         all_mu_here[k] = mu_here;
         const double beta_here = beta[k * layout->beta__k];
@@ -228,7 +291,13 @@ static void group1_kept(
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t k = first + j;
                 /* (1) */
-                y[i0 * layout->y__i0 + i1 * layout->y__i1 + k] = all_eq1_part[k] * (x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k]) + all_beta_here[k];
+                const double difference = x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k];
+                const double difference_low = difference_error(x[i0 * layout->x__i0 + i1 * layout->x__i1 + k], all_mu_here[k], difference);
+                const double product = all_eq1_part[k] * difference;
+                const double product_low = fma(difference, all_eq1_part_low[k], fma(all_eq1_part[k], difference_low, product_error(all_eq1_part[k], difference, product)));
+                const double sum = product + all_beta_here[k];
+                const double sum_low = sum_error(product, all_beta_here[k], sum) + product_low;
+                y[i0 * layout->y__i0 + i1 * layout->y__i1 + k] = rounded(sum, sum_low);
             }
             if (++i1 == m1) {
                 i1 = 0;
@@ -254,20 +323,21 @@ int batch_norm_inference_float64(
 
     (void)threads;
     if (status == 0 && layout->x__i1 != 1 && layout->x__k == 1 && layout->y__k == 1) {
-        double *const memory = malloc(sizeof(double) * (size_t)(n + n + n + 1));
+        double *const memory = malloc(sizeof(double) * (size_t)(n + n + n + n + 1));
         double *left = memory;
         status = !memory;
         double *const all_eq1_part = status ? NULL : take(&left, n);
         double *const all_mu_here = status ? NULL : take(&left, n);
         double *const all_beta_here = status ? NULL : take(&left, n);
+        double *const all_eq1_part_low = status ? NULL : take(&left, n);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_kept(layout, x, mu, sigma2, gamma, beta, y, all_eq1_part, all_mu_here, all_beta_here, epsilon);
+            group1_kept(layout, x, mu, sigma2, gamma, beta, y, all_eq1_part, all_mu_here, all_beta_here, all_eq1_part_low, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_kept(layout, x, mu, sigma2, gamma, beta, y, all_eq1_part, all_mu_here, all_beta_here, epsilon);
+            group1_kept(layout, x, mu, sigma2, gamma, beta, y, all_eq1_part, all_mu_here, all_beta_here, all_eq1_part_low, epsilon);
         free(memory);
     }
     else if (status == 0) {

@@ -41,6 +41,51 @@ static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b)
     return a < b ? a : b;
 }
 
+/*
+ * Values are pairs of numbers, a and a_low, of twice the digits: a is what plain arithmetic gives, a_low the error of
+ * that, which the functions below find and to which the operands' own low parts are added. What has no _low is exact.
+ * Where a is not finite, a_low may be no number and has nothing to say.
+ */
+static inline double rounded(double a, double a_low)
+{
+    const double sum = a + a_low;
+    return sum == sum ? sum : a;
+}
+
+/* a + b - sum, exactly, where the sum is a + b rounded. */
+static inline double sum_error(double a, double b, double sum)
+{
+    const double back = sum - a;
+    return (a - (sum - back)) + (b - back);
+}
+
+/* a - b - difference, exactly, where the difference is a - b rounded. */
+static inline double difference_error(double a, double b, double difference)
+{
+    const double back = difference - a;
+    return (a - (difference - back)) - (b + back);
+}
+
+/* a * b - product, exactly, where the product is a * b rounded. */
+static inline double product_error(double a, double b, double product)
+{
+    return fma(a, b, -product);
+}
+
+/* (a + a_low) / (b + b_low) - quotient to a double's digits, where the quotient is a / b rounded. */
+static inline double quotient_error(double a, double a_low, double b, double b_low, double quotient)
+{
+    const double error = (fma(-quotient, b, a) + (a_low - quotient * b_low)) / b;
+    return error == error ? error : 0.0;
+}
+
+/* The root of a + a_low, less root, to a double's digits, where root is that of a rounded. */
+static inline double root_error(double a, double a_low, double root)
+{
+    const double error = (fma(-root, root, a) + a_low) / (root + root);
+    return error == error ? error : 0.0;
+}
+
 /* The place on each level of a flat position, and the offset of that element. */
 static inline ptrdiff_t locate(
     int levels, const ptrdiff_t *extents, const ptrdiff_t *strides, ptrdiff_t position, ptrdiff_t *place)
@@ -156,7 +201,7 @@ static void group1_crossed(
     const double *gamma,
     double *dx,
     double *dgamma_sum_lane_sums,
-    double *dgamma_sum_lane_errors,
+    double *dgamma_sum_lane_sums_low,
     double epsilon
 )
 {
@@ -175,7 +220,7 @@ static void group1_crossed(
                 SIMD
                 for (ptrdiff_t k1 = 0; k1 < n1; k1++) {
                     dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = 0.0;
-                    dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = 0.0;
+                    dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = 0.0;
                 }
             }
         }
@@ -184,14 +229,26 @@ static void group1_crossed(
         for (ptrdiff_t row = 0; row < rows; row++) {
             const ptrdiff_t row_lane = row % 16;
             double *const dgamma_sum_lane_sums_row = dgamma_sum_lane_sums + row_block * 16 * n0 * n1 + row_lane * n0 * n1;
-            double *const dgamma_sum_lane_errors_row = dgamma_sum_lane_errors + row_block * 16 * n0 * n1 + row_lane * n0 * n1;
+            double *const dgamma_sum_lane_sums_row_low = dgamma_sum_lane_sums_low + row_block * 16 * n0 * n1 + row_lane * n0 * n1;
             /* (2) */
-            const double eq2_part = 1.0 / (double)(n0 * n1) / sqrt(mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon);
+            const double quotient = 1.0 / (double)(n0 * n1);
+            const double quotient_low = quotient_error(1.0, 0.0, (double)(n0 * n1), 0.0, quotient);
+            const double sum = mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon;
+            const double sum_low = sum_error(mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1], epsilon, sum);
+            const double root = sqrt(sum);
+            const double root_low = root_error(sum, sum_low, root);
+            const double eq2_part = quotient / root;
+            const double eq2_part_low = quotient_error(quotient, quotient_low, root, root_low, eq2_part);
             const double eq2_part2 = (double)(n0 * n1);
             /* (1) */
-            const double eq1_part = 1.0 / sqrt(mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon);
+            const double sum2 = mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon;
+            const double sum2_low = sum_error(mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1], epsilon, sum2);
+            const double root2 = sqrt(sum2);
+            const double root2_low = root_error(sum2, sum2_low, root2);
+            const double eq1_part = 1.0 / root2;
+            const double eq1_part_low = quotient_error(1.0, 0.0, root2, root2_low, eq1_part);
             double dx_sum_total = 0.0;
-            double dx_sum_rest = 0.0;
+            double dx_sum_total_low = 0.0;
             for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
                 const ptrdiff_t start = block * 512;
                 const ptrdiff_t count = smaller(512, n0 * n1 - start);
@@ -208,79 +265,85 @@ static void group1_crossed(
                 const ptrdiff_t x_row_strides[2] = {layout->x__k0, layout->x__k1};
                 const double *x_row = read_window_double(x + i0 * layout->x__i0 + i1 * layout->x__i1, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
                 double dx_sum_lanes[16] = {0.0};
-                double dx_sum_errors[16] = {0.0};
+                double dx_sum_lanes_low[16] = {0.0};
                 const ptrdiff_t whole = count - count % 16;
                 for (ptrdiff_t q = 0; q < whole; q += 16) {
                     SIMD
                     for (ptrdiff_t lane = 0; lane < 16; lane++) {
                         /* (1), (2) */
-                        const double dx_sum_term = gamma_row[q + lane] * dy_row[q + lane] * x_row[q + lane];
-                        const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                        const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                        dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                        dx_sum_lanes[lane] = dx_sum_next;
-                        const double dgamma_sum_term = eq1_part * dy_row[q + lane] * x_row[q + lane];
-                        const double dgamma_sum_next = dgamma_sum_lane_sums_row[start + (q + lane)] + dgamma_sum_term;
-                        const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lane_sums_row[start + (q + lane)];
-                        dgamma_sum_lane_errors_row[start + (q + lane)] += dgamma_sum_lane_sums_row[start + (q + lane)] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                        dgamma_sum_lane_sums_row[start + (q + lane)] = dgamma_sum_next;
+                        const double product2 = gamma_row[q + lane] * dy_row[q + lane];
+                        const double product2_low = product_error(gamma_row[q + lane], dy_row[q + lane], product2);
+                        const double product = product2 * x_row[q + lane];
+                        const double product_low = fma(x_row[q + lane], product2_low, product_error(product2, x_row[q + lane], product));
+                        const double sum3 = dx_sum_lanes[lane] + product;
+                        const double sum3_low = sum_error(dx_sum_lanes[lane], product, sum3) + (dx_sum_lanes_low[lane] + product_low);
+                        dx_sum_lanes[lane] = sum3;
+                        dx_sum_lanes_low[lane] = sum3_low;
+                        const double product4 = eq1_part * dy_row[q + lane];
+                        const double product4_low = fma(dy_row[q + lane], eq1_part_low, product_error(eq1_part, dy_row[q + lane], product4));
+                        const double product3 = product4 * x_row[q + lane];
+                        const double product3_low = fma(x_row[q + lane], product4_low, product_error(product4, x_row[q + lane], product3));
+                        const double sum4 = dgamma_sum_lane_sums_row[start + (q + lane)] + product3;
+                        const double sum4_low = sum_error(dgamma_sum_lane_sums_row[start + (q + lane)], product3, sum4) + (dgamma_sum_lane_sums_row_low[start + (q + lane)] + product3_low);
+                        dgamma_sum_lane_sums_row[start + (q + lane)] = sum4;
+                        dgamma_sum_lane_sums_row_low[start + (q + lane)] = sum4_low;
                     }
                 }
                 for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                     /* (1), (2) */
-                    const double dx_sum_term = gamma_row[whole + lane] * dy_row[whole + lane] * x_row[whole + lane];
-                    const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                    const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                    dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                    dx_sum_lanes[lane] = dx_sum_next;
-                    const double dgamma_sum_term = eq1_part * dy_row[whole + lane] * x_row[whole + lane];
-                    const double dgamma_sum_next = dgamma_sum_lane_sums_row[start + (whole + lane)] + dgamma_sum_term;
-                    const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lane_sums_row[start + (whole + lane)];
-                    dgamma_sum_lane_errors_row[start + (whole + lane)] += dgamma_sum_lane_sums_row[start + (whole + lane)] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                    dgamma_sum_lane_sums_row[start + (whole + lane)] = dgamma_sum_next;
+                    const double product2 = gamma_row[whole + lane] * dy_row[whole + lane];
+                    const double product2_low = product_error(gamma_row[whole + lane], dy_row[whole + lane], product2);
+                    const double product = product2 * x_row[whole + lane];
+                    const double product_low = fma(x_row[whole + lane], product2_low, product_error(product2, x_row[whole + lane], product));
+                    const double sum3 = dx_sum_lanes[lane] + product;
+                    const double sum3_low = sum_error(dx_sum_lanes[lane], product, sum3) + (dx_sum_lanes_low[lane] + product_low);
+                    dx_sum_lanes[lane] = sum3;
+                    dx_sum_lanes_low[lane] = sum3_low;
+                    const double product4 = eq1_part * dy_row[whole + lane];
+                    const double product4_low = fma(dy_row[whole + lane], eq1_part_low, product_error(eq1_part, dy_row[whole + lane], product4));
+                    const double product3 = product4 * x_row[whole + lane];
+                    const double product3_low = fma(x_row[whole + lane], product4_low, product_error(product4, x_row[whole + lane], product3));
+                    const double sum4 = dgamma_sum_lane_sums_row[start + (whole + lane)] + product3;
+                    const double sum4_low = sum_error(dgamma_sum_lane_sums_row[start + (whole + lane)], product3, sum4) + (dgamma_sum_lane_sums_row_low[start + (whole + lane)] + product3_low);
+                    dgamma_sum_lane_sums_row[start + (whole + lane)] = sum4;
+                    dgamma_sum_lane_sums_row_low[start + (whole + lane)] = sum4_low;
                 }
                 for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                    const double dx_sum_term = dx_sum_lanes[lane + 8];
-                    const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                    const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                    dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                    dx_sum_lanes[lane] = dx_sum_next;
-                    dx_sum_errors[lane] += dx_sum_errors[lane + 8];
+                    const double sum3 = dx_sum_lanes[lane] + dx_sum_lanes[lane + 8];
+                    const double sum3_low = sum_error(dx_sum_lanes[lane], dx_sum_lanes[lane + 8], sum3) + (dx_sum_lanes_low[lane] + dx_sum_lanes_low[lane + 8]);
+                    dx_sum_lanes[lane] = sum3;
+                    dx_sum_lanes_low[lane] = sum3_low;
                 }
                 for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                    const double dx_sum_term = dx_sum_lanes[lane + 4];
-                    const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                    const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                    dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                    dx_sum_lanes[lane] = dx_sum_next;
-                    dx_sum_errors[lane] += dx_sum_errors[lane + 4];
+                    const double sum3 = dx_sum_lanes[lane] + dx_sum_lanes[lane + 4];
+                    const double sum3_low = sum_error(dx_sum_lanes[lane], dx_sum_lanes[lane + 4], sum3) + (dx_sum_lanes_low[lane] + dx_sum_lanes_low[lane + 4]);
+                    dx_sum_lanes[lane] = sum3;
+                    dx_sum_lanes_low[lane] = sum3_low;
                 }
                 for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                    const double dx_sum_term = dx_sum_lanes[lane + 2];
-                    const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                    const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                    dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                    dx_sum_lanes[lane] = dx_sum_next;
-                    dx_sum_errors[lane] += dx_sum_errors[lane + 2];
+                    const double sum3 = dx_sum_lanes[lane] + dx_sum_lanes[lane + 2];
+                    const double sum3_low = sum_error(dx_sum_lanes[lane], dx_sum_lanes[lane + 2], sum3) + (dx_sum_lanes_low[lane] + dx_sum_lanes_low[lane + 2]);
+                    dx_sum_lanes[lane] = sum3;
+                    dx_sum_lanes_low[lane] = sum3_low;
                 }
-                for (ptrdiff_t lane = 0; lane < 1; lane++) {
-                    const double dx_sum_term = dx_sum_lanes[lane + 1];
-                    const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                    const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                    dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                    dx_sum_lanes[lane] = dx_sum_next;
-                    dx_sum_errors[lane] += dx_sum_errors[lane + 1];
-                }
-                const double dx_sum_term = dx_sum_lanes[0];
-                const double dx_sum_next = dx_sum_total + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_total;
-                dx_sum_rest += dx_sum_total - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_total = dx_sum_next;
-                dx_sum_rest += dx_sum_errors[0];
+                const double sum3 = dx_sum_lanes[0] + dx_sum_lanes[1];
+                const double sum3_low = sum_error(dx_sum_lanes[0], dx_sum_lanes[1], sum3) + (dx_sum_lanes_low[0] + dx_sum_lanes_low[1]);
+                dx_sum_lanes[0] = sum3;
+                dx_sum_lanes_low[0] = sum3_low;
+                const double sum4 = dx_sum_total + dx_sum_lanes[0];
+                const double sum4_low = sum_error(dx_sum_total, dx_sum_lanes[0], sum4) + (dx_sum_total_low + dx_sum_lanes_low[0]);
+                dx_sum_total = sum4;
+                dx_sum_total_low = sum4_low;
             }
             /* (2) */
-            const double dx_sum = dx_sum_total + (isfinite(dx_sum_total) ? dx_sum_rest : 0.0);
-            const double eq2_part3 = dx_sum / (mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon);
+            const double dx_sum = dx_sum_total;
+            const double dx_sum_low = dx_sum_total_low;
+            const double sum3 = mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon;
+            const double sum3_low = sum_error(mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1], epsilon, sum3);
+            const double tight = rounded(dx_sum, dx_sum_low);
+            const double tight_low = sum_error(dx_sum, dx_sum_low, tight);
+            const double eq2_part3 = tight / sum3;
+            const double eq2_part3_low = quotient_error(tight, tight_low, sum3, sum3_low, eq2_part3);
             for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
                 const ptrdiff_t start = block * 512;
                 const ptrdiff_t count = smaller(512, n0 * n1 - start);
@@ -303,7 +366,17 @@ static void group1_crossed(
                 SIMD
                 for (ptrdiff_t q = 0; q < count; q++) {
                     /* (2) */
-                    dx_row[q] = eq2_part * (eq2_part2 * gamma_row2[q] * dy_row2[q] - eq2_part3 * x_row2[q]);
+                    const double product3 = eq2_part2 * gamma_row2[q];
+                    const double product3_low = product_error(eq2_part2, gamma_row2[q], product3);
+                    const double product2 = product3 * dy_row2[q];
+                    const double product2_low = fma(dy_row2[q], product3_low, product_error(product3, dy_row2[q], product2));
+                    const double product4 = eq2_part3 * x_row2[q];
+                    const double product4_low = fma(x_row2[q], eq2_part3_low, product_error(eq2_part3, x_row2[q], product4));
+                    const double difference = product2 - product4;
+                    const double difference_low = difference_error(product2, product4, difference) + (product2_low - product4_low);
+                    const double product = eq2_part * difference;
+                    const double product_low = fma(difference, eq2_part_low, fma(eq2_part, difference_low, product_error(eq2_part, difference, product)));
+                    dx_row[q] = rounded(product, product_low);
                 }
                 close_window_double(dx + i0 * layout->dx__i0 + i1 * layout->dx__i1, 2, dx_row_extents, dx_row_strides, start, count, dx_row_buffer, dx_row);
             }
@@ -316,12 +389,10 @@ static void group1_crossed(
             for (ptrdiff_t k0 = 0; k0 < n0; k0++) {
                 SIMD
                 for (ptrdiff_t k1 = 0; k1 < n1; k1++) {
-                    const double dgamma_sum_term = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 8) * n0 * n1 + k0 * n1 + k1];
-                    const double dgamma_sum_next = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dgamma_sum_term;
-                    const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1];
-                    dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                    dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = dgamma_sum_next;
-                    dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + (lane + 8) * n0 * n1 + k0 * n1 + k1];
+                    const double sum = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 8) * n0 * n1 + k0 * n1 + k1];
+                    const double sum_low = sum_error(dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1], dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 8) * n0 * n1 + k0 * n1 + k1], sum) + (dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + (lane + 8) * n0 * n1 + k0 * n1 + k1]);
+                    dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = sum;
+                    dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = sum_low;
                 }
             }
         }
@@ -329,12 +400,10 @@ static void group1_crossed(
             for (ptrdiff_t k0 = 0; k0 < n0; k0++) {
                 SIMD
                 for (ptrdiff_t k1 = 0; k1 < n1; k1++) {
-                    const double dgamma_sum_term = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 4) * n0 * n1 + k0 * n1 + k1];
-                    const double dgamma_sum_next = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dgamma_sum_term;
-                    const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1];
-                    dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                    dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = dgamma_sum_next;
-                    dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + (lane + 4) * n0 * n1 + k0 * n1 + k1];
+                    const double sum = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 4) * n0 * n1 + k0 * n1 + k1];
+                    const double sum_low = sum_error(dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1], dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 4) * n0 * n1 + k0 * n1 + k1], sum) + (dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + (lane + 4) * n0 * n1 + k0 * n1 + k1]);
+                    dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = sum;
+                    dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = sum_low;
                 }
             }
         }
@@ -342,26 +411,20 @@ static void group1_crossed(
             for (ptrdiff_t k0 = 0; k0 < n0; k0++) {
                 SIMD
                 for (ptrdiff_t k1 = 0; k1 < n1; k1++) {
-                    const double dgamma_sum_term = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 2) * n0 * n1 + k0 * n1 + k1];
-                    const double dgamma_sum_next = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dgamma_sum_term;
-                    const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1];
-                    dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                    dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = dgamma_sum_next;
-                    dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + (lane + 2) * n0 * n1 + k0 * n1 + k1];
+                    const double sum = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 2) * n0 * n1 + k0 * n1 + k1];
+                    const double sum_low = sum_error(dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1], dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 2) * n0 * n1 + k0 * n1 + k1], sum) + (dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + (lane + 2) * n0 * n1 + k0 * n1 + k1]);
+                    dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = sum;
+                    dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = sum_low;
                 }
             }
         }
-        for (ptrdiff_t lane = 0; lane < 1; lane++) {
-            for (ptrdiff_t k0 = 0; k0 < n0; k0++) {
-                SIMD
-                for (ptrdiff_t k1 = 0; k1 < n1; k1++) {
-                    const double dgamma_sum_term = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 1) * n0 * n1 + k0 * n1 + k1];
-                    const double dgamma_sum_next = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dgamma_sum_term;
-                    const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1];
-                    dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                    dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = dgamma_sum_next;
-                    dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + (lane + 1) * n0 * n1 + k0 * n1 + k1];
-                }
+        for (ptrdiff_t k0 = 0; k0 < n0; k0++) {
+            SIMD
+            for (ptrdiff_t k1 = 0; k1 < n1; k1++) {
+                const double sum = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1] + dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (1) * n0 * n1 + k0 * n1 + k1];
+                const double sum_low = sum_error(dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1], dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (1) * n0 * n1 + k0 * n1 + k1], sum) + (dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1] + dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + (1) * n0 * n1 + k0 * n1 + k1]);
+                dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1] = sum;
+                dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1] = sum_low;
             }
         }
     }
@@ -371,7 +434,7 @@ static void group1_merged(
     const rms_norm_backward_float64_layout *layout,
     double *dgamma,
     double *dgamma_sum_lane_sums,
-    double *dgamma_sum_lane_errors
+    double *dgamma_sum_lane_sums_low
 )
 {
     const ptrdiff_t m0 = layout->m0;
@@ -385,18 +448,17 @@ static void group1_merged(
         const ptrdiff_t k0 = place / n1;
         const ptrdiff_t k1 = place % n1;
         double dgamma_sum_total = 0.0;
-        double dgamma_sum_rest = 0.0;
+        double dgamma_sum_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
-            const double dgamma_sum_term = dgamma_sum_lane_sums[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1];
-            const double dgamma_sum_next = dgamma_sum_total + dgamma_sum_term;
-            const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_total;
-            dgamma_sum_rest += dgamma_sum_total - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-            dgamma_sum_total = dgamma_sum_next;
-            dgamma_sum_rest += dgamma_sum_lane_errors[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1];
+            const double sum = dgamma_sum_total + dgamma_sum_lane_sums[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1];
+            const double sum_low = sum_error(dgamma_sum_total, dgamma_sum_lane_sums[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1], sum) + (dgamma_sum_total_low + dgamma_sum_lane_sums_low[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1]);
+            dgamma_sum_total = sum;
+            dgamma_sum_total_low = sum_low;
         }
         /* (1) */
-        const double dgamma_sum = dgamma_sum_total + (isfinite(dgamma_sum_total) ? dgamma_sum_rest : 0.0);
-        dgamma[k0 * layout->dgamma__k0 + k1 * layout->dgamma__k1] = dgamma_sum;
+        const double dgamma_sum = dgamma_sum_total;
+        const double dgamma_sum_low = dgamma_sum_total_low;
+        dgamma[k0 * layout->dgamma__k0 + k1 * layout->dgamma__k1] = rounded(dgamma_sum, dgamma_sum_low);
     }
 }
 
@@ -420,7 +482,7 @@ static void group1_reduced(
         const ptrdiff_t k0 = place / n1;
         const ptrdiff_t k1 = place % n1;
         double dgamma_sum_total = 0.0;
-        double dgamma_sum_rest = 0.0;
+        double dgamma_sum_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, m0 * m1 - start);
@@ -437,69 +499,76 @@ static void group1_reduced(
             const ptrdiff_t x_row_strides[2] = {layout->x__i0, layout->x__i1};
             const double *x_row = read_window_double(x + k0 * layout->x__k0 + k1 * layout->x__k1, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
             double dgamma_sum_lanes[16] = {0.0};
-            double dgamma_sum_errors[16] = {0.0};
+            double dgamma_sum_lanes_low[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (1) */
-                    const double dgamma_sum_term = 1.0 / sqrt(mean_square_row[q + lane] + epsilon) * dy_row[q + lane] * x_row[q + lane];
-                    const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                    const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                    dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                    dgamma_sum_lanes[lane] = dgamma_sum_next;
+                    const double sum2 = mean_square_row[q + lane] + epsilon;
+                    const double sum2_low = sum_error(mean_square_row[q + lane], epsilon, sum2);
+                    const double root = sqrt(sum2);
+                    const double root_low = root_error(sum2, sum2_low, root);
+                    const double quotient = 1.0 / root;
+                    const double quotient_low = quotient_error(1.0, 0.0, root, root_low, quotient);
+                    const double product2 = quotient * dy_row[q + lane];
+                    const double product2_low = fma(dy_row[q + lane], quotient_low, product_error(quotient, dy_row[q + lane], product2));
+                    const double product = product2 * x_row[q + lane];
+                    const double product_low = fma(x_row[q + lane], product2_low, product_error(product2, x_row[q + lane], product));
+                    const double sum = dgamma_sum_lanes[lane] + product;
+                    const double sum_low = sum_error(dgamma_sum_lanes[lane], product, sum) + (dgamma_sum_lanes_low[lane] + product_low);
+                    dgamma_sum_lanes[lane] = sum;
+                    dgamma_sum_lanes_low[lane] = sum_low;
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (1) */
-                const double dgamma_sum_term = 1.0 / sqrt(mean_square_row[whole + lane] + epsilon) * dy_row[whole + lane] * x_row[whole + lane];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane] = dgamma_sum_next;
+                const double sum2 = mean_square_row[whole + lane] + epsilon;
+                const double sum2_low = sum_error(mean_square_row[whole + lane], epsilon, sum2);
+                const double root = sqrt(sum2);
+                const double root_low = root_error(sum2, sum2_low, root);
+                const double quotient = 1.0 / root;
+                const double quotient_low = quotient_error(1.0, 0.0, root, root_low, quotient);
+                const double product2 = quotient * dy_row[whole + lane];
+                const double product2_low = fma(dy_row[whole + lane], quotient_low, product_error(quotient, dy_row[whole + lane], product2));
+                const double product = product2 * x_row[whole + lane];
+                const double product_low = fma(x_row[whole + lane], product2_low, product_error(product2, x_row[whole + lane], product));
+                const double sum = dgamma_sum_lanes[lane] + product;
+                const double sum_low = sum_error(dgamma_sum_lanes[lane], product, sum) + (dgamma_sum_lanes_low[lane] + product_low);
+                dgamma_sum_lanes[lane] = sum;
+                dgamma_sum_lanes_low[lane] = sum_low;
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 8];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane] = dgamma_sum_next;
-                dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 8];
+                const double sum = dgamma_sum_lanes[lane] + dgamma_sum_lanes[lane + 8];
+                const double sum_low = sum_error(dgamma_sum_lanes[lane], dgamma_sum_lanes[lane + 8], sum) + (dgamma_sum_lanes_low[lane] + dgamma_sum_lanes_low[lane + 8]);
+                dgamma_sum_lanes[lane] = sum;
+                dgamma_sum_lanes_low[lane] = sum_low;
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 4];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane] = dgamma_sum_next;
-                dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 4];
+                const double sum = dgamma_sum_lanes[lane] + dgamma_sum_lanes[lane + 4];
+                const double sum_low = sum_error(dgamma_sum_lanes[lane], dgamma_sum_lanes[lane + 4], sum) + (dgamma_sum_lanes_low[lane] + dgamma_sum_lanes_low[lane + 4]);
+                dgamma_sum_lanes[lane] = sum;
+                dgamma_sum_lanes_low[lane] = sum_low;
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 2];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane] = dgamma_sum_next;
-                dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 2];
+                const double sum = dgamma_sum_lanes[lane] + dgamma_sum_lanes[lane + 2];
+                const double sum_low = sum_error(dgamma_sum_lanes[lane], dgamma_sum_lanes[lane + 2], sum) + (dgamma_sum_lanes_low[lane] + dgamma_sum_lanes_low[lane + 2]);
+                dgamma_sum_lanes[lane] = sum;
+                dgamma_sum_lanes_low[lane] = sum_low;
             }
-            for (ptrdiff_t lane = 0; lane < 1; lane++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 1];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane] = dgamma_sum_next;
-                dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 1];
-            }
-            const double dgamma_sum_term = dgamma_sum_lanes[0];
-            const double dgamma_sum_next = dgamma_sum_total + dgamma_sum_term;
-            const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_total;
-            dgamma_sum_rest += dgamma_sum_total - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-            dgamma_sum_total = dgamma_sum_next;
-            dgamma_sum_rest += dgamma_sum_errors[0];
+            const double sum = dgamma_sum_lanes[0] + dgamma_sum_lanes[1];
+            const double sum_low = sum_error(dgamma_sum_lanes[0], dgamma_sum_lanes[1], sum) + (dgamma_sum_lanes_low[0] + dgamma_sum_lanes_low[1]);
+            dgamma_sum_lanes[0] = sum;
+            dgamma_sum_lanes_low[0] = sum_low;
+            const double sum2 = dgamma_sum_total + dgamma_sum_lanes[0];
+            const double sum2_low = sum_error(dgamma_sum_total, dgamma_sum_lanes[0], sum2) + (dgamma_sum_total_low + dgamma_sum_lanes_low[0]);
+            dgamma_sum_total = sum2;
+            dgamma_sum_total_low = sum2_low;
         }
         /* (1) */
-        const double dgamma_sum = dgamma_sum_total + (isfinite(dgamma_sum_total) ? dgamma_sum_rest : 0.0);
-        dgamma[k0 * layout->dgamma__k0 + k1 * layout->dgamma__k1] = dgamma_sum;
+        const double dgamma_sum = dgamma_sum_total;
+        const double dgamma_sum_low = dgamma_sum_total_low;
+        dgamma[k0 * layout->dgamma__k0 + k1 * layout->dgamma__k1] = rounded(dgamma_sum, dgamma_sum_low);
     }
 }
 
@@ -510,7 +579,7 @@ static void group1_kept(
     const double *mean_square,
     double *dgamma,
     double *dgamma_sum_blocks,
-    double *dgamma_sum_block_errors,
+    double *dgamma_sum_blocks_low,
     double epsilon
 )
 {
@@ -531,12 +600,12 @@ static void group1_kept(
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, n1 - first);
         double dgamma_sum_lanes[16][128];
-        double dgamma_sum_errors[16][128];
+        double dgamma_sum_lanes_low[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum_lanes[lane][j] = 0.0;
-                dgamma_sum_errors[lane][j] = 0.0;
+                dgamma_sum_lanes_low[lane][j] = 0.0;
             }
         }
         ptrdiff_t i0 = start / m1;
@@ -547,11 +616,20 @@ static void group1_kept(
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t k1 = first + j;
                 /* (1) */
-                const double dgamma_sum_term = 1.0 / sqrt(mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon) * dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1] * x[i0 * layout->x__i0 + i1 * layout->x__i1 + k0 * layout->x__k0 + k1];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
-                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
+                const double sum2 = mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon;
+                const double sum2_low = sum_error(mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1], epsilon, sum2);
+                const double root = sqrt(sum2);
+                const double root_low = root_error(sum2, sum2_low, root);
+                const double quotient = 1.0 / root;
+                const double quotient_low = quotient_error(1.0, 0.0, root, root_low, quotient);
+                const double product2 = quotient * dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1];
+                const double product2_low = fma(dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1], quotient_low, product_error(quotient, dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1], product2));
+                const double product = product2 * x[i0 * layout->x__i0 + i1 * layout->x__i1 + k0 * layout->x__k0 + k1];
+                const double product_low = fma(x[i0 * layout->x__i0 + i1 * layout->x__i1 + k0 * layout->x__k0 + k1], product2_low, product_error(product2, x[i0 * layout->x__i0 + i1 * layout->x__i1 + k0 * layout->x__k0 + k1], product));
+                const double sum = dgamma_sum_lanes[lane][j] + product;
+                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], product, sum) + (dgamma_sum_lanes_low[lane][j] + product_low);
+                dgamma_sum_lanes[lane][j] = sum;
+                dgamma_sum_lanes_low[lane][j] = sum_low;
             }
             if (++i1 == m1) {
                 i1 = 0;
@@ -561,52 +639,42 @@ static void group1_kept(
         for (ptrdiff_t lane = 0; lane < 8; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 8][j];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
-                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
-                dgamma_sum_errors[lane][j] += dgamma_sum_errors[lane + 8][j];
+                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 8][j];
+                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 8][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 8][j]);
+                dgamma_sum_lanes[lane][j] = sum;
+                dgamma_sum_lanes_low[lane][j] = sum_low;
             }
         }
         for (ptrdiff_t lane = 0; lane < 4; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 4][j];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
-                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
-                dgamma_sum_errors[lane][j] += dgamma_sum_errors[lane + 4][j];
+                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 4][j];
+                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 4][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 4][j]);
+                dgamma_sum_lanes[lane][j] = sum;
+                dgamma_sum_lanes_low[lane][j] = sum_low;
             }
         }
         for (ptrdiff_t lane = 0; lane < 2; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 2][j];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
-                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
-                dgamma_sum_errors[lane][j] += dgamma_sum_errors[lane + 2][j];
+                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 2][j];
+                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 2][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 2][j]);
+                dgamma_sum_lanes[lane][j] = sum;
+                dgamma_sum_lanes_low[lane][j] = sum_low;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 1; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 1][j];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
-                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
-                dgamma_sum_errors[lane][j] += dgamma_sum_errors[lane + 1][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < width; j++) {
+            const double sum = dgamma_sum_lanes[0][j] + dgamma_sum_lanes[1][j];
+            const double sum_low = sum_error(dgamma_sum_lanes[0][j], dgamma_sum_lanes[1][j], sum) + (dgamma_sum_lanes_low[0][j] + dgamma_sum_lanes_low[1][j]);
+            dgamma_sum_lanes[0][j] = sum;
+            dgamma_sum_lanes_low[0][j] = sum_low;
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t k1 = first + j;
             dgamma_sum_blocks[block * n0 * n1 + k0 * n1 + k1] = dgamma_sum_lanes[0][j];
-            dgamma_sum_block_errors[block * n0 * n1 + k0 * n1 + k1] = dgamma_sum_errors[0][j];
+            dgamma_sum_blocks_low[block * n0 * n1 + k0 * n1 + k1] = dgamma_sum_lanes_low[0][j];
         }
     }
     SHARED_FOR
@@ -614,18 +682,17 @@ static void group1_kept(
         const ptrdiff_t k0 = place / n1;
         const ptrdiff_t k1 = place % n1;
         double dgamma_sum_total = 0.0;
-        double dgamma_sum_rest = 0.0;
+        double dgamma_sum_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
-            const double dgamma_sum_term = dgamma_sum_blocks[block * n0 * n1 + k0 * n1 + k1];
-            const double dgamma_sum_next = dgamma_sum_total + dgamma_sum_term;
-            const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_total;
-            dgamma_sum_rest += dgamma_sum_total - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-            dgamma_sum_total = dgamma_sum_next;
-            dgamma_sum_rest += dgamma_sum_block_errors[block * n0 * n1 + k0 * n1 + k1];
+            const double sum = dgamma_sum_total + dgamma_sum_blocks[block * n0 * n1 + k0 * n1 + k1];
+            const double sum_low = sum_error(dgamma_sum_total, dgamma_sum_blocks[block * n0 * n1 + k0 * n1 + k1], sum) + (dgamma_sum_total_low + dgamma_sum_blocks_low[block * n0 * n1 + k0 * n1 + k1]);
+            dgamma_sum_total = sum;
+            dgamma_sum_total_low = sum_low;
         }
         /* (1) */
-        const double dgamma_sum = dgamma_sum_total + (isfinite(dgamma_sum_total) ? dgamma_sum_rest : 0.0);
-        dgamma[k0 * layout->dgamma__k0 + k1 * layout->dgamma__k1] = dgamma_sum;
+        const double dgamma_sum = dgamma_sum_total;
+        const double dgamma_sum_low = dgamma_sum_total_low;
+        dgamma[k0 * layout->dgamma__k0 + k1 * layout->dgamma__k1] = rounded(dgamma_sum, dgamma_sum_low);
     }
 }
 
@@ -650,10 +717,17 @@ static void group1_reduced2(
         const ptrdiff_t i0 = place / m1;
         const ptrdiff_t i1 = place % m1;
         /* (2) */
-        const double eq2_part = 1.0 / (double)(n0 * n1) / sqrt(mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon);
+        const double quotient = 1.0 / (double)(n0 * n1);
+        const double quotient_low = quotient_error(1.0, 0.0, (double)(n0 * n1), 0.0, quotient);
+        const double sum = mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon;
+        const double sum_low = sum_error(mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1], epsilon, sum);
+        const double root = sqrt(sum);
+        const double root_low = root_error(sum, sum_low, root);
+        const double eq2_part = quotient / root;
+        const double eq2_part_low = quotient_error(quotient, quotient_low, root, root_low, eq2_part);
         const double eq2_part2 = (double)(n0 * n1);
         double dx_sum_total = 0.0;
-        double dx_sum_rest = 0.0;
+        double dx_sum_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, n0 * n1 - start);
@@ -670,69 +744,69 @@ static void group1_reduced2(
             const ptrdiff_t x_row_strides[2] = {layout->x__k0, layout->x__k1};
             const double *x_row = read_window_double(x + i0 * layout->x__i0 + i1 * layout->x__i1, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
             double dx_sum_lanes[16] = {0.0};
-            double dx_sum_errors[16] = {0.0};
+            double dx_sum_lanes_low[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (2) */
-                    const double dx_sum_term = gamma_row[q + lane] * dy_row[q + lane] * x_row[q + lane];
-                    const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                    const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                    dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                    dx_sum_lanes[lane] = dx_sum_next;
+                    const double product2 = gamma_row[q + lane] * dy_row[q + lane];
+                    const double product2_low = product_error(gamma_row[q + lane], dy_row[q + lane], product2);
+                    const double product = product2 * x_row[q + lane];
+                    const double product_low = fma(x_row[q + lane], product2_low, product_error(product2, x_row[q + lane], product));
+                    const double sum2 = dx_sum_lanes[lane] + product;
+                    const double sum2_low = sum_error(dx_sum_lanes[lane], product, sum2) + (dx_sum_lanes_low[lane] + product_low);
+                    dx_sum_lanes[lane] = sum2;
+                    dx_sum_lanes_low[lane] = sum2_low;
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (2) */
-                const double dx_sum_term = gamma_row[whole + lane] * dy_row[whole + lane] * x_row[whole + lane];
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
+                const double product2 = gamma_row[whole + lane] * dy_row[whole + lane];
+                const double product2_low = product_error(gamma_row[whole + lane], dy_row[whole + lane], product2);
+                const double product = product2 * x_row[whole + lane];
+                const double product_low = fma(x_row[whole + lane], product2_low, product_error(product2, x_row[whole + lane], product));
+                const double sum2 = dx_sum_lanes[lane] + product;
+                const double sum2_low = sum_error(dx_sum_lanes[lane], product, sum2) + (dx_sum_lanes_low[lane] + product_low);
+                dx_sum_lanes[lane] = sum2;
+                dx_sum_lanes_low[lane] = sum2_low;
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 8];
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
-                dx_sum_errors[lane] += dx_sum_errors[lane + 8];
+                const double sum2 = dx_sum_lanes[lane] + dx_sum_lanes[lane + 8];
+                const double sum2_low = sum_error(dx_sum_lanes[lane], dx_sum_lanes[lane + 8], sum2) + (dx_sum_lanes_low[lane] + dx_sum_lanes_low[lane + 8]);
+                dx_sum_lanes[lane] = sum2;
+                dx_sum_lanes_low[lane] = sum2_low;
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 4];
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
-                dx_sum_errors[lane] += dx_sum_errors[lane + 4];
+                const double sum2 = dx_sum_lanes[lane] + dx_sum_lanes[lane + 4];
+                const double sum2_low = sum_error(dx_sum_lanes[lane], dx_sum_lanes[lane + 4], sum2) + (dx_sum_lanes_low[lane] + dx_sum_lanes_low[lane + 4]);
+                dx_sum_lanes[lane] = sum2;
+                dx_sum_lanes_low[lane] = sum2_low;
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 2];
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
-                dx_sum_errors[lane] += dx_sum_errors[lane + 2];
+                const double sum2 = dx_sum_lanes[lane] + dx_sum_lanes[lane + 2];
+                const double sum2_low = sum_error(dx_sum_lanes[lane], dx_sum_lanes[lane + 2], sum2) + (dx_sum_lanes_low[lane] + dx_sum_lanes_low[lane + 2]);
+                dx_sum_lanes[lane] = sum2;
+                dx_sum_lanes_low[lane] = sum2_low;
             }
-            for (ptrdiff_t lane = 0; lane < 1; lane++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 1];
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
-                dx_sum_errors[lane] += dx_sum_errors[lane + 1];
-            }
-            const double dx_sum_term = dx_sum_lanes[0];
-            const double dx_sum_next = dx_sum_total + dx_sum_term;
-            const double dx_sum_back = dx_sum_next - dx_sum_total;
-            dx_sum_rest += dx_sum_total - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-            dx_sum_total = dx_sum_next;
-            dx_sum_rest += dx_sum_errors[0];
+            const double sum2 = dx_sum_lanes[0] + dx_sum_lanes[1];
+            const double sum2_low = sum_error(dx_sum_lanes[0], dx_sum_lanes[1], sum2) + (dx_sum_lanes_low[0] + dx_sum_lanes_low[1]);
+            dx_sum_lanes[0] = sum2;
+            dx_sum_lanes_low[0] = sum2_low;
+            const double sum3 = dx_sum_total + dx_sum_lanes[0];
+            const double sum3_low = sum_error(dx_sum_total, dx_sum_lanes[0], sum3) + (dx_sum_total_low + dx_sum_lanes_low[0]);
+            dx_sum_total = sum3;
+            dx_sum_total_low = sum3_low;
         }
         /* (2) */
-        const double dx_sum = dx_sum_total + (isfinite(dx_sum_total) ? dx_sum_rest : 0.0);
-        const double eq2_part3 = dx_sum / (mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon);
+        const double dx_sum = dx_sum_total;
+        const double dx_sum_low = dx_sum_total_low;
+        const double sum2 = mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon;
+        const double sum2_low = sum_error(mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1], epsilon, sum2);
+        const double tight = rounded(dx_sum, dx_sum_low);
+        const double tight_low = sum_error(dx_sum, dx_sum_low, tight);
+        const double eq2_part3 = tight / sum2;
+        const double eq2_part3_low = quotient_error(tight, tight_low, sum2, sum2_low, eq2_part3);
         for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, n0 * n1 - start);
@@ -755,7 +829,17 @@ static void group1_reduced2(
             SIMD
             for (ptrdiff_t q = 0; q < count; q++) {
                 /* (2) */
-                dx_row[q] = eq2_part * (eq2_part2 * gamma_row2[q] * dy_row2[q] - eq2_part3 * x_row2[q]);
+                const double product3 = eq2_part2 * gamma_row2[q];
+                const double product3_low = product_error(eq2_part2, gamma_row2[q], product3);
+                const double product2 = product3 * dy_row2[q];
+                const double product2_low = fma(dy_row2[q], product3_low, product_error(product3, dy_row2[q], product2));
+                const double product4 = eq2_part3 * x_row2[q];
+                const double product4_low = fma(x_row2[q], eq2_part3_low, product_error(eq2_part3, x_row2[q], product4));
+                const double difference = product2 - product4;
+                const double difference_low = difference_error(product2, product4, difference) + (product2_low - product4_low);
+                const double product = eq2_part * difference;
+                const double product_low = fma(difference, eq2_part_low, fma(eq2_part, difference_low, product_error(eq2_part, difference, product)));
+                dx_row[q] = rounded(product, product_low);
             }
             close_window_double(dx + i0 * layout->dx__i0 + i1 * layout->dx__i1, 2, dx_row_extents, dx_row_strides, start, count, dx_row_buffer, dx_row);
         }
@@ -772,8 +856,10 @@ static void group1_kept2(
     double *all_eq2_part,
     double *all_eq2_part2,
     double *dx_sum_blocks,
-    double *dx_sum_block_errors,
     double *all_eq2_part3,
+    double *all_eq2_part_low,
+    double *dx_sum_blocks_low,
+    double *all_eq2_part3_low,
     double epsilon
 )
 {
@@ -788,8 +874,16 @@ static void group1_kept2(
         const ptrdiff_t i0 = place / m1;
         const ptrdiff_t i1 = place % m1;
         /* (2) */
-        const double eq2_part = 1.0 / (double)(n0 * n1) / sqrt(mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon);
+        const double quotient = 1.0 / (double)(n0 * n1);
+        const double quotient_low = quotient_error(1.0, 0.0, (double)(n0 * n1), 0.0, quotient);
+        const double sum = mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon;
+        const double sum_low = sum_error(mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1], epsilon, sum);
+        const double root = sqrt(sum);
+        const double root_low = root_error(sum, sum_low, root);
+        const double eq2_part = quotient / root;
+        const double eq2_part_low = quotient_error(quotient, quotient_low, root, root_low, eq2_part);
         all_eq2_part[i0 * m1 + i1] = eq2_part;
+        all_eq2_part_low[i0 * m1 + i1] = eq2_part_low;
         const double eq2_part2 = (double)(n0 * n1);
         all_eq2_part2[i0 * m1 + i1] = eq2_part2;
     }
@@ -804,12 +898,12 @@ static void group1_kept2(
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, m1 - first);
         double dx_sum_lanes[16][128];
-        double dx_sum_errors[16][128];
+        double dx_sum_lanes_low[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dx_sum_lanes[lane][j] = 0.0;
-                dx_sum_errors[lane][j] = 0.0;
+                dx_sum_lanes_low[lane][j] = 0.0;
             }
         }
         ptrdiff_t k0 = start / n1;
@@ -820,11 +914,14 @@ static void group1_kept2(
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t i1 = first + j;
                 /* (2) */
-                const double dx_sum_term = gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1] * dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1] * x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1];
-                const double dx_sum_next = dx_sum_lanes[lane][j] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane][j];
-                dx_sum_errors[lane][j] += dx_sum_lanes[lane][j] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane][j] = dx_sum_next;
+                const double product2 = gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1] * dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1];
+                const double product2_low = product_error(gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1], dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1], product2);
+                const double product = product2 * x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1];
+                const double product_low = fma(x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1], product2_low, product_error(product2, x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1], product));
+                const double sum = dx_sum_lanes[lane][j] + product;
+                const double sum_low = sum_error(dx_sum_lanes[lane][j], product, sum) + (dx_sum_lanes_low[lane][j] + product_low);
+                dx_sum_lanes[lane][j] = sum;
+                dx_sum_lanes_low[lane][j] = sum_low;
             }
             if (++k1 == n1) {
                 k1 = 0;
@@ -834,52 +931,42 @@ static void group1_kept2(
         for (ptrdiff_t lane = 0; lane < 8; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 8][j];
-                const double dx_sum_next = dx_sum_lanes[lane][j] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane][j];
-                dx_sum_errors[lane][j] += dx_sum_lanes[lane][j] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane][j] = dx_sum_next;
-                dx_sum_errors[lane][j] += dx_sum_errors[lane + 8][j];
+                const double sum = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 8][j];
+                const double sum_low = sum_error(dx_sum_lanes[lane][j], dx_sum_lanes[lane + 8][j], sum) + (dx_sum_lanes_low[lane][j] + dx_sum_lanes_low[lane + 8][j]);
+                dx_sum_lanes[lane][j] = sum;
+                dx_sum_lanes_low[lane][j] = sum_low;
             }
         }
         for (ptrdiff_t lane = 0; lane < 4; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 4][j];
-                const double dx_sum_next = dx_sum_lanes[lane][j] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane][j];
-                dx_sum_errors[lane][j] += dx_sum_lanes[lane][j] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane][j] = dx_sum_next;
-                dx_sum_errors[lane][j] += dx_sum_errors[lane + 4][j];
+                const double sum = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 4][j];
+                const double sum_low = sum_error(dx_sum_lanes[lane][j], dx_sum_lanes[lane + 4][j], sum) + (dx_sum_lanes_low[lane][j] + dx_sum_lanes_low[lane + 4][j]);
+                dx_sum_lanes[lane][j] = sum;
+                dx_sum_lanes_low[lane][j] = sum_low;
             }
         }
         for (ptrdiff_t lane = 0; lane < 2; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 2][j];
-                const double dx_sum_next = dx_sum_lanes[lane][j] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane][j];
-                dx_sum_errors[lane][j] += dx_sum_lanes[lane][j] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane][j] = dx_sum_next;
-                dx_sum_errors[lane][j] += dx_sum_errors[lane + 2][j];
+                const double sum = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 2][j];
+                const double sum_low = sum_error(dx_sum_lanes[lane][j], dx_sum_lanes[lane + 2][j], sum) + (dx_sum_lanes_low[lane][j] + dx_sum_lanes_low[lane + 2][j]);
+                dx_sum_lanes[lane][j] = sum;
+                dx_sum_lanes_low[lane][j] = sum_low;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 1; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 1][j];
-                const double dx_sum_next = dx_sum_lanes[lane][j] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane][j];
-                dx_sum_errors[lane][j] += dx_sum_lanes[lane][j] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane][j] = dx_sum_next;
-                dx_sum_errors[lane][j] += dx_sum_errors[lane + 1][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < width; j++) {
+            const double sum = dx_sum_lanes[0][j] + dx_sum_lanes[1][j];
+            const double sum_low = sum_error(dx_sum_lanes[0][j], dx_sum_lanes[1][j], sum) + (dx_sum_lanes_low[0][j] + dx_sum_lanes_low[1][j]);
+            dx_sum_lanes[0][j] = sum;
+            dx_sum_lanes_low[0][j] = sum_low;
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t i1 = first + j;
             dx_sum_blocks[block * m0 * m1 + i0 * m1 + i1] = dx_sum_lanes[0][j];
-            dx_sum_block_errors[block * m0 * m1 + i0 * m1 + i1] = dx_sum_errors[0][j];
+            dx_sum_blocks_low[block * m0 * m1 + i0 * m1 + i1] = dx_sum_lanes_low[0][j];
         }
     }
     SHARED_FOR
@@ -887,19 +974,24 @@ static void group1_kept2(
         const ptrdiff_t i0 = place / m1;
         const ptrdiff_t i1 = place % m1;
         double dx_sum_total = 0.0;
-        double dx_sum_rest = 0.0;
+        double dx_sum_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
-            const double dx_sum_term = dx_sum_blocks[block * m0 * m1 + i0 * m1 + i1];
-            const double dx_sum_next = dx_sum_total + dx_sum_term;
-            const double dx_sum_back = dx_sum_next - dx_sum_total;
-            dx_sum_rest += dx_sum_total - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-            dx_sum_total = dx_sum_next;
-            dx_sum_rest += dx_sum_block_errors[block * m0 * m1 + i0 * m1 + i1];
+            const double sum = dx_sum_total + dx_sum_blocks[block * m0 * m1 + i0 * m1 + i1];
+            const double sum_low = sum_error(dx_sum_total, dx_sum_blocks[block * m0 * m1 + i0 * m1 + i1], sum) + (dx_sum_total_low + dx_sum_blocks_low[block * m0 * m1 + i0 * m1 + i1]);
+            dx_sum_total = sum;
+            dx_sum_total_low = sum_low;
         }
         /* (2) */
-        const double dx_sum = dx_sum_total + (isfinite(dx_sum_total) ? dx_sum_rest : 0.0);
-        const double eq2_part3 = dx_sum / (mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon);
+        const double dx_sum = dx_sum_total;
+        const double dx_sum_low = dx_sum_total_low;
+        const double sum = mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon;
+        const double sum_low = sum_error(mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1], epsilon, sum);
+        const double tight = rounded(dx_sum, dx_sum_low);
+        const double tight_low = sum_error(dx_sum, dx_sum_low, tight);
+        const double eq2_part3 = tight / sum;
+        const double eq2_part3_low = quotient_error(tight, tight_low, sum, sum_low, eq2_part3);
         all_eq2_part3[i0 * m1 + i1] = eq2_part3;
+        all_eq2_part3_low[i0 * m1 + i1] = eq2_part3_low;
     }
     SHARED_FOR
     for (ptrdiff_t task = 0; task < m0 * ((n0 * n1 + 511) / 512) * ((m1 + 127) / 128); task++) {
@@ -918,7 +1010,17 @@ static void group1_kept2(
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t i1 = first + j;
                 /* (2) */
-                dx[i0 * layout->dx__i0 + i1 + k0 * layout->dx__k0 + k1 * layout->dx__k1] = all_eq2_part[i0 * m1 + i1] * (all_eq2_part2[i0 * m1 + i1] * gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1] * dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1] - all_eq2_part3[i0 * m1 + i1] * x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1]);
+                const double product3 = all_eq2_part2[i0 * m1 + i1] * gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1];
+                const double product3_low = product_error(all_eq2_part2[i0 * m1 + i1], gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1], product3);
+                const double product2 = product3 * dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1];
+                const double product2_low = fma(dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1], product3_low, product_error(product3, dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1], product2));
+                const double product4 = all_eq2_part3[i0 * m1 + i1] * x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1];
+                const double product4_low = fma(x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1], all_eq2_part3_low[i0 * m1 + i1], product_error(all_eq2_part3[i0 * m1 + i1], x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1], product4));
+                const double difference = product2 - product4;
+                const double difference_low = difference_error(product2, product4, difference) + (product2_low - product4_low);
+                const double product = all_eq2_part[i0 * m1 + i1] * difference;
+                const double product_low = fma(difference, all_eq2_part_low[i0 * m1 + i1], fma(all_eq2_part[i0 * m1 + i1], difference_low, product_error(all_eq2_part[i0 * m1 + i1], difference, product)));
+                dx[i0 * layout->dx__i0 + i1 + k0 * layout->dx__k0 + k1 * layout->dx__k1] = rounded(product, product_low);
             }
             if (++k1 == n1) {
                 k1 = 0;
@@ -951,23 +1053,23 @@ int rms_norm_backward_float64(
         double *left = memory;
         status = !memory;
         double *const dgamma_sum_lane_sums = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * 16 * (n0 * n1));
-        double *const dgamma_sum_lane_errors = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * 16 * (n0 * n1));
+        double *const dgamma_sum_lane_sums_low = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * 16 * (n0 * n1));
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_crossed(layout, dy, x, mean_square, gamma, dx, dgamma_sum_lane_sums, dgamma_sum_lane_errors, epsilon);
+            group1_crossed(layout, dy, x, mean_square, gamma, dx, dgamma_sum_lane_sums, dgamma_sum_lane_sums_low, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_crossed(layout, dy, x, mean_square, gamma, dx, dgamma_sum_lane_sums, dgamma_sum_lane_errors, epsilon);
+            group1_crossed(layout, dy, x, mean_square, gamma, dx, dgamma_sum_lane_sums, dgamma_sum_lane_sums_low, epsilon);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_merged(layout, dgamma, dgamma_sum_lane_sums, dgamma_sum_lane_errors);
+            group1_merged(layout, dgamma, dgamma_sum_lane_sums, dgamma_sum_lane_sums_low);
         } else
 #endif
         if (status == 0)
-            group1_merged(layout, dgamma, dgamma_sum_lane_sums, dgamma_sum_lane_errors);
+            group1_merged(layout, dgamma, dgamma_sum_lane_sums, dgamma_sum_lane_sums_low);
         free(memory);
     }
     else if (status == 0 && layout->dy__i1 != 1 && layout->dy__k1 == 1 && layout->x__k1 == 1) {
@@ -975,15 +1077,15 @@ int rms_norm_backward_float64(
         double *left = memory;
         status = !memory;
         double *const dgamma_sum_blocks = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * (n0 * n1));
-        double *const dgamma_sum_block_errors = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * (n0 * n1));
+        double *const dgamma_sum_blocks_low = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * (n0 * n1));
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_kept(layout, dy, x, mean_square, dgamma, dgamma_sum_blocks, dgamma_sum_block_errors, epsilon);
+            group1_kept(layout, dy, x, mean_square, dgamma, dgamma_sum_blocks, dgamma_sum_blocks_low, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_kept(layout, dy, x, mean_square, dgamma, dgamma_sum_blocks, dgamma_sum_block_errors, epsilon);
+            group1_kept(layout, dy, x, mean_square, dgamma, dgamma_sum_blocks, dgamma_sum_blocks_low, epsilon);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
@@ -995,14 +1097,16 @@ int rms_norm_backward_float64(
         free(memory);
     }
     else if (status == 0 && layout->dy__k1 != 1 && layout->dy__i1 == 1 && layout->x__i1 == 1 && layout->dx__i1 == 1) {
-        double *const memory = malloc(sizeof(double) * (size_t)(m0 * m1 + m0 * m1 + (n0 * n1 + 511) / 512 * (m0 * m1) + (n0 * n1 + 511) / 512 * (m0 * m1) + m0 * m1 + 1));
+        double *const memory = malloc(sizeof(double) * (size_t)(m0 * m1 + m0 * m1 + (n0 * n1 + 511) / 512 * (m0 * m1) + m0 * m1 + m0 * m1 + (n0 * n1 + 511) / 512 * (m0 * m1) + m0 * m1 + 1));
         double *left = memory;
         status = !memory;
         double *const all_eq2_part = status ? NULL : take(&left, m0 * m1);
         double *const all_eq2_part2 = status ? NULL : take(&left, m0 * m1);
         double *const dx_sum_blocks = status ? NULL : take(&left, (n0 * n1 + 511) / 512 * (m0 * m1));
-        double *const dx_sum_block_errors = status ? NULL : take(&left, (n0 * n1 + 511) / 512 * (m0 * m1));
         double *const all_eq2_part3 = status ? NULL : take(&left, m0 * m1);
+        double *const all_eq2_part_low = status ? NULL : take(&left, m0 * m1);
+        double *const dx_sum_blocks_low = status ? NULL : take(&left, (n0 * n1 + 511) / 512 * (m0 * m1));
+        double *const all_eq2_part3_low = status ? NULL : take(&left, m0 * m1);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
@@ -1014,11 +1118,11 @@ int rms_norm_backward_float64(
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_kept2(layout, dy, x, mean_square, gamma, dx, all_eq2_part, all_eq2_part2, dx_sum_blocks, dx_sum_block_errors, all_eq2_part3, epsilon);
+            group1_kept2(layout, dy, x, mean_square, gamma, dx, all_eq2_part, all_eq2_part2, dx_sum_blocks, all_eq2_part3, all_eq2_part_low, dx_sum_blocks_low, all_eq2_part3_low, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_kept2(layout, dy, x, mean_square, gamma, dx, all_eq2_part, all_eq2_part2, dx_sum_blocks, dx_sum_block_errors, all_eq2_part3, epsilon);
+            group1_kept2(layout, dy, x, mean_square, gamma, dx, all_eq2_part, all_eq2_part2, dx_sum_blocks, all_eq2_part3, all_eq2_part_low, dx_sum_blocks_low, all_eq2_part3_low, epsilon);
         free(memory);
     }
     else if (status == 0) {

@@ -42,7 +42,8 @@ HELPERS = {
     "min": "nan_min",
     "sign": "sign_of",
     "imin": "smaller",
-    **{name: name for name in ("rounded", "sum_error", "product_error", "quotient_error", "root_error")},
+    "rounded": "rounded",
+    **{name: name for name in (f"{one}_error" for one in ("sum", "difference", "product", "quotient", "root"))},
 }
 
 

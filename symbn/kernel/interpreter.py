@@ -53,6 +53,7 @@ _EXACT: dict[str, Callable[..., Any]] = {
     "leading": lambda a: a,
     "rounded": lambda high, low: high + low,
     "sum_error": lambda a, b, total: a + b - total,
+    "difference_error": lambda a, b, difference: a - b - difference,
     "product_error": lambda a, b, product: a * b - product,
     "quotient_error": lambda a, a_low, b, b_low, quotient: (a + a_low) / (b + b_low) - quotient,
     "root_error": lambda a, a_low, root: stand_in("sqrt", a + a_low) - root,

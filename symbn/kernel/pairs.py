@@ -5,9 +5,10 @@ gives; low is what it rounds away, found exactly (sum_error, product_error) or t
 root_error), and what the operands' low parts add to it. What is less than low's own rounding is dropped. A store rounds
 high + low once.
 
-What has no low part (data, counts, a maximum of such) is known as the pass goes along, and costs nothing. After a sum
-whose terms have low parts the low one may be as large as the high one, which may have cancelled: such a pair is loose.
-It is made tight before anything but another sum reads it.
+What has no low part (data, counts, a maximum of such) is known as the pass goes along, and costs nothing. Where the
+high parts of terms cancel, the low part of their sum may be as large as its high one. For another sum or a product that
+is good enough: what they drop is small beside the terms. Whatever else reads it has it made tight first, as has a
+product that reads a running total, of which the terms are many.
 
 Each local value, local array and workspace that needs one gets a companion, its name in _low. High follows IEEE 754 as
 if it were alone; where it is not finite, low may be no number, and has nothing to say.
@@ -16,6 +17,7 @@ if it were alone; where it is not finite, low may be no number, and has nothing 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from enum import IntEnum
 from fractions import Fraction
 
 from symbn.kernel.ir import Assign, Const, Expr, For, Let, Load, Local, Op, Program, Row, Stmt, Var, Walk, Window, walk
@@ -28,14 +30,24 @@ _ZERO = Const(Fraction(0))
 _STEMS = {"add": "sum", "sub": "difference", "mul": "product", "div": "quotient", "sqrt": "root", "select": "choice"}
 
 
+class Fit(IntEnum):
+    """How large low may be."""
+
+    #: less than high's last place
+    TIGHT = 0
+    #: than the last places of a few terms, of which high is the sum
+    SUM = 1
+    #: than those of any number of terms
+    TOTAL = 2
+
+
 @dataclass(frozen=True)
 class Pair:
     """A value: two names, elements or numbers, perhaps with a sign. Without ``low`` it is one number."""
 
     high: Expr
     low: Expr | None = None
-    #: is low less than high's last place?
-    tight: bool = True
+    fit: Fit = Fit.TIGHT
 
     @property
     def rest(self) -> Expr:
@@ -51,9 +63,9 @@ class _Arrays:
     #: a name -> its companion's
     lows: dict[str, str]
     names: Names
-    #: those that have a companion, and those of them whose pairs may be loose
+    #: those that have a companion, and those of them that hold sums
     wide: set[str] = field(default_factory=set)
-    loose: set[str] = field(default_factory=set)
+    totals: set[str] = field(default_factory=set)
 
 
 def in_pairs(program: Program) -> Program:
@@ -64,8 +76,8 @@ def in_pairs(program: Program) -> Program:
     arrays = _Arrays(frozenset(one.name for one in program.arrays if one.role != "workspace"), lows, names)
     known = -1
     # That an array needs a companion may be found after it has been read: go over it all until nothing new is found.
-    while known < len(arrays.wide) + len(arrays.loose):
-        known = len(arrays.wide) + len(arrays.loose)
+    while known < len(arrays.wide) + len(arrays.totals):
+        known = len(arrays.wide) + len(arrays.totals)
         nests = tuple(replace(nest, body=prune(_Block(arrays).rewrite(nest.body))) for nest in program.nests)
     return replace(
         program,
@@ -99,7 +111,7 @@ class _Block:
         self.names = (outer or arrays).names.branch()
         #: local values in scope
         self.values: dict[str, Pair] = dict(outer.values) if outer else {}
-        #: loose pairs of them -> the same, tight
+        #: pairs of them -> the same, tight
         self.tightened: dict[Pair, Pair] = dict(outer.tightened) if outer else {}
         #: a view -> its array
         self.views: dict[str, str] = dict(outer.views) if outer else {}
@@ -151,8 +163,8 @@ class _Block:
         pair = self.value(value)
         if pair.low is not None:
             self.arrays.wide.add(array)
-        if not pair.tight:
-            self.arrays.loose.add(array)
+        if pair.fit:
+            self.arrays.totals.add(array)
         self.result.append(Assign(target, pair.high))
         if array in self.arrays.wide:
             self.result.append(Assign(self.companion(target), pair.rest))
@@ -183,32 +195,32 @@ class _Block:
                 return self.operation(operation, args, name)
             case _:
                 raise TypeError(f"{expr} is no value")
-        return self.keep(name, pair.high, pair.low, tight=pair.tight) if name else pair
+        return self.keep(name, pair.high, pair.low, pair.fit) if name else pair
 
     def element(self, load: Load) -> Pair:
         array = self.views.get(load.array, load.array)
         low = self.companion(load) if array in self.arrays.wide else None
-        return Pair(load, low, array not in self.arrays.loose)
+        return Pair(load, low, Fit.TOTAL if array in self.arrays.totals else Fit.TIGHT)
 
     def let(self, name: str, value: Expr) -> Var:
         self.result.append(Let(name, value))
         return Var(name)
 
-    def keep(self, name: str, high: Expr, low: Expr | None, *, tight: bool = True) -> Pair:
+    def keep(self, name: str, high: Expr, low: Expr | None, fit: Fit = Fit.TIGHT) -> Pair:
         """A pair as local values."""
-        return self.with_low(self.let(name, high), low, tight=tight)
+        return self.with_low(self.let(name, high), low, fit)
 
-    def with_low(self, high: Var, low: Expr | None, *, tight: bool = True) -> Pair:
+    def with_low(self, high: Var, low: Expr | None, fit: Fit = Fit.TIGHT) -> Pair:
         """A local value and what its low part is."""
         if low is None:
             return Pair(high)
         name = self.arrays.lows.get(high.name) or self.names.fresh(f"{high.name}_low")
-        return Pair(high, self.let(name, low), tight)
+        return Pair(high, self.let(name, low), fit)
 
     def tight(self, pair: Pair) -> Pair:
         """The same value, its low part less than the high one's last place."""
-        if pair.tight or pair.low is None:
-            return replace(pair, tight=True)
+        if pair.fit is Fit.TIGHT or pair.low is None:
+            return pair
         if pair in self.tightened:
             return self.tightened[pair]
         high = self.let(self.names.fresh("tight"), Op("rounded", (pair.high, pair.low)))
@@ -232,11 +244,11 @@ class _Block:
         pairs = [self.value(arg) for arg in args]
         if operation in ("add", "sub"):
             first, second = pairs
-            return self.sum(name, first, second if operation == "add" else _negative(second))
+            return self.sum(name, first, second, operation)
+        if operation == "mul":
+            return self.product(name, *(self.tight(pair) if pair.fit is Fit.TOTAL else pair for pair in pairs))
         pairs = [self.tight(pair) for pair in pairs]
         match operation, pairs:
-            case "mul", (a, b):
-                return self.product(name, a, b)
             case "div", (a, b):
                 high = self.let(name, Op("div", (a.high, b.high)))
                 return self.with_low(high, Op("quotient_error", (a.high, a.rest, b.high, b.rest, high)))
@@ -255,18 +267,21 @@ class _Block:
                 high = self.let(name, Op(operation, (a.high,)))
                 # Where high is a whole number low decides.
                 low = a.low and _select(Op("eq", (high, a.high)), Op(operation, (a.low,)), _ZERO)
-                return self.with_low(high, low, tight=False)
+                return self.with_low(high, low, Fit.SUM)
             case "sign", (a,):
                 return self.keep(name, Op("sign", (a.high,)), None)
         return self.function(name, operation, pairs)
 
-    def sum(self, name: str, a: Pair, b: Pair) -> Pair:
-        high = self.let(name, _plus(a.high, b.high))
-        error = Op("sum_error", (a.high, b.high, high))
+    def sum(self, name: str, a: Pair, b: Pair, operation: str) -> Pair:
+        high = self.let(name, Op(operation, (a.high, b.high)))
+        low: Expr = Op("sum_error" if operation == "add" else "difference_error", (a.high, b.high, high))
         if a.low is None and b.low is None:
-            return self.with_low(high, error)
-        lows = b.low if a.low is None else a.low if b.low is None else _plus(a.low, b.low)
-        return self.with_low(high, _plus(error, lows), tight=False)
+            return self.with_low(high, low)
+        if a.low is None:
+            low = Op(operation, (low, b.low))
+        else:
+            low = Op("add", (low, a.low if b.low is None else Op(operation, (a.low, b.low))))
+        return self.with_low(high, low, max(a.fit, b.fit, Fit.SUM))
 
     def product(self, name: str, a: Pair, b: Pair) -> Pair:
         high = self.let(name, Op("mul", (a.high, b.high)))
@@ -278,7 +293,7 @@ class _Block:
 
     def choice(self, name: str, condition: Expr, yes: Pair, no: Pair) -> Pair:
         low = None if yes.low is None and no.low is None else _select(condition, yes.rest, no.rest)
-        return self.keep(name, _select(condition, yes.high, no.high), low, tight=yes.tight and no.tight)
+        return self.keep(name, _select(condition, yes.high, no.high), low, max(yes.fit, no.fit))
 
     def function(self, name: str, function: str, args: list[Pair]) -> Pair:
         """A function of <math.h>, its own error unknown: low is what the arguments' low parts are worth."""
@@ -287,7 +302,7 @@ class _Block:
         for arg, slope in zip(args, SLOPES[function](*(arg.high for arg in args), high), strict=True):
             if arg.low is not None:
                 part = Op("mul", (slope, arg.low))
-                low = part if low is None else _plus(low, part)
+                low = part if low is None else Op("add", (low, part))
         if low is None:
             return Pair(high)
         finite = Op("isfinite", (args[0].high,))
@@ -317,7 +332,7 @@ def _constant(value: Fraction) -> Pair:
 
 
 def _negative(pair: Pair) -> Pair:
-    return Pair(_minus(pair.high), None if pair.low is None else _minus(pair.low), pair.tight)
+    return Pair(_minus(pair.high), None if pair.low is None else _minus(pair.low), pair.fit)
 
 
 def _minus(expr: Expr) -> Expr:
@@ -327,10 +342,6 @@ def _minus(expr: Expr) -> Expr:
         case Op("neg", (arg,)):
             return arg
     return Op("neg", (expr,))
-
-
-def _plus(a: Expr, b: Expr) -> Expr:
-    return Op("sub", (a, b.args[0])) if isinstance(b, Op) and b.name == "neg" else Op("add", (a, b))
 
 
 def _select(condition: Expr, yes: Expr, no: Expr) -> Expr:
