@@ -12,7 +12,7 @@ import symbn
 
 LIMIT = 0.51
 EPS = 1e-5
-OFFSETS = [0.0, 1e2, 1e4, 1e6]
+OFFSETS = [0.0, 1e2, 1e4, 1e6, 1e8]
 LAYOUTS = ["NC", "NCHW", "NHWC", "NCHW in NHWC memory"]
 #: N, C, H, W: tiny, odd and prime, one short block of a sum, many blocks, wide
 SIZES = [(1, 1, 1, 2), (3, 5, 7, 11), (2, 3, 16, 16), (5, 130, 3, 3), (31, 17, 13, 19)]
@@ -131,9 +131,9 @@ def test_float64_training_stays_within_a_few_ulps(oracle, rng, layout, offset):
         gamma, beta = parameters(rng, np.float64, x.shape[axis])
         result = symbn.batch_norm(x, gamma, beta, EPS, axis)
         errors = oracle.errors(x, result, gamma, beta, EPS, axis, rng, np.float64)
-        assert errors.y <= 4, size
+        assert errors.y <= LIMIT, size
         assert errors.mean <= LIMIT, size
-        assert errors.var <= 3, size
+        assert errors.var <= LIMIT, size
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -146,7 +146,7 @@ def test_float64_inference_stays_within_a_few_ulps(oracle, rng, layout, offset):
         mean = np.where(np.arange(count) % 2, -offset, offset) + rng.standard_normal(count) * 0.01
         var = rng.uniform(0.5, 2, count)
         y = symbn.batch_norm_inference(x, mean, var, gamma, beta, EPS, axis)
-        assert oracle.y_error(x, y, gamma, beta, EPS, axis, rng, mean=mean, var=var) <= 4, size
+        assert oracle.y_error(x, y, gamma, beta, EPS, axis, rng, mean=mean, var=var) <= LIMIT, size
 
 
 @pytest.mark.parametrize("m", [2, 17, 513, 5003])
@@ -157,7 +157,7 @@ def test_float64_statistics_of_adversarial_data(oracle, hard_data, rng, m):
     for k, name in enumerate(columns):
         exact = oracle.feature(x[:, k])
         assert oracle.error(result.mean[k], exact.mean, exact.mean_magnitude, np.float64) <= LIMIT, name
-        assert oracle.error(result.var[k], exact.var, exact.var, np.float64) <= 3, name
+        assert oracle.error(result.var[k], exact.var, exact.var, np.float64) <= LIMIT, name
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -185,7 +185,7 @@ def test_running_statistics_are_rounded_once(oracle, rng, dtype, rate, m):
     new_mean, new_var = symbn.update_running_stats(old_mean, old_var, mean, var, m, rate)
     p = Fraction(rate)
     # float64 arithmetic rounds each of its steps: two products, their factors and the sum.
-    limit = LIMIT if dtype is np.float32 else 3
+    limit = LIMIT
     for k in range(20):
         parts = [(1 - p) * Fraction(float(old_mean[k])), p * Fraction(float(mean[k]))]
         assert oracle.error(new_mean[k], sum(parts), max(map(abs, (*parts, sum(parts)))), dtype) <= limit

@@ -14,14 +14,14 @@ LIMIT = 0.51
 OFFSETS = [0.0, 1e2, 1e4, 1e6]
 #: what float64 results are held to
 FLOAT64 = {
-    "y": 4,
+    "y": LIMIT,
     "mean": LIMIT,
     "mean_square": LIMIT,
-    "var": 1,
-    "dx": 6,
+    "var": LIMIT,
+    "dx": LIMIT,
     "dresidual": 0,
-    "dgamma": 2,
-    "dbeta": 1,
+    "dgamma": LIMIT,
+    "dbeta": LIMIT,
 }
 #: tiny; odd and prime, more than one axis on either side; sums of many elements over many groups
 SIZES = {
@@ -217,7 +217,7 @@ def test_float32_is_rounded_as_well_as_can_be(oracle, norm, rng, offset):
             assert_same_bits(other.backward(statistics, check="off"), gradients)
 
 
-@pytest.mark.parametrize("offset", [0.0, 1e6])
+@pytest.mark.parametrize("offset", [0.0, 1e8])
 def test_float64_stays_within_a_few_ulps(oracle, norm, rng, offset):
     """Sums are compensated, so that what is left is the roundings of the last equations, at any offset.
 

@@ -14,7 +14,7 @@ import symbn
 
 LIMIT = 0.51
 EPS = 1e-5
-OFFSETS = [0.0, 1e2, 1e4, 1e6]
+OFFSETS = [0.0, 1e2, 1e4, 1e6, 1e8]
 LAYOUTS = ["NC", "NCHW", "NHWC", "NCHW in NHWC memory", "HWCN in NCHW memory", "stepped and reversed"]
 #: N, C, H, W: tiny, odd and prime, one short block of a sum, many features, many blocks
 SIZES = [(1, 1, 1, 2), (3, 5, 7, 11), (2, 3, 16, 16), (2, 130, 3, 3), (11, 3, 13, 19)]
@@ -219,13 +219,13 @@ def test_float64_gradients_stay_within_a_few_ulps(oracle, rng, layout, offset):
         _, mean, var = symbn.batch_norm(x, axis=axis, check="off")
         result = symbn.batch_norm_backward(dy, x, mean, var, gamma, EPS, axis)
         found = errors(oracle, rng, dy, x, result, gamma, axis, mean=mean, var=var)
-        assert found.dx <= 6, size
-        assert found.dgamma <= 2, size
+        assert found.dx <= LIMIT, size
+        assert found.dgamma <= LIMIT, size
         assert found.dbeta <= LIMIT, size
         inference = symbn.batch_norm_inference_backward(dy, x, mean, var, gamma, EPS, axis)
         found = errors(oracle, rng, dy, x, inference, gamma, axis, mean=mean, var=var, training=False)
-        assert found.dx <= 3, size
-        assert found.dgamma <= 2, size
+        assert found.dx <= LIMIT, size
+        assert found.dgamma <= LIMIT, size
         assert found.dbeta <= LIMIT, size
 
 

@@ -26,7 +26,7 @@ from symbn.kernel.sharing import prune
 from symbn.kernel.slopes import SLOPES
 
 _ZERO = Const(Fraction(0))
-#: an operation -> what its results are called; others are called by its own name
+#: an operation -> what its results are called; those of others are values
 _STEMS = {"add": "sum", "sub": "difference", "mul": "product", "div": "quotient", "sqrt": "root", "select": "choice"}
 
 
@@ -190,7 +190,9 @@ class _Block:
             case Op("lt" | "le" | "gt" | "ge" | "eq" | "ne" | "and" | "or" | "not"):
                 pair = Pair(self.condition(expr))
             case Op("leading", (arg,)):
-                pair = Pair(self.tight(self.value(arg)).high)
+                pair = Pair(self.tight(self.value(arg, name)).high)
+                if pair.high == Var(name):
+                    return pair
             case Op(operation, args):
                 return self.operation(operation, args, name)
             case _:
@@ -237,7 +239,7 @@ class _Block:
     # ---- operations ------------------------------------------------------------------------------
 
     def operation(self, operation: str, args: tuple[Expr, ...], name: str) -> Pair:
-        name = name or self.names.fresh(_STEMS.get(operation, operation))
+        name = name or self.names.fresh(_STEMS.get(operation, f"{operation}_value"))
         if operation == "select":
             condition, *values = args
             return self.choice(name, self.condition(condition), *map(self.value, values))
