@@ -74,20 +74,31 @@ static inline double difference_error(double a, double b, double difference)
 /* a * b - product, exactly, where the product is a * b rounded. */
 static inline double product_error(double a, double b, double product)
 {
+#if defined FP_FAST_FMA || defined __FMA__
     return fma(a, b, -product);
+#else
+    /* Each factor is split in halves, whose products are exact; beyond 1e300 there is no error known. */
+    const double a_far = 134217729.0 * a, a_head = a_far - (a_far - a), a_tail = a - a_head;
+    const double b_far = 134217729.0 * b, b_head = b_far - (b_far - b), b_tail = b - b_head;
+    return ((a_head * b_head - product) + a_head * b_tail + a_tail * b_head) + a_tail * b_tail;
+#endif
 }
 
 /* (a + a_low) / (b + b_low) - quotient to a double's digits, where the quotient is a / b rounded. */
 static inline double quotient_error(double a, double a_low, double b, double b_low, double quotient)
 {
-    const double error = (fma(-quotient, b, a) + (a_low - quotient * b_low)) / b;
+    const double product = quotient * b;
+    const double left = (a - product) - product_error(quotient, b, product);
+    const double error = (left + (a_low - quotient * b_low)) / b;
     return error == error ? error : 0.0;
 }
 
 /* The root of a + a_low, less root, to a double's digits, where root is that of a rounded. */
 static inline double root_error(double a, double a_low, double root)
 {
-    const double error = (fma(-root, root, a) + a_low) / (root + root);
+    const double square = root * root;
+    const double left = (a - square) - product_error(root, root, square);
+    const double error = (left + a_low) / (root + root);
     return error == error ? error : 0.0;
 }
 
@@ -240,7 +251,7 @@ static void group1_reduced(
         const double quotient = 1.0 / (double)(m0 * m1);
         const double quotient_low = quotient_error(1.0, 0.0, (double)(m0 * m1), 0.0, quotient);
         const double product = quotient * gamma[k * layout->gamma__k];
-        const double product_low = fma(gamma[k * layout->gamma__k], quotient_low, product_error(quotient, gamma[k * layout->gamma__k], product));
+        const double product_low = product_error(quotient, gamma[k * layout->gamma__k], product) + gamma[k * layout->gamma__k] * quotient_low;
         const double sum3 = sigma2[k * layout->sigma2__k] + epsilon;
         const double sum3_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum3);
         const double root3 = sqrt(sum3);
@@ -279,7 +290,7 @@ static void group1_reduced(
                     const double t1 = x_row[q + lane] - mu_here;
                     const double t1_low = difference_error(x_row[q + lane], mu_here, t1);
                     const double product2 = eq4_part2 * t1;
-                    const double product2_low = fma(t1, eq4_part2_low, fma(eq4_part2, t1_low, product_error(eq4_part2, t1, product2)));
+                    const double product2_low = product_error(eq4_part2, t1, product2) + eq4_part2 * t1_low + t1 * eq4_part2_low;
                     const double sum5 = product2 + residual_row[q + lane];
                     const double sum5_low = sum_error(product2, residual_row[q + lane], sum5) + product2_low;
                     const double sum4 = sum5 + beta_here;
@@ -288,9 +299,9 @@ static void group1_reduced(
                     const double tight_low = sum_error(sum4, sum4_low, tight);
                     const double t12 = (tight > 0.0 || (tight == 0.0 && tight_low > 0.0) ? dy_row[q + lane] : 0.0);
                     const double product4 = eq4_part * t1;
-                    const double product4_low = fma(t1, eq4_part_low, fma(eq4_part, t1_low, product_error(eq4_part, t1, product4)));
+                    const double product4_low = product_error(eq4_part, t1, product4) + eq4_part * t1_low + t1 * eq4_part_low;
                     const double product3 = product4 * t12;
-                    const double product3_low = fma(t12, product4_low, product_error(product4, t12, product3));
+                    const double product3_low = product_error(product4, t12, product3) + t12 * product4_low;
                     const double sum6 = dgamma_sum_lanes[lane] + product3;
                     const double sum6_low = sum_error(dgamma_sum_lanes[lane], product3, sum6) + (dgamma_sum_lanes_low[lane] + product3_low);
                     dgamma_sum_lanes[lane] = sum6;
@@ -306,7 +317,7 @@ static void group1_reduced(
                 const double t1 = x_row[whole + lane] - mu_here;
                 const double t1_low = difference_error(x_row[whole + lane], mu_here, t1);
                 const double product2 = eq4_part2 * t1;
-                const double product2_low = fma(t1, eq4_part2_low, fma(eq4_part2, t1_low, product_error(eq4_part2, t1, product2)));
+                const double product2_low = product_error(eq4_part2, t1, product2) + eq4_part2 * t1_low + t1 * eq4_part2_low;
                 const double sum5 = product2 + residual_row[whole + lane];
                 const double sum5_low = sum_error(product2, residual_row[whole + lane], sum5) + product2_low;
                 const double sum4 = sum5 + beta_here;
@@ -315,9 +326,9 @@ static void group1_reduced(
                 const double tight_low = sum_error(sum4, sum4_low, tight);
                 const double t12 = (tight > 0.0 || (tight == 0.0 && tight_low > 0.0) ? dy_row[whole + lane] : 0.0);
                 const double product4 = eq4_part * t1;
-                const double product4_low = fma(t1, eq4_part_low, fma(eq4_part, t1_low, product_error(eq4_part, t1, product4)));
+                const double product4_low = product_error(eq4_part, t1, product4) + eq4_part * t1_low + t1 * eq4_part_low;
                 const double product3 = product4 * t12;
-                const double product3_low = fma(t12, product4_low, product_error(product4, t12, product3));
+                const double product3_low = product_error(product4, t12, product3) + t12 * product4_low;
                 const double sum6 = dgamma_sum_lanes[lane] + product3;
                 const double sum6_low = sum_error(dgamma_sum_lanes[lane], product3, sum6) + (dgamma_sum_lanes_low[lane] + product3_low);
                 dgamma_sum_lanes[lane] = sum6;
@@ -421,7 +432,7 @@ static void group1_reduced(
                 const double t1 = x_row2[q] - mu_here;
                 const double t1_low = difference_error(x_row2[q], mu_here, t1);
                 const double product2 = eq4_part2 * t1;
-                const double product2_low = fma(t1, eq4_part2_low, fma(eq4_part2, t1_low, product_error(eq4_part2, t1, product2)));
+                const double product2_low = product_error(eq4_part2, t1, product2) + eq4_part2 * t1_low + t1 * eq4_part2_low;
                 const double sum6 = product2 + residual_row2[q];
                 const double sum6_low = sum_error(product2, residual_row2[q], sum6) + product2_low;
                 const double sum5 = sum6 + beta_here;
@@ -432,7 +443,7 @@ static void group1_reduced(
                 const double product4 = eq6_part2 * t12;
                 const double product4_low = product_error(eq6_part2, t12, product4);
                 const double product5 = eq6_part3 * t1;
-                const double product5_low = fma(t1, eq6_part3_low, fma(eq6_part3, t1_low, product_error(eq6_part3, t1, product5)));
+                const double product5_low = product_error(eq6_part3, t1, product5) + eq6_part3 * t1_low + t1 * eq6_part3_low;
                 const double difference2 = product4 - product5;
                 const double difference2_low = difference_error(product4, product5, difference2) + (product4_low - product5_low);
                 const double difference = difference2 - dbeta_sum;
@@ -440,7 +451,7 @@ static void group1_reduced(
                 const double tight3 = rounded(difference, difference_low);
                 const double tight3_low = sum_error(difference, difference_low, tight3);
                 const double product3 = eq6_part * tight3;
-                const double product3_low = fma(tight3, eq6_part_low, fma(eq6_part, tight3_low, product_error(eq6_part, tight3, product3)));
+                const double product3_low = product_error(eq6_part, tight3, product3) + eq6_part * tight3_low + tight3 * eq6_part_low;
                 dx_row[q] = rounded(product3, product3_low);
                 dresidual_row[q] = t12;
             }
@@ -515,7 +526,7 @@ static void group1_kept(
         const double quotient = 1.0 / (double)(m0 * m1);
         const double quotient_low = quotient_error(1.0, 0.0, (double)(m0 * m1), 0.0, quotient);
         const double product = quotient * gamma[k * layout->gamma__k];
-        const double product_low = fma(gamma[k * layout->gamma__k], quotient_low, product_error(quotient, gamma[k * layout->gamma__k], product));
+        const double product_low = product_error(quotient, gamma[k * layout->gamma__k], product) + gamma[k * layout->gamma__k] * quotient_low;
         const double sum3 = sigma2[k * layout->sigma2__k] + epsilon;
         const double sum3_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum3);
         const double root3 = sqrt(sum3);
@@ -560,7 +571,7 @@ static void group1_kept(
                 const double t1 = x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k];
                 const double t1_low = difference_error(x[i0 * layout->x__i0 + i1 * layout->x__i1 + k], all_mu_here[k], t1);
                 const double product = all_eq4_part2[k] * t1;
-                const double product_low = fma(t1, all_eq4_part2_low[k], fma(all_eq4_part2[k], t1_low, product_error(all_eq4_part2[k], t1, product)));
+                const double product_low = product_error(all_eq4_part2[k], t1, product) + all_eq4_part2[k] * t1_low + t1 * all_eq4_part2_low[k];
                 const double sum2 = product + residual[i0 * layout->residual__i0 + i1 * layout->residual__i1 + k];
                 const double sum2_low = sum_error(product, residual[i0 * layout->residual__i0 + i1 * layout->residual__i1 + k], sum2) + product_low;
                 const double sum = sum2 + all_beta_here[k];
@@ -569,9 +580,9 @@ static void group1_kept(
                 const double tight_low = sum_error(sum, sum_low, tight);
                 const double t12 = (tight > 0.0 || (tight == 0.0 && tight_low > 0.0) ? dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k] : 0.0);
                 const double product3 = all_eq4_part[k] * t1;
-                const double product3_low = fma(t1, all_eq4_part_low[k], fma(all_eq4_part[k], t1_low, product_error(all_eq4_part[k], t1, product3)));
+                const double product3_low = product_error(all_eq4_part[k], t1, product3) + all_eq4_part[k] * t1_low + t1 * all_eq4_part_low[k];
                 const double product2 = product3 * t12;
-                const double product2_low = fma(t12, product3_low, product_error(product3, t12, product2));
+                const double product2_low = product_error(product3, t12, product2) + t12 * product3_low;
                 const double sum3 = dgamma_sum_lanes[lane][j] + product2;
                 const double sum3_low = sum_error(dgamma_sum_lanes[lane][j], product2, sum3) + (dgamma_sum_lanes_low[lane][j] + product2_low);
                 dgamma_sum_lanes[lane][j] = sum3;
@@ -705,7 +716,7 @@ static void group1_kept(
                 const double t1 = x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k];
                 const double t1_low = difference_error(x[i0 * layout->x__i0 + i1 * layout->x__i1 + k], all_mu_here[k], t1);
                 const double product = all_eq4_part2[k] * t1;
-                const double product_low = fma(t1, all_eq4_part2_low[k], fma(all_eq4_part2[k], t1_low, product_error(all_eq4_part2[k], t1, product)));
+                const double product_low = product_error(all_eq4_part2[k], t1, product) + all_eq4_part2[k] * t1_low + t1 * all_eq4_part2_low[k];
                 const double sum2 = product + residual[i0 * layout->residual__i0 + i1 * layout->residual__i1 + k];
                 const double sum2_low = sum_error(product, residual[i0 * layout->residual__i0 + i1 * layout->residual__i1 + k], sum2) + product_low;
                 const double sum = sum2 + all_beta_here[k];
@@ -716,7 +727,7 @@ static void group1_kept(
                 const double product3 = all_eq6_part2[k] * t12;
                 const double product3_low = product_error(all_eq6_part2[k], t12, product3);
                 const double product4 = all_eq6_part3[k] * t1;
-                const double product4_low = fma(t1, all_eq6_part3_low[k], fma(all_eq6_part3[k], t1_low, product_error(all_eq6_part3[k], t1, product4)));
+                const double product4_low = product_error(all_eq6_part3[k], t1, product4) + all_eq6_part3[k] * t1_low + t1 * all_eq6_part3_low[k];
                 const double difference2 = product3 - product4;
                 const double difference2_low = difference_error(product3, product4, difference2) + (product3_low - product4_low);
                 const double difference = difference2 - all_dbeta_sum[k];
@@ -724,7 +735,7 @@ static void group1_kept(
                 const double tight2 = rounded(difference, difference_low);
                 const double tight2_low = sum_error(difference, difference_low, tight2);
                 const double product2 = all_eq6_part[k] * tight2;
-                const double product2_low = fma(tight2, all_eq6_part_low[k], fma(all_eq6_part[k], tight2_low, product_error(all_eq6_part[k], tight2, product2)));
+                const double product2_low = product_error(all_eq6_part[k], tight2, product2) + all_eq6_part[k] * tight2_low + tight2 * all_eq6_part_low[k];
                 dx[i0 * layout->dx__i0 + i1 * layout->dx__i1 + k] = rounded(product2, product2_low);
                 dresidual[i0 * layout->dresidual__i0 + i1 * layout->dresidual__i1 + k] = t12;
             }

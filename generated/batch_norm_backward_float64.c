@@ -70,20 +70,31 @@ static inline double difference_error(double a, double b, double difference)
 /* a * b - product, exactly, where the product is a * b rounded. */
 static inline double product_error(double a, double b, double product)
 {
+#if defined FP_FAST_FMA || defined __FMA__
     return fma(a, b, -product);
+#else
+    /* Each factor is split in halves, whose products are exact; beyond 1e300 there is no error known. */
+    const double a_far = 134217729.0 * a, a_head = a_far - (a_far - a), a_tail = a - a_head;
+    const double b_far = 134217729.0 * b, b_head = b_far - (b_far - b), b_tail = b - b_head;
+    return ((a_head * b_head - product) + a_head * b_tail + a_tail * b_head) + a_tail * b_tail;
+#endif
 }
 
 /* (a + a_low) / (b + b_low) - quotient to a double's digits, where the quotient is a / b rounded. */
 static inline double quotient_error(double a, double a_low, double b, double b_low, double quotient)
 {
-    const double error = (fma(-quotient, b, a) + (a_low - quotient * b_low)) / b;
+    const double product = quotient * b;
+    const double left = (a - product) - product_error(quotient, b, product);
+    const double error = (left + (a_low - quotient * b_low)) / b;
     return error == error ? error : 0.0;
 }
 
 /* The root of a + a_low, less root, to a double's digits, where root is that of a rounded. */
 static inline double root_error(double a, double a_low, double root)
 {
-    const double error = (fma(-root, root, a) + a_low) / (root + root);
+    const double square = root * root;
+    const double left = (a - square) - product_error(root, root, square);
+    const double error = (left + a_low) / (root + root);
     return error == error ? error : 0.0;
 }
 
@@ -226,7 +237,7 @@ static void group1_reduced(
         const double quotient = 1.0 / (double)(m0 * m1);
         const double quotient_low = quotient_error(1.0, 0.0, (double)(m0 * m1), 0.0, quotient);
         const double product = quotient * gamma[k * layout->gamma__k];
-        const double product_low = fma(gamma[k * layout->gamma__k], quotient_low, product_error(quotient, gamma[k * layout->gamma__k], product));
+        const double product_low = product_error(quotient, gamma[k * layout->gamma__k], product) + gamma[k * layout->gamma__k] * quotient_low;
         const double sum2 = sigma2[k * layout->sigma2__k] + epsilon;
         const double sum2_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum2);
         const double root2 = sqrt(sum2);
@@ -261,9 +272,9 @@ static void group1_reduced(
                     const double difference = x_row[q + lane] - mu_here;
                     const double difference_low = difference_error(x_row[q + lane], mu_here, difference);
                     const double product3 = eq1_part * difference;
-                    const double product3_low = fma(difference, eq1_part_low, fma(eq1_part, difference_low, product_error(eq1_part, difference, product3)));
+                    const double product3_low = product_error(eq1_part, difference, product3) + eq1_part * difference_low + difference * eq1_part_low;
                     const double product2 = product3 * dy_row[q + lane];
-                    const double product2_low = fma(dy_row[q + lane], product3_low, product_error(product3, dy_row[q + lane], product2));
+                    const double product2_low = product_error(product3, dy_row[q + lane], product2) + dy_row[q + lane] * product3_low;
                     const double sum3 = dgamma_sum_lanes[lane] + product2;
                     const double sum3_low = sum_error(dgamma_sum_lanes[lane], product2, sum3) + (dgamma_sum_lanes_low[lane] + product2_low);
                     dgamma_sum_lanes[lane] = sum3;
@@ -279,9 +290,9 @@ static void group1_reduced(
                 const double difference = x_row[whole + lane] - mu_here;
                 const double difference_low = difference_error(x_row[whole + lane], mu_here, difference);
                 const double product3 = eq1_part * difference;
-                const double product3_low = fma(difference, eq1_part_low, fma(eq1_part, difference_low, product_error(eq1_part, difference, product3)));
+                const double product3_low = product_error(eq1_part, difference, product3) + eq1_part * difference_low + difference * eq1_part_low;
                 const double product2 = product3 * dy_row[whole + lane];
-                const double product2_low = fma(dy_row[whole + lane], product3_low, product_error(product3, dy_row[whole + lane], product2));
+                const double product2_low = product_error(product3, dy_row[whole + lane], product2) + dy_row[whole + lane] * product3_low;
                 const double sum3 = dgamma_sum_lanes[lane] + product2;
                 const double sum3_low = sum_error(dgamma_sum_lanes[lane], product2, sum3) + (dgamma_sum_lanes_low[lane] + product2_low);
                 dgamma_sum_lanes[lane] = sum3;
@@ -379,7 +390,7 @@ static void group1_reduced(
                 const double difference3 = x_row2[q] - mu_here;
                 const double difference3_low = difference_error(x_row2[q], mu_here, difference3);
                 const double product4 = eq3_part3 * difference3;
-                const double product4_low = fma(difference3, eq3_part3_low, fma(eq3_part3, difference3_low, product_error(eq3_part3, difference3, product4)));
+                const double product4_low = product_error(eq3_part3, difference3, product4) + eq3_part3 * difference3_low + difference3 * eq3_part3_low;
                 const double difference2 = product3 - product4;
                 const double difference2_low = difference_error(product3, product4, difference2) + (product3_low - product4_low);
                 const double difference = difference2 - dbeta_sum;
@@ -387,7 +398,7 @@ static void group1_reduced(
                 const double tight2 = rounded(difference, difference_low);
                 const double tight2_low = sum_error(difference, difference_low, tight2);
                 const double product2 = eq3_part * tight2;
-                const double product2_low = fma(tight2, eq3_part_low, fma(eq3_part, tight2_low, product_error(eq3_part, tight2, product2)));
+                const double product2_low = product_error(eq3_part, tight2, product2) + eq3_part * tight2_low + tight2 * eq3_part_low;
                 dx_row[q] = rounded(product2, product2_low);
             }
             close_window_double(dx + k * layout->dx__k, 2, dx_row_extents, dx_row_strides, start, count, dx_row_buffer, dx_row);
@@ -444,7 +455,7 @@ static void group1_kept(
         const double quotient = 1.0 / (double)(m0 * m1);
         const double quotient_low = quotient_error(1.0, 0.0, (double)(m0 * m1), 0.0, quotient);
         const double product = quotient * gamma[k * layout->gamma__k];
-        const double product_low = fma(gamma[k * layout->gamma__k], quotient_low, product_error(quotient, gamma[k * layout->gamma__k], product));
+        const double product_low = product_error(quotient, gamma[k * layout->gamma__k], product) + gamma[k * layout->gamma__k] * quotient_low;
         const double sum2 = sigma2[k * layout->sigma2__k] + epsilon;
         const double sum2_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum2);
         const double root2 = sqrt(sum2);
@@ -489,9 +500,9 @@ static void group1_kept(
                 const double difference = x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k];
                 const double difference_low = difference_error(x[i0 * layout->x__i0 + i1 * layout->x__i1 + k], all_mu_here[k], difference);
                 const double product2 = all_eq1_part[k] * difference;
-                const double product2_low = fma(difference, all_eq1_part_low[k], fma(all_eq1_part[k], difference_low, product_error(all_eq1_part[k], difference, product2)));
+                const double product2_low = product_error(all_eq1_part[k], difference, product2) + all_eq1_part[k] * difference_low + difference * all_eq1_part_low[k];
                 const double product = product2 * dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
-                const double product_low = fma(dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k], product2_low, product_error(product2, dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k], product));
+                const double product_low = product_error(product2, dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k], product) + dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k] * product2_low;
                 const double sum = dgamma_sum_lanes[lane][j] + product;
                 const double sum_low = sum_error(dgamma_sum_lanes[lane][j], product, sum) + (dgamma_sum_lanes_low[lane][j] + product_low);
                 dgamma_sum_lanes[lane][j] = sum;
@@ -627,7 +638,7 @@ static void group1_kept(
                 const double difference3 = x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k];
                 const double difference3_low = difference_error(x[i0 * layout->x__i0 + i1 * layout->x__i1 + k], all_mu_here[k], difference3);
                 const double product3 = all_eq3_part3[k] * difference3;
-                const double product3_low = fma(difference3, all_eq3_part3_low[k], fma(all_eq3_part3[k], difference3_low, product_error(all_eq3_part3[k], difference3, product3)));
+                const double product3_low = product_error(all_eq3_part3[k], difference3, product3) + all_eq3_part3[k] * difference3_low + difference3 * all_eq3_part3_low[k];
                 const double difference2 = product2 - product3;
                 const double difference2_low = difference_error(product2, product3, difference2) + (product2_low - product3_low);
                 const double difference = difference2 - all_dbeta_sum[k];
@@ -635,7 +646,7 @@ static void group1_kept(
                 const double tight = rounded(difference, difference_low);
                 const double tight_low = sum_error(difference, difference_low, tight);
                 const double product = all_eq3_part[k] * tight;
-                const double product_low = fma(tight, all_eq3_part_low[k], fma(all_eq3_part[k], tight_low, product_error(all_eq3_part[k], tight, product)));
+                const double product_low = product_error(all_eq3_part[k], tight, product) + all_eq3_part[k] * tight_low + tight * all_eq3_part_low[k];
                 dx[i0 * layout->dx__i0 + i1 * layout->dx__i1 + k] = rounded(product, product_low);
             }
             if (++i1 == m1) {

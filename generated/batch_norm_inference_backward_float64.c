@@ -69,20 +69,31 @@ static inline double difference_error(double a, double b, double difference)
 /* a * b - product, exactly, where the product is a * b rounded. */
 static inline double product_error(double a, double b, double product)
 {
+#if defined FP_FAST_FMA || defined __FMA__
     return fma(a, b, -product);
+#else
+    /* Each factor is split in halves, whose products are exact; beyond 1e300 there is no error known. */
+    const double a_far = 134217729.0 * a, a_head = a_far - (a_far - a), a_tail = a - a_head;
+    const double b_far = 134217729.0 * b, b_head = b_far - (b_far - b), b_tail = b - b_head;
+    return ((a_head * b_head - product) + a_head * b_tail + a_tail * b_head) + a_tail * b_tail;
+#endif
 }
 
 /* (a + a_low) / (b + b_low) - quotient to a double's digits, where the quotient is a / b rounded. */
 static inline double quotient_error(double a, double a_low, double b, double b_low, double quotient)
 {
-    const double error = (fma(-quotient, b, a) + (a_low - quotient * b_low)) / b;
+    const double product = quotient * b;
+    const double left = (a - product) - product_error(quotient, b, product);
+    const double error = (left + (a_low - quotient * b_low)) / b;
     return error == error ? error : 0.0;
 }
 
 /* The root of a + a_low, less root, to a double's digits, where root is that of a rounded. */
 static inline double root_error(double a, double a_low, double root)
 {
-    const double error = (fma(-root, root, a) + a_low) / (root + root);
+    const double square = root * root;
+    const double left = (a - square) - product_error(root, root, square);
+    const double error = (left + a_low) / (root + root);
     return error == error ? error : 0.0;
 }
 
@@ -255,9 +266,9 @@ static void group1_reduced(
                     const double difference = x_row[q + lane] - mu_here;
                     const double difference_low = difference_error(x_row[q + lane], mu_here, difference);
                     const double product2 = eq2_part * difference;
-                    const double product2_low = fma(difference, eq2_part_low, fma(eq2_part, difference_low, product_error(eq2_part, difference, product2)));
+                    const double product2_low = product_error(eq2_part, difference, product2) + eq2_part * difference_low + difference * eq2_part_low;
                     const double product = product2 * dy_row[q + lane];
-                    const double product_low = fma(dy_row[q + lane], product2_low, product_error(product2, dy_row[q + lane], product));
+                    const double product_low = product_error(product2, dy_row[q + lane], product) + dy_row[q + lane] * product2_low;
                     const double sum3 = dgamma_sum_lanes[lane] + product;
                     const double sum3_low = sum_error(dgamma_sum_lanes[lane], product, sum3) + (dgamma_sum_lanes_low[lane] + product_low);
                     dgamma_sum_lanes[lane] = sum3;
@@ -273,9 +284,9 @@ static void group1_reduced(
                 const double difference = x_row[whole + lane] - mu_here;
                 const double difference_low = difference_error(x_row[whole + lane], mu_here, difference);
                 const double product2 = eq2_part * difference;
-                const double product2_low = fma(difference, eq2_part_low, fma(eq2_part, difference_low, product_error(eq2_part, difference, product2)));
+                const double product2_low = product_error(eq2_part, difference, product2) + eq2_part * difference_low + difference * eq2_part_low;
                 const double product = product2 * dy_row[whole + lane];
-                const double product_low = fma(dy_row[whole + lane], product2_low, product_error(product2, dy_row[whole + lane], product));
+                const double product_low = product_error(product2, dy_row[whole + lane], product) + dy_row[whole + lane] * product2_low;
                 const double sum3 = dgamma_sum_lanes[lane] + product;
                 const double sum3_low = sum_error(dgamma_sum_lanes[lane], product, sum3) + (dgamma_sum_lanes_low[lane] + product_low);
                 dgamma_sum_lanes[lane] = sum3;
@@ -339,7 +350,7 @@ static void group1_reduced(
             for (ptrdiff_t q = 0; q < count; q++) {
                 /* (1) */
                 const double product = eq1_part * dy_row[q];
-                const double product_low = fma(dy_row[q], eq1_part_low, product_error(eq1_part, dy_row[q], product));
+                const double product_low = product_error(eq1_part, dy_row[q], product) + dy_row[q] * eq1_part_low;
                 dx_row[q] = rounded(product, product_low);
             }
             close_window_double(dx + k * layout->dx__k, 2, dx_row_extents, dx_row_strides, start, count, dx_row_buffer, dx_row);
@@ -439,9 +450,9 @@ static void group1_kept(
                 const double difference = x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k];
                 const double difference_low = difference_error(x[i0 * layout->x__i0 + i1 * layout->x__i1 + k], all_mu_here[k], difference);
                 const double product2 = all_eq2_part[k] * difference;
-                const double product2_low = fma(difference, all_eq2_part_low[k], fma(all_eq2_part[k], difference_low, product_error(all_eq2_part[k], difference, product2)));
+                const double product2_low = product_error(all_eq2_part[k], difference, product2) + all_eq2_part[k] * difference_low + difference * all_eq2_part_low[k];
                 const double product = product2 * dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
-                const double product_low = fma(dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k], product2_low, product_error(product2, dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k], product));
+                const double product_low = product_error(product2, dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k], product) + dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k] * product2_low;
                 const double sum = dgamma_sum_lanes[lane][j] + product;
                 const double sum_low = sum_error(dgamma_sum_lanes[lane][j], product, sum) + (dgamma_sum_lanes_low[lane][j] + product_low);
                 dgamma_sum_lanes[lane][j] = sum;
@@ -451,7 +462,7 @@ static void group1_kept(
                 dbeta_sum_lanes[lane][j] = sum2;
                 dbeta_sum_lanes_low[lane][j] = sum2_low;
                 const double product3 = all_eq1_part[k] * dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
-                const double product3_low = fma(dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k], all_eq1_part_low[k], product_error(all_eq1_part[k], dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k], product3));
+                const double product3_low = product_error(all_eq1_part[k], dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k], product3) + dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k] * all_eq1_part_low[k];
                 dx[i0 * layout->dx__i0 + i1 * layout->dx__i1 + k] = rounded(product3, product3_low);
             }
             if (++i1 == m1) {

@@ -61,20 +61,31 @@ static inline double difference_error(double a, double b, double difference)
 /* a * b - product, exactly, where the product is a * b rounded. */
 static inline double product_error(double a, double b, double product)
 {
+#if defined FP_FAST_FMA || defined __FMA__
     return fma(a, b, -product);
+#else
+    /* Each factor is split in halves, whose products are exact; beyond 1e300 there is no error known. */
+    const double a_far = 134217729.0 * a, a_head = a_far - (a_far - a), a_tail = a - a_head;
+    const double b_far = 134217729.0 * b, b_head = b_far - (b_far - b), b_tail = b - b_head;
+    return ((a_head * b_head - product) + a_head * b_tail + a_tail * b_head) + a_tail * b_tail;
+#endif
 }
 
 /* (a + a_low) / (b + b_low) - quotient to a double's digits, where the quotient is a / b rounded. */
 static inline double quotient_error(double a, double a_low, double b, double b_low, double quotient)
 {
-    const double error = (fma(-quotient, b, a) + (a_low - quotient * b_low)) / b;
+    const double product = quotient * b;
+    const double left = (a - product) - product_error(quotient, b, product);
+    const double error = (left + (a_low - quotient * b_low)) / b;
     return error == error ? error : 0.0;
 }
 
 /* The root of a + a_low, less root, to a double's digits, where root is that of a rounded. */
 static inline double root_error(double a, double a_low, double root)
 {
-    const double error = (fma(-root, root, a) + a_low) / (root + root);
+    const double square = root * root;
+    const double left = (a - square) - product_error(root, root, square);
+    const double error = (left + a_low) / (root + root);
     return error == error ? error : 0.0;
 }
 
@@ -229,7 +240,7 @@ static void group1_reduced(
                 const double difference = x_row[q] - mu_here;
                 const double difference_low = difference_error(x_row[q], mu_here, difference);
                 const double product = eq1_part * difference;
-                const double product_low = fma(difference, eq1_part_low, fma(eq1_part, difference_low, product_error(eq1_part, difference, product)));
+                const double product_low = product_error(eq1_part, difference, product) + eq1_part * difference_low + difference * eq1_part_low;
                 const double sum2 = product + beta_here;
                 const double sum2_low = sum_error(product, beta_here, sum2) + product_low;
                 y_row[q] = rounded(sum2, sum2_low);
@@ -294,7 +305,7 @@ static void group1_kept(
                 const double difference = x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k];
                 const double difference_low = difference_error(x[i0 * layout->x__i0 + i1 * layout->x__i1 + k], all_mu_here[k], difference);
                 const double product = all_eq1_part[k] * difference;
-                const double product_low = fma(difference, all_eq1_part_low[k], fma(all_eq1_part[k], difference_low, product_error(all_eq1_part[k], difference, product)));
+                const double product_low = product_error(all_eq1_part[k], difference, product) + all_eq1_part[k] * difference_low + difference * all_eq1_part_low[k];
                 const double sum = product + all_beta_here[k];
                 const double sum_low = sum_error(product, all_beta_here[k], sum) + product_low;
                 y[i0 * layout->y__i0 + i1 * layout->y__i1 + k] = rounded(sum, sum_low);

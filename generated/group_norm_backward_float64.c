@@ -72,20 +72,31 @@ static inline double difference_error(double a, double b, double difference)
 /* a * b - product, exactly, where the product is a * b rounded. */
 static inline double product_error(double a, double b, double product)
 {
+#if defined FP_FAST_FMA || defined __FMA__
     return fma(a, b, -product);
+#else
+    /* Each factor is split in halves, whose products are exact; beyond 1e300 there is no error known. */
+    const double a_far = 134217729.0 * a, a_head = a_far - (a_far - a), a_tail = a - a_head;
+    const double b_far = 134217729.0 * b, b_head = b_far - (b_far - b), b_tail = b - b_head;
+    return ((a_head * b_head - product) + a_head * b_tail + a_tail * b_head) + a_tail * b_tail;
+#endif
 }
 
 /* (a + a_low) / (b + b_low) - quotient to a double's digits, where the quotient is a / b rounded. */
 static inline double quotient_error(double a, double a_low, double b, double b_low, double quotient)
 {
-    const double error = (fma(-quotient, b, a) + (a_low - quotient * b_low)) / b;
+    const double product = quotient * b;
+    const double left = (a - product) - product_error(quotient, b, product);
+    const double error = (left + (a_low - quotient * b_low)) / b;
     return error == error ? error : 0.0;
 }
 
 /* The root of a + a_low, less root, to a double's digits, where root is that of a rounded. */
 static inline double root_error(double a, double a_low, double root)
 {
-    const double error = (fma(-root, root, a) + a_low) / (root + root);
+    const double square = root * root;
+    const double left = (a - square) - product_error(root, root, square);
+    const double error = (left + a_low) / (root + root);
     return error == error ? error : 0.0;
 }
 
@@ -260,7 +271,7 @@ static void group1_reduced(
                             const double difference = x_row[q + lane] - mu_here;
                             const double difference_low = difference_error(x_row[q + lane], mu_here, difference);
                             const double product = difference * dy_row[q + lane];
-                            const double product_low = fma(dy_row[q + lane], difference_low, product_error(difference, dy_row[q + lane], product));
+                            const double product_low = product_error(difference, dy_row[q + lane], product) + dy_row[q + lane] * difference_low;
                             const double sum = dgamma_sum_lanes[lane] + product;
                             const double sum_low = sum_error(dgamma_sum_lanes[lane], product, sum) + (dgamma_sum_lanes_low[lane] + product_low);
                             dgamma_sum_lanes[lane] = sum;
@@ -276,7 +287,7 @@ static void group1_reduced(
                         const double difference = x_row[whole + lane] - mu_here;
                         const double difference_low = difference_error(x_row[whole + lane], mu_here, difference);
                         const double product = difference * dy_row[whole + lane];
-                        const double product_low = fma(dy_row[whole + lane], difference_low, product_error(difference, dy_row[whole + lane], product));
+                        const double product_low = product_error(difference, dy_row[whole + lane], product) + dy_row[whole + lane] * difference_low;
                         const double sum = dgamma_sum_lanes[lane] + product;
                         const double sum_low = sum_error(dgamma_sum_lanes[lane], product, sum) + (dgamma_sum_lanes_low[lane] + product_low);
                         dgamma_sum_lanes[lane] = sum;
@@ -386,7 +397,7 @@ static void group1_reduced(
                     const double tight = rounded(all_dgamma_sum_row[q + lane], all_dgamma_sum_row_low[q + lane]);
                     const double tight_low = sum_error(all_dgamma_sum_row[q + lane], all_dgamma_sum_row_low[q + lane], tight);
                     const double product = gamma_row[q + lane] * tight;
-                    const double product_low = fma(gamma_row[q + lane], tight_low, product_error(gamma_row[q + lane], tight, product));
+                    const double product_low = product_error(gamma_row[q + lane], tight, product) + gamma_row[q + lane] * tight_low;
                     const double choice = (eq3_part ? product : 0.0);
                     const double choice_low = (eq3_part ? product_low : 0.0);
                     const double sum = dx_sum_lanes[lane] + choice;
@@ -396,7 +407,7 @@ static void group1_reduced(
                     const double tight2 = rounded(all_dx_sum2_row[q + lane], all_dx_sum2_row_low[q + lane]);
                     const double tight2_low = sum_error(all_dx_sum2_row[q + lane], all_dx_sum2_row_low[q + lane], tight2);
                     const double product2 = gamma_row[q + lane] * tight2;
-                    const double product2_low = fma(gamma_row[q + lane], tight2_low, product_error(gamma_row[q + lane], tight2, product2));
+                    const double product2_low = product_error(gamma_row[q + lane], tight2, product2) + gamma_row[q + lane] * tight2_low;
                     const double choice2 = (eq3_part ? product2 : 0.0);
                     const double choice2_low = (eq3_part ? product2_low : 0.0);
                     const double sum2 = dx_sum3_lanes[lane] + choice2;
@@ -410,7 +421,7 @@ static void group1_reduced(
                 const double tight = rounded(all_dgamma_sum_row[whole + lane], all_dgamma_sum_row_low[whole + lane]);
                 const double tight_low = sum_error(all_dgamma_sum_row[whole + lane], all_dgamma_sum_row_low[whole + lane], tight);
                 const double product = gamma_row[whole + lane] * tight;
-                const double product_low = fma(gamma_row[whole + lane], tight_low, product_error(gamma_row[whole + lane], tight, product));
+                const double product_low = product_error(gamma_row[whole + lane], tight, product) + gamma_row[whole + lane] * tight_low;
                 const double choice = (eq3_part ? product : 0.0);
                 const double choice_low = (eq3_part ? product_low : 0.0);
                 const double sum = dx_sum_lanes[lane] + choice;
@@ -420,7 +431,7 @@ static void group1_reduced(
                 const double tight2 = rounded(all_dx_sum2_row[whole + lane], all_dx_sum2_row_low[whole + lane]);
                 const double tight2_low = sum_error(all_dx_sum2_row[whole + lane], all_dx_sum2_row_low[whole + lane], tight2);
                 const double product2 = gamma_row[whole + lane] * tight2;
-                const double product2_low = fma(gamma_row[whole + lane], tight2_low, product_error(gamma_row[whole + lane], tight2, product2));
+                const double product2_low = product_error(gamma_row[whole + lane], tight2, product2) + gamma_row[whole + lane] * tight2_low;
                 const double choice2 = (eq3_part ? product2 : 0.0);
                 const double choice2_low = (eq3_part ? product2_low : 0.0);
                 const double sum2 = dx_sum3_lanes[lane] + choice2;
@@ -500,7 +511,7 @@ static void group1_reduced(
                 const double product2 = (double)(K0 * K1) * (double)(S0 * S1);
                 const double product2_low = product_error((double)(K0 * K1), (double)(S0 * S1), product2);
                 const double eq3_part3 = product2 * gamma[g * layout->gamma__g + c0 * layout->gamma__c0 + c1 * layout->gamma__c1];
-                const double eq3_part3_low = fma(gamma[g * layout->gamma__g + c0 * layout->gamma__c0 + c1 * layout->gamma__c1], product2_low, product_error(product2, gamma[g * layout->gamma__g + c0 * layout->gamma__c0 + c1 * layout->gamma__c1], eq3_part3));
+                const double eq3_part3_low = product_error(product2, gamma[g * layout->gamma__g + c0 * layout->gamma__c0 + c1 * layout->gamma__c1], eq3_part3) + gamma[g * layout->gamma__g + c0 * layout->gamma__c0 + c1 * layout->gamma__c1] * product2_low;
                 const double sum2 = sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + g * layout->sigma2__g] + epsilon;
                 const double sum2_low = sum_error(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + g * layout->sigma2__g], epsilon, sum2);
                 const double tight = rounded(all_dx_sum[n0 * N1 * G + n1 * G + g], all_dx_sum_low[n0 * N1 * G + n1 * G + g]);
@@ -529,11 +540,11 @@ static void group1_reduced(
                     for (ptrdiff_t q = 0; q < count; q++) {
                         /* (3) */
                         const double product4 = eq3_part3 * dy_row[q];
-                        const double product4_low = fma(dy_row[q], eq3_part3_low, product_error(eq3_part3, dy_row[q], product4));
+                        const double product4_low = product_error(eq3_part3, dy_row[q], product4) + dy_row[q] * eq3_part3_low;
                         const double difference3 = x_row[q] - mu_here2;
                         const double difference3_low = difference_error(x_row[q], mu_here2, difference3);
                         const double product5 = eq3_part4 * difference3;
-                        const double product5_low = fma(difference3, eq3_part4_low, fma(eq3_part4, difference3_low, product_error(eq3_part4, difference3, product5)));
+                        const double product5_low = product_error(eq3_part4, difference3, product5) + eq3_part4 * difference3_low + difference3 * eq3_part4_low;
                         const double difference2 = product4 - product5;
                         const double difference2_low = difference_error(product4, product5, difference2) + (product4_low - product5_low);
                         const double difference = difference2 - all_dx_sum3_here;
@@ -541,7 +552,7 @@ static void group1_reduced(
                         const double tight2 = rounded(difference, difference_low);
                         const double tight2_low = sum_error(difference, difference_low, tight2);
                         const double product3 = eq3_part2 * tight2;
-                        const double product3_low = fma(tight2, eq3_part2_low, fma(eq3_part2, tight2_low, product_error(eq3_part2, tight2, product3)));
+                        const double product3_low = product_error(eq3_part2, tight2, product3) + eq3_part2 * tight2_low + tight2 * eq3_part2_low;
                         dx_row[q] = rounded(product3, product3_low);
                     }
                     close_window_double(dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + g * layout->dx__g + c0 * layout->dx__c0 + c1 * layout->dx__c1, 2, dx_row_extents, dx_row_strides, start, count, dx_row_buffer, dx_row);
@@ -624,7 +635,7 @@ static void group1_kept(
                 const double difference = x[n0 * layout->x__n0 + n1 * layout->x__n1 + g * layout->x__g + c0 * layout->x__c0 + c1 + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_here[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
                 const double difference_low = difference_error(x[n0 * layout->x__n0 + n1 * layout->x__n1 + g * layout->x__g + c0 * layout->x__c0 + c1 + s0 * layout->x__s0 + s1 * layout->x__s1], all_mu_here[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1], difference);
                 const double product = difference * dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1];
-                const double product_low = fma(dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1], difference_low, product_error(difference, dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1], product));
+                const double product_low = product_error(difference, dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1], product) + dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1] * difference_low;
                 const double sum = dgamma_sum_lanes[lane][j] + product;
                 const double sum_low = sum_error(dgamma_sum_lanes[lane][j], product, sum) + (dgamma_sum_lanes_low[lane][j] + product_low);
                 dgamma_sum_lanes[lane][j] = sum;
@@ -802,7 +813,7 @@ static void group1_part(
                     const double tight = rounded(all_dgamma_sum_row[q + lane], all_dgamma_sum_row_low[q + lane]);
                     const double tight_low = sum_error(all_dgamma_sum_row[q + lane], all_dgamma_sum_row_low[q + lane], tight);
                     const double product = gamma_row[q + lane] * tight;
-                    const double product_low = fma(gamma_row[q + lane], tight_low, product_error(gamma_row[q + lane], tight, product));
+                    const double product_low = product_error(gamma_row[q + lane], tight, product) + gamma_row[q + lane] * tight_low;
                     const double choice = (eq3_part ? product : 0.0);
                     const double choice_low = (eq3_part ? product_low : 0.0);
                     const double sum = dx_sum_lanes[lane] + choice;
@@ -812,7 +823,7 @@ static void group1_part(
                     const double tight2 = rounded(all_dx_sum2_row[q + lane], all_dx_sum2_row_low[q + lane]);
                     const double tight2_low = sum_error(all_dx_sum2_row[q + lane], all_dx_sum2_row_low[q + lane], tight2);
                     const double product2 = gamma_row[q + lane] * tight2;
-                    const double product2_low = fma(gamma_row[q + lane], tight2_low, product_error(gamma_row[q + lane], tight2, product2));
+                    const double product2_low = product_error(gamma_row[q + lane], tight2, product2) + gamma_row[q + lane] * tight2_low;
                     const double choice2 = (eq3_part ? product2 : 0.0);
                     const double choice2_low = (eq3_part ? product2_low : 0.0);
                     const double sum2 = dx_sum3_lanes[lane] + choice2;
@@ -826,7 +837,7 @@ static void group1_part(
                 const double tight = rounded(all_dgamma_sum_row[whole + lane], all_dgamma_sum_row_low[whole + lane]);
                 const double tight_low = sum_error(all_dgamma_sum_row[whole + lane], all_dgamma_sum_row_low[whole + lane], tight);
                 const double product = gamma_row[whole + lane] * tight;
-                const double product_low = fma(gamma_row[whole + lane], tight_low, product_error(gamma_row[whole + lane], tight, product));
+                const double product_low = product_error(gamma_row[whole + lane], tight, product) + gamma_row[whole + lane] * tight_low;
                 const double choice = (eq3_part ? product : 0.0);
                 const double choice_low = (eq3_part ? product_low : 0.0);
                 const double sum = dx_sum_lanes[lane] + choice;
@@ -836,7 +847,7 @@ static void group1_part(
                 const double tight2 = rounded(all_dx_sum2_row[whole + lane], all_dx_sum2_row_low[whole + lane]);
                 const double tight2_low = sum_error(all_dx_sum2_row[whole + lane], all_dx_sum2_row_low[whole + lane], tight2);
                 const double product2 = gamma_row[whole + lane] * tight2;
-                const double product2_low = fma(gamma_row[whole + lane], tight2_low, product_error(gamma_row[whole + lane], tight2, product2));
+                const double product2_low = product_error(gamma_row[whole + lane], tight2, product2) + gamma_row[whole + lane] * tight2_low;
                 const double choice2 = (eq3_part ? product2 : 0.0);
                 const double choice2_low = (eq3_part ? product2_low : 0.0);
                 const double sum2 = dx_sum3_lanes[lane] + choice2;
@@ -959,7 +970,7 @@ static void group1_kept2(
         const double product2 = (double)(K0 * K1) * (double)(S0 * S1);
         const double product2_low = product_error((double)(K0 * K1), (double)(S0 * S1), product2);
         const double eq3_part3 = product2 * gamma[g * layout->gamma__g + c0 * layout->gamma__c0 + c1 * layout->gamma__c1];
-        const double eq3_part3_low = fma(gamma[g * layout->gamma__g + c0 * layout->gamma__c0 + c1 * layout->gamma__c1], product2_low, product_error(product2, gamma[g * layout->gamma__g + c0 * layout->gamma__c0 + c1 * layout->gamma__c1], eq3_part3));
+        const double eq3_part3_low = product_error(product2, gamma[g * layout->gamma__g + c0 * layout->gamma__c0 + c1 * layout->gamma__c1], eq3_part3) + gamma[g * layout->gamma__g + c0 * layout->gamma__c0 + c1 * layout->gamma__c1] * product2_low;
         all_eq3_part3[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = eq3_part3;
         all_eq3_part3_low[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = eq3_part3_low;
         const double sum2 = sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + g * layout->sigma2__g] + epsilon;
@@ -998,11 +1009,11 @@ static void group1_kept2(
                 const ptrdiff_t c1 = first + j;
                 /* (3) */
                 const double product2 = all_eq3_part3[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] * dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1];
-                const double product2_low = fma(dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1], all_eq3_part3_low[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1], product_error(all_eq3_part3[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1], dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1], product2));
+                const double product2_low = product_error(all_eq3_part3[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1], dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1], product2) + dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1] * all_eq3_part3_low[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
                 const double difference3 = x[n0 * layout->x__n0 + n1 * layout->x__n1 + g * layout->x__g + c0 * layout->x__c0 + c1 + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_here2[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
                 const double difference3_low = difference_error(x[n0 * layout->x__n0 + n1 * layout->x__n1 + g * layout->x__g + c0 * layout->x__c0 + c1 + s0 * layout->x__s0 + s1 * layout->x__s1], all_mu_here2[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1], difference3);
                 const double product3 = all_eq3_part4[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] * difference3;
-                const double product3_low = fma(difference3, all_eq3_part4_low[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1], fma(all_eq3_part4[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1], difference3_low, product_error(all_eq3_part4[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1], difference3, product3)));
+                const double product3_low = product_error(all_eq3_part4[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1], difference3, product3) + all_eq3_part4[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] * difference3_low + difference3 * all_eq3_part4_low[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
                 const double difference2 = product2 - product3;
                 const double difference2_low = difference_error(product2, product3, difference2) + (product2_low - product3_low);
                 const double difference = difference2 - all_all_dx_sum3_here[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
@@ -1010,7 +1021,7 @@ static void group1_kept2(
                 const double tight = rounded(difference, difference_low);
                 const double tight_low = sum_error(difference, difference_low, tight);
                 const double product = all_eq3_part2[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] * tight;
-                const double product_low = fma(tight, all_eq3_part2_low[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1], fma(all_eq3_part2[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1], tight_low, product_error(all_eq3_part2[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1], tight, product)));
+                const double product_low = product_error(all_eq3_part2[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1], tight, product) + all_eq3_part2[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] * tight_low + tight * all_eq3_part2_low[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
                 dx[n0 * layout->dx__n0 + n1 * layout->dx__n1 + g * layout->dx__g + c0 * layout->dx__c0 + c1 + s0 * layout->dx__s0 + s1 * layout->dx__s1] = rounded(product, product_low);
             }
             if (++s1 == S1) {
@@ -1094,7 +1105,7 @@ static void group2_reduced(
                     const double tight = rounded(all_dgamma_sum_row[q + lane], all_dgamma_sum_row_low[q + lane]);
                     const double tight_low = sum_error(all_dgamma_sum_row[q + lane], all_dgamma_sum_row_low[q + lane], tight);
                     const double product = quotient * tight;
-                    const double product_low = fma(tight, quotient_low, fma(quotient, tight_low, product_error(quotient, tight, product)));
+                    const double product_low = product_error(quotient, tight, product) + quotient * tight_low + tight * quotient_low;
                     const double choice = (eq1_part ? product : 0.0);
                     const double choice_low = (eq1_part ? product_low : 0.0);
                     const double sum = dgamma_sum2_lanes[lane] + choice;
@@ -1118,7 +1129,7 @@ static void group2_reduced(
                 const double tight = rounded(all_dgamma_sum_row[whole + lane], all_dgamma_sum_row_low[whole + lane]);
                 const double tight_low = sum_error(all_dgamma_sum_row[whole + lane], all_dgamma_sum_row_low[whole + lane], tight);
                 const double product = quotient * tight;
-                const double product_low = fma(tight, quotient_low, fma(quotient, tight_low, product_error(quotient, tight, product)));
+                const double product_low = product_error(quotient, tight, product) + quotient * tight_low + tight * quotient_low;
                 const double choice = (eq1_part ? product : 0.0);
                 const double choice_low = (eq1_part ? product_low : 0.0);
                 const double sum = dgamma_sum2_lanes[lane] + choice;

@@ -73,20 +73,31 @@ static inline double difference_error(double a, double b, double difference)
 /* a * b - product, exactly, where the product is a * b rounded. */
 static inline double product_error(double a, double b, double product)
 {
+#if defined FP_FAST_FMA || defined __FMA__
     return fma(a, b, -product);
+#else
+    /* Each factor is split in halves, whose products are exact; beyond 1e300 there is no error known. */
+    const double a_far = 134217729.0 * a, a_head = a_far - (a_far - a), a_tail = a - a_head;
+    const double b_far = 134217729.0 * b, b_head = b_far - (b_far - b), b_tail = b - b_head;
+    return ((a_head * b_head - product) + a_head * b_tail + a_tail * b_head) + a_tail * b_tail;
+#endif
 }
 
 /* (a + a_low) / (b + b_low) - quotient to a double's digits, where the quotient is a / b rounded. */
 static inline double quotient_error(double a, double a_low, double b, double b_low, double quotient)
 {
-    const double error = (fma(-quotient, b, a) + (a_low - quotient * b_low)) / b;
+    const double product = quotient * b;
+    const double left = (a - product) - product_error(quotient, b, product);
+    const double error = (left + (a_low - quotient * b_low)) / b;
     return error == error ? error : 0.0;
 }
 
 /* The root of a + a_low, less root, to a double's digits, where root is that of a rounded. */
 static inline double root_error(double a, double a_low, double root)
 {
-    const double error = (fma(-root, root, a) + a_low) / (root + root);
+    const double square = root * root;
+    const double left = (a - square) - product_error(root, root, square);
+    const double error = (left + a_low) / (root + root);
     return error == error ? error : 0.0;
 }
 
@@ -230,7 +241,7 @@ static void group1_reduced(
         const double quotient = 1.0 / (double)(S0 * S1);
         const double quotient_low = quotient_error(1.0, 0.0, (double)(S0 * S1), 0.0, quotient);
         const double product = quotient * gamma[c * layout->gamma__c];
-        const double product_low = fma(gamma[c * layout->gamma__c], quotient_low, product_error(quotient, gamma[c * layout->gamma__c], product));
+        const double product_low = product_error(quotient, gamma[c * layout->gamma__c], product) + gamma[c * layout->gamma__c] * quotient_low;
         const double sum = sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon;
         const double sum_low = sum_error(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c], epsilon, sum);
         const double root = sqrt(sum);
@@ -265,7 +276,7 @@ static void group1_reduced(
                     const double difference = x_row[q + lane] - mu_here;
                     const double difference_low = difference_error(x_row[q + lane], mu_here, difference);
                     const double product2 = difference * dy_row[q + lane];
-                    const double product2_low = fma(dy_row[q + lane], difference_low, product_error(difference, dy_row[q + lane], product2));
+                    const double product2_low = product_error(difference, dy_row[q + lane], product2) + dy_row[q + lane] * difference_low;
                     const double sum2 = dgamma_sum_lanes[lane] + product2;
                     const double sum2_low = sum_error(dgamma_sum_lanes[lane], product2, sum2) + (dgamma_sum_lanes_low[lane] + product2_low);
                     dgamma_sum_lanes[lane] = sum2;
@@ -281,7 +292,7 @@ static void group1_reduced(
                 const double difference = x_row[whole + lane] - mu_here;
                 const double difference_low = difference_error(x_row[whole + lane], mu_here, difference);
                 const double product2 = difference * dy_row[whole + lane];
-                const double product2_low = fma(dy_row[whole + lane], difference_low, product_error(difference, dy_row[whole + lane], product2));
+                const double product2_low = product_error(difference, dy_row[whole + lane], product2) + dy_row[whole + lane] * difference_low;
                 const double sum2 = dgamma_sum_lanes[lane] + product2;
                 const double sum2_low = sum_error(dgamma_sum_lanes[lane], product2, sum2) + (dgamma_sum_lanes_low[lane] + product2_low);
                 dgamma_sum_lanes[lane] = sum2;
@@ -377,7 +388,7 @@ static void group1_reduced(
                 const double difference3 = x_row2[q] - mu_here;
                 const double difference3_low = difference_error(x_row2[q], mu_here, difference3);
                 const double product4 = eq3_part3 * difference3;
-                const double product4_low = fma(difference3, eq3_part3_low, fma(eq3_part3, difference3_low, product_error(eq3_part3, difference3, product4)));
+                const double product4_low = product_error(eq3_part3, difference3, product4) + eq3_part3 * difference3_low + difference3 * eq3_part3_low;
                 const double difference2 = product3 - product4;
                 const double difference2_low = difference_error(product3, product4, difference2) + (product3_low - product4_low);
                 const double difference = difference2 - dx_sum;
@@ -385,7 +396,7 @@ static void group1_reduced(
                 const double tight2 = rounded(difference, difference_low);
                 const double tight2_low = sum_error(difference, difference_low, tight2);
                 const double product2 = eq3_part * tight2;
-                const double product2_low = fma(tight2, eq3_part_low, fma(eq3_part, tight2_low, product_error(eq3_part, tight2, product2)));
+                const double product2_low = product_error(eq3_part, tight2, product2) + eq3_part * tight2_low + tight2 * eq3_part_low;
                 dx_row[q] = rounded(product2, product2_low);
             }
             close_window_double(dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + c * layout->dx__c, 2, dx_row_extents, dx_row_strides, start, count, dx_row_buffer, dx_row);
@@ -437,7 +448,7 @@ static void group1_kept(
         const double quotient = 1.0 / (double)(S0 * S1);
         const double quotient_low = quotient_error(1.0, 0.0, (double)(S0 * S1), 0.0, quotient);
         const double product = quotient * gamma[c * layout->gamma__c];
-        const double product_low = fma(gamma[c * layout->gamma__c], quotient_low, product_error(quotient, gamma[c * layout->gamma__c], product));
+        const double product_low = product_error(quotient, gamma[c * layout->gamma__c], product) + gamma[c * layout->gamma__c] * quotient_low;
         const double sum = sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon;
         const double sum_low = sum_error(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c], epsilon, sum);
         const double root = sqrt(sum);
@@ -484,7 +495,7 @@ static void group1_kept(
                 const double difference = x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_here[n0 * N1 * C + n1 * C + c];
                 const double difference_low = difference_error(x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + s1 * layout->x__s1], all_mu_here[n0 * N1 * C + n1 * C + c], difference);
                 const double product = difference * dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1];
-                const double product_low = fma(dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1], difference_low, product_error(difference, dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1], product));
+                const double product_low = product_error(difference, dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1], product) + dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1] * difference_low;
                 const double sum = dgamma_sum_lanes[lane][j] + product;
                 const double sum_low = sum_error(dgamma_sum_lanes[lane][j], product, sum) + (dgamma_sum_lanes_low[lane][j] + product_low);
                 dgamma_sum_lanes[lane][j] = sum;
@@ -621,7 +632,7 @@ static void group1_kept(
                 const double difference3 = x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_here[n0 * N1 * C + n1 * C + c];
                 const double difference3_low = difference_error(x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + s1 * layout->x__s1], all_mu_here[n0 * N1 * C + n1 * C + c], difference3);
                 const double product3 = all_eq3_part3[n0 * N1 * C + n1 * C + c] * difference3;
-                const double product3_low = fma(difference3, all_eq3_part3_low[n0 * N1 * C + n1 * C + c], fma(all_eq3_part3[n0 * N1 * C + n1 * C + c], difference3_low, product_error(all_eq3_part3[n0 * N1 * C + n1 * C + c], difference3, product3)));
+                const double product3_low = product_error(all_eq3_part3[n0 * N1 * C + n1 * C + c], difference3, product3) + all_eq3_part3[n0 * N1 * C + n1 * C + c] * difference3_low + difference3 * all_eq3_part3_low[n0 * N1 * C + n1 * C + c];
                 const double difference2 = product2 - product3;
                 const double difference2_low = difference_error(product2, product3, difference2) + (product2_low - product3_low);
                 const double difference = difference2 - all_dx_sum[n0 * N1 * C + n1 * C + c];
@@ -629,7 +640,7 @@ static void group1_kept(
                 const double tight = rounded(difference, difference_low);
                 const double tight_low = sum_error(difference, difference_low, tight);
                 const double product = all_eq3_part[n0 * N1 * C + n1 * C + c] * tight;
-                const double product_low = fma(tight, all_eq3_part_low[n0 * N1 * C + n1 * C + c], fma(all_eq3_part[n0 * N1 * C + n1 * C + c], tight_low, product_error(all_eq3_part[n0 * N1 * C + n1 * C + c], tight, product)));
+                const double product_low = product_error(all_eq3_part[n0 * N1 * C + n1 * C + c], tight, product) + all_eq3_part[n0 * N1 * C + n1 * C + c] * tight_low + tight * all_eq3_part_low[n0 * N1 * C + n1 * C + c];
                 dx[n0 * layout->dx__n0 + n1 * layout->dx__n1 + c + s0 * layout->dx__s0 + s1 * layout->dx__s1] = rounded(product, product_low);
             }
             if (++s1 == S1) {

@@ -69,20 +69,31 @@ static inline double difference_error(double a, double b, double difference)
 /* a * b - product, exactly, where the product is a * b rounded. */
 static inline double product_error(double a, double b, double product)
 {
+#if defined FP_FAST_FMA || defined __FMA__
     return fma(a, b, -product);
+#else
+    /* Each factor is split in halves, whose products are exact; beyond 1e300 there is no error known. */
+    const double a_far = 134217729.0 * a, a_head = a_far - (a_far - a), a_tail = a - a_head;
+    const double b_far = 134217729.0 * b, b_head = b_far - (b_far - b), b_tail = b - b_head;
+    return ((a_head * b_head - product) + a_head * b_tail + a_tail * b_head) + a_tail * b_tail;
+#endif
 }
 
 /* (a + a_low) / (b + b_low) - quotient to a double's digits, where the quotient is a / b rounded. */
 static inline double quotient_error(double a, double a_low, double b, double b_low, double quotient)
 {
-    const double error = (fma(-quotient, b, a) + (a_low - quotient * b_low)) / b;
+    const double product = quotient * b;
+    const double left = (a - product) - product_error(quotient, b, product);
+    const double error = (left + (a_low - quotient * b_low)) / b;
     return error == error ? error : 0.0;
 }
 
 /* The root of a + a_low, less root, to a double's digits, where root is that of a rounded. */
 static inline double root_error(double a, double a_low, double root)
 {
-    const double error = (fma(-root, root, a) + a_low) / (root + root);
+    const double square = root * root;
+    const double left = (a - square) - product_error(root, root, square);
+    const double error = (left + a_low) / (root + root);
     return error == error ? error : 0.0;
 }
 
@@ -274,18 +285,17 @@ static void group1_reduced(
         }
         /* (1) */
         const double tight = rounded(mu_hi_total, mu_hi_total_low);
-        const double quotient = tight / (double)(S0 * S1);
-        const double mu_hi = quotient;
+        const double mu_hi = tight / (double)(S0 * S1);
         const double product = mu_hi * (double)(S0 * S1);
         const double product_low = product_error(mu_hi, (double)(S0 * S1), product);
         const double difference = mu_hi_total - product;
         const double difference_low = difference_error(mu_hi_total, product, difference) + (mu_hi_total_low - product_low);
         const double tight2 = rounded(difference, difference_low);
         const double tight2_low = sum_error(difference, difference_low, tight2);
-        const double quotient2 = tight2 / (double)(S0 * S1);
-        const double quotient2_low = quotient_error(tight2, tight2_low, (double)(S0 * S1), 0.0, quotient2);
-        const double mu_lo = (isfinite(mu_hi) ? quotient2 : 0.0);
-        const double mu_lo_low = (isfinite(mu_hi) ? quotient2_low : 0.0);
+        const double quotient = tight2 / (double)(S0 * S1);
+        const double quotient_low = quotient_error(tight2, tight2_low, (double)(S0 * S1), 0.0, quotient);
+        const double mu_lo = (isfinite(mu_hi) ? quotient : 0.0);
+        const double mu_lo_low = (isfinite(mu_hi) ? quotient_low : 0.0);
         const double eq1_part = mu_hi + mu_lo;
         const double eq1_part_low = sum_error(mu_hi, mu_lo, eq1_part) + mu_lo_low;
         mu[n * layout->mu__n + c * layout->mu__c] = rounded(eq1_part, eq1_part_low);
@@ -310,7 +320,7 @@ static void group1_reduced(
                     const double t1 = difference2 - mu_lo;
                     const double t1_low = difference_error(difference2, mu_lo, t1) + (difference2_low - mu_lo_low);
                     const double product2 = t1 * t1;
-                    const double product2_low = fma(t1, t1_low, fma(t1, t1_low, product_error(t1, t1, product2)));
+                    const double product2_low = product_error(t1, t1, product2) + t1 * t1_low + t1 * t1_low;
                     const double sum = sigma2_hi_lanes[lane] + product2;
                     const double sum_low = sum_error(sigma2_hi_lanes[lane], product2, sum) + (sigma2_hi_lanes_low[lane] + product2_low);
                     sigma2_hi_lanes[lane] = sum;
@@ -324,7 +334,7 @@ static void group1_reduced(
                 const double t1 = difference2 - mu_lo;
                 const double t1_low = difference_error(difference2, mu_lo, t1) + (difference2_low - mu_lo_low);
                 const double product2 = t1 * t1;
-                const double product2_low = fma(t1, t1_low, fma(t1, t1_low, product_error(t1, t1, product2)));
+                const double product2_low = product_error(t1, t1, product2) + t1 * t1_low + t1 * t1_low;
                 const double sum = sigma2_hi_lanes[lane] + product2;
                 const double sum_low = sum_error(sigma2_hi_lanes[lane], product2, sum) + (sigma2_hi_lanes_low[lane] + product2_low);
                 sigma2_hi_lanes[lane] = sum;
@@ -359,18 +369,17 @@ static void group1_reduced(
         }
         /* (2) */
         const double tight3 = rounded(sigma2_hi_total, sigma2_hi_total_low);
-        const double quotient3 = tight3 / (double)(S0 * S1);
-        const double sigma2_hi = quotient3;
+        const double sigma2_hi = tight3 / (double)(S0 * S1);
         const double product2 = sigma2_hi * (double)(S0 * S1);
         const double product2_low = product_error(sigma2_hi, (double)(S0 * S1), product2);
         const double difference2 = sigma2_hi_total - product2;
         const double difference2_low = difference_error(sigma2_hi_total, product2, difference2) + (sigma2_hi_total_low - product2_low);
         const double tight4 = rounded(difference2, difference2_low);
         const double tight4_low = sum_error(difference2, difference2_low, tight4);
-        const double quotient4 = tight4 / (double)(S0 * S1);
-        const double quotient4_low = quotient_error(tight4, tight4_low, (double)(S0 * S1), 0.0, quotient4);
-        const double sigma2_lo = (isfinite(sigma2_hi) ? quotient4 : 0.0);
-        const double sigma2_lo_low = (isfinite(sigma2_hi) ? quotient4_low : 0.0);
+        const double quotient2 = tight4 / (double)(S0 * S1);
+        const double quotient2_low = quotient_error(tight4, tight4_low, (double)(S0 * S1), 0.0, quotient2);
+        const double sigma2_lo = (isfinite(sigma2_hi) ? quotient2 : 0.0);
+        const double sigma2_lo_low = (isfinite(sigma2_hi) ? quotient2_low : 0.0);
         /* (3) */
         const double sum2 = sigma2_hi + epsilon;
         const double sum2_low = sum_error(sigma2_hi, epsilon, sum2);
@@ -405,7 +414,7 @@ static void group1_reduced(
                 const double difference3 = difference4 - mu_lo;
                 const double difference3_low = difference_error(difference4, mu_lo, difference3) + (difference4_low - mu_lo_low);
                 const double product3 = eq3_part * difference3;
-                const double product3_low = fma(difference3, eq3_part_low, fma(eq3_part, difference3_low, product_error(eq3_part, difference3, product3)));
+                const double product3_low = product_error(eq3_part, difference3, product3) + eq3_part * difference3_low + difference3 * eq3_part_low;
                 const double sum3 = product3 + beta_here;
                 const double sum3_low = sum_error(product3, beta_here, sum3) + product3_low;
                 y_row[q] = rounded(sum3, sum3_low);
@@ -542,18 +551,17 @@ static void group1_kept(
         }
         /* (1) */
         const double tight = rounded(mu_hi_total, mu_hi_total_low);
-        const double quotient = tight / (double)(S0 * S1);
-        const double mu_hi = quotient;
+        const double mu_hi = tight / (double)(S0 * S1);
         const double product = mu_hi * (double)(S0 * S1);
         const double product_low = product_error(mu_hi, (double)(S0 * S1), product);
         const double difference = mu_hi_total - product;
         const double difference_low = difference_error(mu_hi_total, product, difference) + (mu_hi_total_low - product_low);
         const double tight2 = rounded(difference, difference_low);
         const double tight2_low = sum_error(difference, difference_low, tight2);
-        const double quotient2 = tight2 / (double)(S0 * S1);
-        const double quotient2_low = quotient_error(tight2, tight2_low, (double)(S0 * S1), 0.0, quotient2);
-        const double mu_lo = (isfinite(mu_hi) ? quotient2 : 0.0);
-        const double mu_lo_low = (isfinite(mu_hi) ? quotient2_low : 0.0);
+        const double quotient = tight2 / (double)(S0 * S1);
+        const double quotient_low = quotient_error(tight2, tight2_low, (double)(S0 * S1), 0.0, quotient);
+        const double mu_lo = (isfinite(mu_hi) ? quotient : 0.0);
+        const double mu_lo_low = (isfinite(mu_hi) ? quotient_low : 0.0);
         all_mu_hi[n * C + c] = mu_hi;
         all_mu_lo[n * C + c] = mu_lo;
         all_mu_lo_low[n * C + c] = mu_lo_low;
@@ -593,7 +601,7 @@ static void group1_kept(
                 const double t1 = difference - all_mu_lo[n * C + c];
                 const double t1_low = difference_error(difference, all_mu_lo[n * C + c], t1) + (difference_low - all_mu_lo_low[n * C + c]);
                 const double product = t1 * t1;
-                const double product_low = fma(t1, t1_low, fma(t1, t1_low, product_error(t1, t1, product)));
+                const double product_low = product_error(t1, t1, product) + t1 * t1_low + t1 * t1_low;
                 const double sum = sigma2_hi_lanes[lane][j] + product;
                 const double sum_low = sum_error(sigma2_hi_lanes[lane][j], product, sum) + (sigma2_hi_lanes_low[lane][j] + product_low);
                 sigma2_hi_lanes[lane][j] = sum;
@@ -659,18 +667,17 @@ static void group1_kept(
         }
         /* (2) */
         const double tight = rounded(sigma2_hi_total, sigma2_hi_total_low);
-        const double quotient = tight / (double)(S0 * S1);
-        const double sigma2_hi = quotient;
+        const double sigma2_hi = tight / (double)(S0 * S1);
         const double product = sigma2_hi * (double)(S0 * S1);
         const double product_low = product_error(sigma2_hi, (double)(S0 * S1), product);
         const double difference = sigma2_hi_total - product;
         const double difference_low = difference_error(sigma2_hi_total, product, difference) + (sigma2_hi_total_low - product_low);
         const double tight2 = rounded(difference, difference_low);
         const double tight2_low = sum_error(difference, difference_low, tight2);
-        const double quotient2 = tight2 / (double)(S0 * S1);
-        const double quotient2_low = quotient_error(tight2, tight2_low, (double)(S0 * S1), 0.0, quotient2);
-        const double sigma2_lo = (isfinite(sigma2_hi) ? quotient2 : 0.0);
-        const double sigma2_lo_low = (isfinite(sigma2_hi) ? quotient2_low : 0.0);
+        const double quotient = tight2 / (double)(S0 * S1);
+        const double quotient_low = quotient_error(tight2, tight2_low, (double)(S0 * S1), 0.0, quotient);
+        const double sigma2_lo = (isfinite(sigma2_hi) ? quotient : 0.0);
+        const double sigma2_lo_low = (isfinite(sigma2_hi) ? quotient_low : 0.0);
         /* (3) */
         const double sum2 = sigma2_hi + epsilon;
         const double sum2_low = sum_error(sigma2_hi, epsilon, sum2);
@@ -711,7 +718,7 @@ static void group1_kept(
                 const double difference = difference2 - all_mu_lo[n * C + c];
                 const double difference_low = difference_error(difference2, all_mu_lo[n * C + c], difference) + (difference2_low - all_mu_lo_low[n * C + c]);
                 const double product = all_eq3_part[n * C + c] * difference;
-                const double product_low = fma(difference, all_eq3_part_low[n * C + c], fma(all_eq3_part[n * C + c], difference_low, product_error(all_eq3_part[n * C + c], difference, product)));
+                const double product_low = product_error(all_eq3_part[n * C + c], difference, product) + all_eq3_part[n * C + c] * difference_low + difference * all_eq3_part_low[n * C + c];
                 const double sum = product + all_beta_here[n * C + c];
                 const double sum_low = sum_error(product, all_beta_here[n * C + c], sum) + product_low;
                 y[n * layout->y__n + c + s0 * layout->y__s0 + s1 * layout->y__s1] = rounded(sum, sum_low);

@@ -71,20 +71,31 @@ static inline double difference_error(double a, double b, double difference)
 /* a * b - product, exactly, where the product is a * b rounded. */
 static inline double product_error(double a, double b, double product)
 {
+#if defined FP_FAST_FMA || defined __FMA__
     return fma(a, b, -product);
+#else
+    /* Each factor is split in halves, whose products are exact; beyond 1e300 there is no error known. */
+    const double a_far = 134217729.0 * a, a_head = a_far - (a_far - a), a_tail = a - a_head;
+    const double b_far = 134217729.0 * b, b_head = b_far - (b_far - b), b_tail = b - b_head;
+    return ((a_head * b_head - product) + a_head * b_tail + a_tail * b_head) + a_tail * b_tail;
+#endif
 }
 
 /* (a + a_low) / (b + b_low) - quotient to a double's digits, where the quotient is a / b rounded. */
 static inline double quotient_error(double a, double a_low, double b, double b_low, double quotient)
 {
-    const double error = (fma(-quotient, b, a) + (a_low - quotient * b_low)) / b;
+    const double product = quotient * b;
+    const double left = (a - product) - product_error(quotient, b, product);
+    const double error = (left + (a_low - quotient * b_low)) / b;
     return error == error ? error : 0.0;
 }
 
 /* The root of a + a_low, less root, to a double's digits, where root is that of a rounded. */
 static inline double root_error(double a, double a_low, double root)
 {
-    const double error = (fma(-root, root, a) + a_low) / (root + root);
+    const double square = root * root;
+    const double left = (a - square) - product_error(root, root, square);
+    const double error = (left + a_low) / (root + root);
     return error == error ? error : 0.0;
 }
 
@@ -288,9 +299,9 @@ static void group1_crossed(
                         const double t1 = x_row[q + lane] - mu_here;
                         const double t1_low = difference_error(x_row[q + lane], mu_here, t1);
                         const double product2 = gamma_row[q + lane] * t1;
-                        const double product2_low = fma(gamma_row[q + lane], t1_low, product_error(gamma_row[q + lane], t1, product2));
+                        const double product2_low = product_error(gamma_row[q + lane], t1, product2) + gamma_row[q + lane] * t1_low;
                         const double product = product2 * dy_row[q + lane];
-                        const double product_low = fma(dy_row[q + lane], product2_low, product_error(product2, dy_row[q + lane], product));
+                        const double product_low = product_error(product2, dy_row[q + lane], product) + dy_row[q + lane] * product2_low;
                         const double sum3 = dx_sum_lanes[lane] + product;
                         const double sum3_low = sum_error(dx_sum_lanes[lane], product, sum3) + (dx_sum_lanes_low[lane] + product_low);
                         dx_sum_lanes[lane] = sum3;
@@ -302,9 +313,9 @@ static void group1_crossed(
                         dx_sum2_lanes[lane] = sum4;
                         dx_sum2_lanes_low[lane] = sum4_low;
                         const double product5 = eq1_part * t1;
-                        const double product5_low = fma(t1, eq1_part_low, fma(eq1_part, t1_low, product_error(eq1_part, t1, product5)));
+                        const double product5_low = product_error(eq1_part, t1, product5) + eq1_part * t1_low + t1 * eq1_part_low;
                         const double product4 = product5 * dy_row[q + lane];
-                        const double product4_low = fma(dy_row[q + lane], product5_low, product_error(product5, dy_row[q + lane], product4));
+                        const double product4_low = product_error(product5, dy_row[q + lane], product4) + dy_row[q + lane] * product5_low;
                         const double sum5 = dgamma_sum_lane_sums_row[start + (q + lane)] + product4;
                         const double sum5_low = sum_error(dgamma_sum_lane_sums_row[start + (q + lane)], product4, sum5) + (dgamma_sum_lane_sums_row_low[start + (q + lane)] + product4_low);
                         dgamma_sum_lane_sums_row[start + (q + lane)] = sum5;
@@ -320,9 +331,9 @@ static void group1_crossed(
                     const double t1 = x_row[whole + lane] - mu_here;
                     const double t1_low = difference_error(x_row[whole + lane], mu_here, t1);
                     const double product2 = gamma_row[whole + lane] * t1;
-                    const double product2_low = fma(gamma_row[whole + lane], t1_low, product_error(gamma_row[whole + lane], t1, product2));
+                    const double product2_low = product_error(gamma_row[whole + lane], t1, product2) + gamma_row[whole + lane] * t1_low;
                     const double product = product2 * dy_row[whole + lane];
-                    const double product_low = fma(dy_row[whole + lane], product2_low, product_error(product2, dy_row[whole + lane], product));
+                    const double product_low = product_error(product2, dy_row[whole + lane], product) + dy_row[whole + lane] * product2_low;
                     const double sum3 = dx_sum_lanes[lane] + product;
                     const double sum3_low = sum_error(dx_sum_lanes[lane], product, sum3) + (dx_sum_lanes_low[lane] + product_low);
                     dx_sum_lanes[lane] = sum3;
@@ -334,9 +345,9 @@ static void group1_crossed(
                     dx_sum2_lanes[lane] = sum4;
                     dx_sum2_lanes_low[lane] = sum4_low;
                     const double product5 = eq1_part * t1;
-                    const double product5_low = fma(t1, eq1_part_low, fma(eq1_part, t1_low, product_error(eq1_part, t1, product5)));
+                    const double product5_low = product_error(eq1_part, t1, product5) + eq1_part * t1_low + t1 * eq1_part_low;
                     const double product4 = product5 * dy_row[whole + lane];
-                    const double product4_low = fma(dy_row[whole + lane], product5_low, product_error(product5, dy_row[whole + lane], product4));
+                    const double product4_low = product_error(product5, dy_row[whole + lane], product4) + dy_row[whole + lane] * product5_low;
                     const double sum5 = dgamma_sum_lane_sums_row[start + (whole + lane)] + product4;
                     const double sum5_low = sum_error(dgamma_sum_lane_sums_row[start + (whole + lane)], product4, sum5) + (dgamma_sum_lane_sums_row_low[start + (whole + lane)] + product4_low);
                     dgamma_sum_lane_sums_row[start + (whole + lane)] = sum5;
@@ -429,11 +440,11 @@ static void group1_crossed(
                     const double product3 = eq3_part2 * gamma_row2[q];
                     const double product3_low = product_error(eq3_part2, gamma_row2[q], product3);
                     const double product2 = product3 * dy_row2[q];
-                    const double product2_low = fma(dy_row2[q], product3_low, product_error(product3, dy_row2[q], product2));
+                    const double product2_low = product_error(product3, dy_row2[q], product2) + dy_row2[q] * product3_low;
                     const double difference3 = x_row2[q] - mu_here;
                     const double difference3_low = difference_error(x_row2[q], mu_here, difference3);
                     const double product4 = eq3_part3 * difference3;
-                    const double product4_low = fma(difference3, eq3_part3_low, fma(eq3_part3, difference3_low, product_error(eq3_part3, difference3, product4)));
+                    const double product4_low = product_error(eq3_part3, difference3, product4) + eq3_part3 * difference3_low + difference3 * eq3_part3_low;
                     const double difference2 = product2 - product4;
                     const double difference2_low = difference_error(product2, product4, difference2) + (product2_low - product4_low);
                     const double difference = difference2 - dx_sum2;
@@ -441,7 +452,7 @@ static void group1_crossed(
                     const double tight2 = rounded(difference, difference_low);
                     const double tight2_low = sum_error(difference, difference_low, tight2);
                     const double product = eq3_part * tight2;
-                    const double product_low = fma(tight2, eq3_part_low, fma(eq3_part, tight2_low, product_error(eq3_part, tight2, product)));
+                    const double product_low = product_error(eq3_part, tight2, product) + eq3_part * tight2_low + tight2 * eq3_part_low;
                     dx_row[q] = rounded(product, product_low);
                 }
                 close_window_double(dx + i0 * layout->dx__i0 + i1 * layout->dx__i1, 2, dx_row_extents, dx_row_strides, start, count, dx_row_buffer, dx_row);
@@ -622,9 +633,9 @@ static void group1_reduced(
                     const double difference = x_row[q + lane] - mu_row[q + lane];
                     const double difference_low = difference_error(x_row[q + lane], mu_row[q + lane], difference);
                     const double product2 = quotient * difference;
-                    const double product2_low = fma(difference, quotient_low, fma(quotient, difference_low, product_error(quotient, difference, product2)));
+                    const double product2_low = product_error(quotient, difference, product2) + quotient * difference_low + difference * quotient_low;
                     const double product = product2 * dy_row[q + lane];
-                    const double product_low = fma(dy_row[q + lane], product2_low, product_error(product2, dy_row[q + lane], product));
+                    const double product_low = product_error(product2, dy_row[q + lane], product) + dy_row[q + lane] * product2_low;
                     const double sum = dgamma_sum_lanes[lane] + product;
                     const double sum_low = sum_error(dgamma_sum_lanes[lane], product, sum) + (dgamma_sum_lanes_low[lane] + product_low);
                     dgamma_sum_lanes[lane] = sum;
@@ -646,9 +657,9 @@ static void group1_reduced(
                 const double difference = x_row[whole + lane] - mu_row[whole + lane];
                 const double difference_low = difference_error(x_row[whole + lane], mu_row[whole + lane], difference);
                 const double product2 = quotient * difference;
-                const double product2_low = fma(difference, quotient_low, fma(quotient, difference_low, product_error(quotient, difference, product2)));
+                const double product2_low = product_error(quotient, difference, product2) + quotient * difference_low + difference * quotient_low;
                 const double product = product2 * dy_row[whole + lane];
-                const double product_low = fma(dy_row[whole + lane], product2_low, product_error(product2, dy_row[whole + lane], product));
+                const double product_low = product_error(product2, dy_row[whole + lane], product) + dy_row[whole + lane] * product2_low;
                 const double sum = dgamma_sum_lanes[lane] + product;
                 const double sum_low = sum_error(dgamma_sum_lanes[lane], product, sum) + (dgamma_sum_lanes_low[lane] + product_low);
                 dgamma_sum_lanes[lane] = sum;
@@ -778,9 +789,9 @@ static void group1_kept(
                 const double difference = x[i0 * layout->x__i0 + i1 * layout->x__i1 + k0 * layout->x__k0 + k1] - mu[i0 * layout->mu__i0 + i1 * layout->mu__i1];
                 const double difference_low = difference_error(x[i0 * layout->x__i0 + i1 * layout->x__i1 + k0 * layout->x__k0 + k1], mu[i0 * layout->mu__i0 + i1 * layout->mu__i1], difference);
                 const double product2 = quotient * difference;
-                const double product2_low = fma(difference, quotient_low, fma(quotient, difference_low, product_error(quotient, difference, product2)));
+                const double product2_low = product_error(quotient, difference, product2) + quotient * difference_low + difference * quotient_low;
                 const double product = product2 * dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1];
-                const double product_low = fma(dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1], product2_low, product_error(product2, dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1], product));
+                const double product_low = product_error(product2, dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1], product) + dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1] * product2_low;
                 const double sum = dgamma_sum_lanes[lane][j] + product;
                 const double sum_low = sum_error(dgamma_sum_lanes[lane][j], product, sum) + (dgamma_sum_lanes_low[lane][j] + product_low);
                 dgamma_sum_lanes[lane][j] = sum;
@@ -949,9 +960,9 @@ static void group1_reduced2(
                     const double difference = x_row[q + lane] - mu_here;
                     const double difference_low = difference_error(x_row[q + lane], mu_here, difference);
                     const double product2 = gamma_row[q + lane] * difference;
-                    const double product2_low = fma(gamma_row[q + lane], difference_low, product_error(gamma_row[q + lane], difference, product2));
+                    const double product2_low = product_error(gamma_row[q + lane], difference, product2) + gamma_row[q + lane] * difference_low;
                     const double product = product2 * dy_row[q + lane];
-                    const double product_low = fma(dy_row[q + lane], product2_low, product_error(product2, dy_row[q + lane], product));
+                    const double product_low = product_error(product2, dy_row[q + lane], product) + dy_row[q + lane] * product2_low;
                     const double sum2 = dx_sum_lanes[lane] + product;
                     const double sum2_low = sum_error(dx_sum_lanes[lane], product, sum2) + (dx_sum_lanes_low[lane] + product_low);
                     dx_sum_lanes[lane] = sum2;
@@ -969,9 +980,9 @@ static void group1_reduced2(
                 const double difference = x_row[whole + lane] - mu_here;
                 const double difference_low = difference_error(x_row[whole + lane], mu_here, difference);
                 const double product2 = gamma_row[whole + lane] * difference;
-                const double product2_low = fma(gamma_row[whole + lane], difference_low, product_error(gamma_row[whole + lane], difference, product2));
+                const double product2_low = product_error(gamma_row[whole + lane], difference, product2) + gamma_row[whole + lane] * difference_low;
                 const double product = product2 * dy_row[whole + lane];
-                const double product_low = fma(dy_row[whole + lane], product2_low, product_error(product2, dy_row[whole + lane], product));
+                const double product_low = product_error(product2, dy_row[whole + lane], product) + dy_row[whole + lane] * product2_low;
                 const double sum2 = dx_sum_lanes[lane] + product;
                 const double sum2_low = sum_error(dx_sum_lanes[lane], product, sum2) + (dx_sum_lanes_low[lane] + product_low);
                 dx_sum_lanes[lane] = sum2;
@@ -1066,11 +1077,11 @@ static void group1_reduced2(
                 const double product3 = eq3_part2 * gamma_row2[q];
                 const double product3_low = product_error(eq3_part2, gamma_row2[q], product3);
                 const double product2 = product3 * dy_row2[q];
-                const double product2_low = fma(dy_row2[q], product3_low, product_error(product3, dy_row2[q], product2));
+                const double product2_low = product_error(product3, dy_row2[q], product2) + dy_row2[q] * product3_low;
                 const double difference3 = x_row2[q] - mu_here;
                 const double difference3_low = difference_error(x_row2[q], mu_here, difference3);
                 const double product4 = eq3_part3 * difference3;
-                const double product4_low = fma(difference3, eq3_part3_low, fma(eq3_part3, difference3_low, product_error(eq3_part3, difference3, product4)));
+                const double product4_low = product_error(eq3_part3, difference3, product4) + eq3_part3 * difference3_low + difference3 * eq3_part3_low;
                 const double difference2 = product2 - product4;
                 const double difference2_low = difference_error(product2, product4, difference2) + (product2_low - product4_low);
                 const double difference = difference2 - dx_sum2;
@@ -1078,7 +1089,7 @@ static void group1_reduced2(
                 const double tight2 = rounded(difference, difference_low);
                 const double tight2_low = sum_error(difference, difference_low, tight2);
                 const double product = eq3_part * tight2;
-                const double product_low = fma(tight2, eq3_part_low, fma(eq3_part, tight2_low, product_error(eq3_part, tight2, product)));
+                const double product_low = product_error(eq3_part, tight2, product) + eq3_part * tight2_low + tight2 * eq3_part_low;
                 dx_row[q] = rounded(product, product_low);
             }
             close_window_double(dx + i0 * layout->dx__i0 + i1 * layout->dx__i1, 2, dx_row_extents, dx_row_strides, start, count, dx_row_buffer, dx_row);
@@ -1169,9 +1180,9 @@ static void group1_kept2(
                 const double difference = x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1] - all_mu_here[i0 * m1 + i1];
                 const double difference_low = difference_error(x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1], all_mu_here[i0 * m1 + i1], difference);
                 const double product2 = gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1] * difference;
-                const double product2_low = fma(gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1], difference_low, product_error(gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1], difference, product2));
+                const double product2_low = product_error(gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1], difference, product2) + gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1] * difference_low;
                 const double product = product2 * dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1];
-                const double product_low = fma(dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1], product2_low, product_error(product2, dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1], product));
+                const double product_low = product_error(product2, dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1], product) + dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1] * product2_low;
                 const double sum = dx_sum_lanes[lane][j] + product;
                 const double sum_low = sum_error(dx_sum_lanes[lane][j], product, sum) + (dx_sum_lanes_low[lane][j] + product_low);
                 dx_sum_lanes[lane][j] = sum;
@@ -1304,11 +1315,11 @@ static void group1_kept2(
                 const double product3 = all_eq3_part2[i0 * m1 + i1] * gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1];
                 const double product3_low = product_error(all_eq3_part2[i0 * m1 + i1], gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1], product3);
                 const double product2 = product3 * dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1];
-                const double product2_low = fma(dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1], product3_low, product_error(product3, dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1], product2));
+                const double product2_low = product_error(product3, dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1], product2) + dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1] * product3_low;
                 const double difference3 = x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1] - all_mu_here[i0 * m1 + i1];
                 const double difference3_low = difference_error(x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1], all_mu_here[i0 * m1 + i1], difference3);
                 const double product4 = all_eq3_part3[i0 * m1 + i1] * difference3;
-                const double product4_low = fma(difference3, all_eq3_part3_low[i0 * m1 + i1], fma(all_eq3_part3[i0 * m1 + i1], difference3_low, product_error(all_eq3_part3[i0 * m1 + i1], difference3, product4)));
+                const double product4_low = product_error(all_eq3_part3[i0 * m1 + i1], difference3, product4) + all_eq3_part3[i0 * m1 + i1] * difference3_low + difference3 * all_eq3_part3_low[i0 * m1 + i1];
                 const double difference2 = product2 - product4;
                 const double difference2_low = difference_error(product2, product4, difference2) + (product2_low - product4_low);
                 const double difference = difference2 - all_dx_sum2[i0 * m1 + i1];
@@ -1316,7 +1327,7 @@ static void group1_kept2(
                 const double tight = rounded(difference, difference_low);
                 const double tight_low = sum_error(difference, difference_low, tight);
                 const double product = all_eq3_part[i0 * m1 + i1] * tight;
-                const double product_low = fma(tight, all_eq3_part_low[i0 * m1 + i1], fma(all_eq3_part[i0 * m1 + i1], tight_low, product_error(all_eq3_part[i0 * m1 + i1], tight, product)));
+                const double product_low = product_error(all_eq3_part[i0 * m1 + i1], tight, product) + all_eq3_part[i0 * m1 + i1] * tight_low + tight * all_eq3_part_low[i0 * m1 + i1];
                 dx[i0 * layout->dx__i0 + i1 + k0 * layout->dx__k0 + k1 * layout->dx__k1] = rounded(product, product_low);
             }
             if (++k1 == n1) {

@@ -69,20 +69,31 @@ static inline double difference_error(double a, double b, double difference)
 /* a * b - product, exactly, where the product is a * b rounded. */
 static inline double product_error(double a, double b, double product)
 {
+#if defined FP_FAST_FMA || defined __FMA__
     return fma(a, b, -product);
+#else
+    /* Each factor is split in halves, whose products are exact; beyond 1e300 there is no error known. */
+    const double a_far = 134217729.0 * a, a_head = a_far - (a_far - a), a_tail = a - a_head;
+    const double b_far = 134217729.0 * b, b_head = b_far - (b_far - b), b_tail = b - b_head;
+    return ((a_head * b_head - product) + a_head * b_tail + a_tail * b_head) + a_tail * b_tail;
+#endif
 }
 
 /* (a + a_low) / (b + b_low) - quotient to a double's digits, where the quotient is a / b rounded. */
 static inline double quotient_error(double a, double a_low, double b, double b_low, double quotient)
 {
-    const double error = (fma(-quotient, b, a) + (a_low - quotient * b_low)) / b;
+    const double product = quotient * b;
+    const double left = (a - product) - product_error(quotient, b, product);
+    const double error = (left + (a_low - quotient * b_low)) / b;
     return error == error ? error : 0.0;
 }
 
 /* The root of a + a_low, less root, to a double's digits, where root is that of a rounded. */
 static inline double root_error(double a, double a_low, double root)
 {
-    const double error = (fma(-root, root, a) + a_low) / (root + root);
+    const double square = root * root;
+    const double left = (a - square) - product_error(root, root, square);
+    const double error = (left + a_low) / (root + root);
     return error == error ? error : 0.0;
 }
 
@@ -274,15 +285,15 @@ static void group1_crossed(
                         const double product2 = gamma_row[q + lane] * dy_row[q + lane];
                         const double product2_low = product_error(gamma_row[q + lane], dy_row[q + lane], product2);
                         const double product = product2 * x_row[q + lane];
-                        const double product_low = fma(x_row[q + lane], product2_low, product_error(product2, x_row[q + lane], product));
+                        const double product_low = product_error(product2, x_row[q + lane], product) + x_row[q + lane] * product2_low;
                         const double sum3 = dx_sum_lanes[lane] + product;
                         const double sum3_low = sum_error(dx_sum_lanes[lane], product, sum3) + (dx_sum_lanes_low[lane] + product_low);
                         dx_sum_lanes[lane] = sum3;
                         dx_sum_lanes_low[lane] = sum3_low;
                         const double product4 = eq1_part * dy_row[q + lane];
-                        const double product4_low = fma(dy_row[q + lane], eq1_part_low, product_error(eq1_part, dy_row[q + lane], product4));
+                        const double product4_low = product_error(eq1_part, dy_row[q + lane], product4) + dy_row[q + lane] * eq1_part_low;
                         const double product3 = product4 * x_row[q + lane];
-                        const double product3_low = fma(x_row[q + lane], product4_low, product_error(product4, x_row[q + lane], product3));
+                        const double product3_low = product_error(product4, x_row[q + lane], product3) + x_row[q + lane] * product4_low;
                         const double sum4 = dgamma_sum_lane_sums_row[start + (q + lane)] + product3;
                         const double sum4_low = sum_error(dgamma_sum_lane_sums_row[start + (q + lane)], product3, sum4) + (dgamma_sum_lane_sums_row_low[start + (q + lane)] + product3_low);
                         dgamma_sum_lane_sums_row[start + (q + lane)] = sum4;
@@ -294,15 +305,15 @@ static void group1_crossed(
                     const double product2 = gamma_row[whole + lane] * dy_row[whole + lane];
                     const double product2_low = product_error(gamma_row[whole + lane], dy_row[whole + lane], product2);
                     const double product = product2 * x_row[whole + lane];
-                    const double product_low = fma(x_row[whole + lane], product2_low, product_error(product2, x_row[whole + lane], product));
+                    const double product_low = product_error(product2, x_row[whole + lane], product) + x_row[whole + lane] * product2_low;
                     const double sum3 = dx_sum_lanes[lane] + product;
                     const double sum3_low = sum_error(dx_sum_lanes[lane], product, sum3) + (dx_sum_lanes_low[lane] + product_low);
                     dx_sum_lanes[lane] = sum3;
                     dx_sum_lanes_low[lane] = sum3_low;
                     const double product4 = eq1_part * dy_row[whole + lane];
-                    const double product4_low = fma(dy_row[whole + lane], eq1_part_low, product_error(eq1_part, dy_row[whole + lane], product4));
+                    const double product4_low = product_error(eq1_part, dy_row[whole + lane], product4) + dy_row[whole + lane] * eq1_part_low;
                     const double product3 = product4 * x_row[whole + lane];
-                    const double product3_low = fma(x_row[whole + lane], product4_low, product_error(product4, x_row[whole + lane], product3));
+                    const double product3_low = product_error(product4, x_row[whole + lane], product3) + x_row[whole + lane] * product4_low;
                     const double sum4 = dgamma_sum_lane_sums_row[start + (whole + lane)] + product3;
                     const double sum4_low = sum_error(dgamma_sum_lane_sums_row[start + (whole + lane)], product3, sum4) + (dgamma_sum_lane_sums_row_low[start + (whole + lane)] + product3_low);
                     dgamma_sum_lane_sums_row[start + (whole + lane)] = sum4;
@@ -369,13 +380,13 @@ static void group1_crossed(
                     const double product3 = eq2_part2 * gamma_row2[q];
                     const double product3_low = product_error(eq2_part2, gamma_row2[q], product3);
                     const double product2 = product3 * dy_row2[q];
-                    const double product2_low = fma(dy_row2[q], product3_low, product_error(product3, dy_row2[q], product2));
+                    const double product2_low = product_error(product3, dy_row2[q], product2) + dy_row2[q] * product3_low;
                     const double product4 = eq2_part3 * x_row2[q];
-                    const double product4_low = fma(x_row2[q], eq2_part3_low, product_error(eq2_part3, x_row2[q], product4));
+                    const double product4_low = product_error(eq2_part3, x_row2[q], product4) + x_row2[q] * eq2_part3_low;
                     const double difference = product2 - product4;
                     const double difference_low = difference_error(product2, product4, difference) + (product2_low - product4_low);
                     const double product = eq2_part * difference;
-                    const double product_low = fma(difference, eq2_part_low, fma(eq2_part, difference_low, product_error(eq2_part, difference, product)));
+                    const double product_low = product_error(eq2_part, difference, product) + eq2_part * difference_low + difference * eq2_part_low;
                     dx_row[q] = rounded(product, product_low);
                 }
                 close_window_double(dx + i0 * layout->dx__i0 + i1 * layout->dx__i1, 2, dx_row_extents, dx_row_strides, start, count, dx_row_buffer, dx_row);
@@ -512,9 +523,9 @@ static void group1_reduced(
                     const double quotient = 1.0 / root;
                     const double quotient_low = quotient_error(1.0, 0.0, root, root_low, quotient);
                     const double product2 = quotient * dy_row[q + lane];
-                    const double product2_low = fma(dy_row[q + lane], quotient_low, product_error(quotient, dy_row[q + lane], product2));
+                    const double product2_low = product_error(quotient, dy_row[q + lane], product2) + dy_row[q + lane] * quotient_low;
                     const double product = product2 * x_row[q + lane];
-                    const double product_low = fma(x_row[q + lane], product2_low, product_error(product2, x_row[q + lane], product));
+                    const double product_low = product_error(product2, x_row[q + lane], product) + x_row[q + lane] * product2_low;
                     const double sum = dgamma_sum_lanes[lane] + product;
                     const double sum_low = sum_error(dgamma_sum_lanes[lane], product, sum) + (dgamma_sum_lanes_low[lane] + product_low);
                     dgamma_sum_lanes[lane] = sum;
@@ -530,9 +541,9 @@ static void group1_reduced(
                 const double quotient = 1.0 / root;
                 const double quotient_low = quotient_error(1.0, 0.0, root, root_low, quotient);
                 const double product2 = quotient * dy_row[whole + lane];
-                const double product2_low = fma(dy_row[whole + lane], quotient_low, product_error(quotient, dy_row[whole + lane], product2));
+                const double product2_low = product_error(quotient, dy_row[whole + lane], product2) + dy_row[whole + lane] * quotient_low;
                 const double product = product2 * x_row[whole + lane];
-                const double product_low = fma(x_row[whole + lane], product2_low, product_error(product2, x_row[whole + lane], product));
+                const double product_low = product_error(product2, x_row[whole + lane], product) + x_row[whole + lane] * product2_low;
                 const double sum = dgamma_sum_lanes[lane] + product;
                 const double sum_low = sum_error(dgamma_sum_lanes[lane], product, sum) + (dgamma_sum_lanes_low[lane] + product_low);
                 dgamma_sum_lanes[lane] = sum;
@@ -623,9 +634,9 @@ static void group1_kept(
                 const double quotient = 1.0 / root;
                 const double quotient_low = quotient_error(1.0, 0.0, root, root_low, quotient);
                 const double product2 = quotient * dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1];
-                const double product2_low = fma(dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1], quotient_low, product_error(quotient, dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1], product2));
+                const double product2_low = product_error(quotient, dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1], product2) + dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1] * quotient_low;
                 const double product = product2 * x[i0 * layout->x__i0 + i1 * layout->x__i1 + k0 * layout->x__k0 + k1];
-                const double product_low = fma(x[i0 * layout->x__i0 + i1 * layout->x__i1 + k0 * layout->x__k0 + k1], product2_low, product_error(product2, x[i0 * layout->x__i0 + i1 * layout->x__i1 + k0 * layout->x__k0 + k1], product));
+                const double product_low = product_error(product2, x[i0 * layout->x__i0 + i1 * layout->x__i1 + k0 * layout->x__k0 + k1], product) + x[i0 * layout->x__i0 + i1 * layout->x__i1 + k0 * layout->x__k0 + k1] * product2_low;
                 const double sum = dgamma_sum_lanes[lane][j] + product;
                 const double sum_low = sum_error(dgamma_sum_lanes[lane][j], product, sum) + (dgamma_sum_lanes_low[lane][j] + product_low);
                 dgamma_sum_lanes[lane][j] = sum;
@@ -753,7 +764,7 @@ static void group1_reduced2(
                     const double product2 = gamma_row[q + lane] * dy_row[q + lane];
                     const double product2_low = product_error(gamma_row[q + lane], dy_row[q + lane], product2);
                     const double product = product2 * x_row[q + lane];
-                    const double product_low = fma(x_row[q + lane], product2_low, product_error(product2, x_row[q + lane], product));
+                    const double product_low = product_error(product2, x_row[q + lane], product) + x_row[q + lane] * product2_low;
                     const double sum2 = dx_sum_lanes[lane] + product;
                     const double sum2_low = sum_error(dx_sum_lanes[lane], product, sum2) + (dx_sum_lanes_low[lane] + product_low);
                     dx_sum_lanes[lane] = sum2;
@@ -765,7 +776,7 @@ static void group1_reduced2(
                 const double product2 = gamma_row[whole + lane] * dy_row[whole + lane];
                 const double product2_low = product_error(gamma_row[whole + lane], dy_row[whole + lane], product2);
                 const double product = product2 * x_row[whole + lane];
-                const double product_low = fma(x_row[whole + lane], product2_low, product_error(product2, x_row[whole + lane], product));
+                const double product_low = product_error(product2, x_row[whole + lane], product) + x_row[whole + lane] * product2_low;
                 const double sum2 = dx_sum_lanes[lane] + product;
                 const double sum2_low = sum_error(dx_sum_lanes[lane], product, sum2) + (dx_sum_lanes_low[lane] + product_low);
                 dx_sum_lanes[lane] = sum2;
@@ -832,13 +843,13 @@ static void group1_reduced2(
                 const double product3 = eq2_part2 * gamma_row2[q];
                 const double product3_low = product_error(eq2_part2, gamma_row2[q], product3);
                 const double product2 = product3 * dy_row2[q];
-                const double product2_low = fma(dy_row2[q], product3_low, product_error(product3, dy_row2[q], product2));
+                const double product2_low = product_error(product3, dy_row2[q], product2) + dy_row2[q] * product3_low;
                 const double product4 = eq2_part3 * x_row2[q];
-                const double product4_low = fma(x_row2[q], eq2_part3_low, product_error(eq2_part3, x_row2[q], product4));
+                const double product4_low = product_error(eq2_part3, x_row2[q], product4) + x_row2[q] * eq2_part3_low;
                 const double difference = product2 - product4;
                 const double difference_low = difference_error(product2, product4, difference) + (product2_low - product4_low);
                 const double product = eq2_part * difference;
-                const double product_low = fma(difference, eq2_part_low, fma(eq2_part, difference_low, product_error(eq2_part, difference, product)));
+                const double product_low = product_error(eq2_part, difference, product) + eq2_part * difference_low + difference * eq2_part_low;
                 dx_row[q] = rounded(product, product_low);
             }
             close_window_double(dx + i0 * layout->dx__i0 + i1 * layout->dx__i1, 2, dx_row_extents, dx_row_strides, start, count, dx_row_buffer, dx_row);
@@ -917,7 +928,7 @@ static void group1_kept2(
                 const double product2 = gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1] * dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1];
                 const double product2_low = product_error(gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1], dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1], product2);
                 const double product = product2 * x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1];
-                const double product_low = fma(x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1], product2_low, product_error(product2, x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1], product));
+                const double product_low = product_error(product2, x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1], product) + x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1] * product2_low;
                 const double sum = dx_sum_lanes[lane][j] + product;
                 const double sum_low = sum_error(dx_sum_lanes[lane][j], product, sum) + (dx_sum_lanes_low[lane][j] + product_low);
                 dx_sum_lanes[lane][j] = sum;
@@ -1013,13 +1024,13 @@ static void group1_kept2(
                 const double product3 = all_eq2_part2[i0 * m1 + i1] * gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1];
                 const double product3_low = product_error(all_eq2_part2[i0 * m1 + i1], gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1], product3);
                 const double product2 = product3 * dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1];
-                const double product2_low = fma(dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1], product3_low, product_error(product3, dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1], product2));
+                const double product2_low = product_error(product3, dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1], product2) + dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1] * product3_low;
                 const double product4 = all_eq2_part3[i0 * m1 + i1] * x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1];
-                const double product4_low = fma(x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1], all_eq2_part3_low[i0 * m1 + i1], product_error(all_eq2_part3[i0 * m1 + i1], x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1], product4));
+                const double product4_low = product_error(all_eq2_part3[i0 * m1 + i1], x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1], product4) + x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1] * all_eq2_part3_low[i0 * m1 + i1];
                 const double difference = product2 - product4;
                 const double difference_low = difference_error(product2, product4, difference) + (product2_low - product4_low);
                 const double product = all_eq2_part[i0 * m1 + i1] * difference;
-                const double product_low = fma(difference, all_eq2_part_low[i0 * m1 + i1], fma(all_eq2_part[i0 * m1 + i1], difference_low, product_error(all_eq2_part[i0 * m1 + i1], difference, product)));
+                const double product_low = product_error(all_eq2_part[i0 * m1 + i1], difference, product) + all_eq2_part[i0 * m1 + i1] * difference_low + difference * all_eq2_part_low[i0 * m1 + i1];
                 dx[i0 * layout->dx__i0 + i1 + k0 * layout->dx__k0 + k1 * layout->dx__k1] = rounded(product, product_low);
             }
             if (++k1 == n1) {

@@ -66,20 +66,31 @@ static inline double difference_error(double a, double b, double difference)
 /* a * b - product, exactly, where the product is a * b rounded. */
 static inline double product_error(double a, double b, double product)
 {
+#if defined FP_FAST_FMA || defined __FMA__
     return fma(a, b, -product);
+#else
+    /* Each factor is split in halves, whose products are exact; beyond 1e300 there is no error known. */
+    const double a_far = 134217729.0 * a, a_head = a_far - (a_far - a), a_tail = a - a_head;
+    const double b_far = 134217729.0 * b, b_head = b_far - (b_far - b), b_tail = b - b_head;
+    return ((a_head * b_head - product) + a_head * b_tail + a_tail * b_head) + a_tail * b_tail;
+#endif
 }
 
 /* (a + a_low) / (b + b_low) - quotient to a double's digits, where the quotient is a / b rounded. */
 static inline double quotient_error(double a, double a_low, double b, double b_low, double quotient)
 {
-    const double error = (fma(-quotient, b, a) + (a_low - quotient * b_low)) / b;
+    const double product = quotient * b;
+    const double left = (a - product) - product_error(quotient, b, product);
+    const double error = (left + (a_low - quotient * b_low)) / b;
     return error == error ? error : 0.0;
 }
 
 /* The root of a + a_low, less root, to a double's digits, where root is that of a rounded. */
 static inline double root_error(double a, double a_low, double root)
 {
-    const double error = (fma(-root, root, a) + a_low) / (root + root);
+    const double square = root * root;
+    const double left = (a - square) - product_error(root, root, square);
+    const double error = (left + a_low) / (root + root);
     return error == error ? error : 0.0;
 }
 
@@ -268,18 +279,17 @@ static void group1_reduced(
         }
         /* (1) */
         const double tight = rounded(mean_square_hi_total, mean_square_hi_total_low);
-        const double quotient = tight / (double)(n0 * n1);
-        const double mean_square_hi = quotient;
+        const double mean_square_hi = tight / (double)(n0 * n1);
         const double product = mean_square_hi * (double)(n0 * n1);
         const double product_low = product_error(mean_square_hi, (double)(n0 * n1), product);
         const double difference = mean_square_hi_total - product;
         const double difference_low = difference_error(mean_square_hi_total, product, difference) + (mean_square_hi_total_low - product_low);
         const double tight2 = rounded(difference, difference_low);
         const double tight2_low = sum_error(difference, difference_low, tight2);
-        const double quotient2 = tight2 / (double)(n0 * n1);
-        const double quotient2_low = quotient_error(tight2, tight2_low, (double)(n0 * n1), 0.0, quotient2);
-        const double mean_square_lo = (isfinite(mean_square_hi) ? quotient2 : 0.0);
-        const double mean_square_lo_low = (isfinite(mean_square_hi) ? quotient2_low : 0.0);
+        const double quotient = tight2 / (double)(n0 * n1);
+        const double quotient_low = quotient_error(tight2, tight2_low, (double)(n0 * n1), 0.0, quotient);
+        const double mean_square_lo = (isfinite(mean_square_hi) ? quotient : 0.0);
+        const double mean_square_lo_low = (isfinite(mean_square_hi) ? quotient_low : 0.0);
         /* (2) */
         const double sum2 = mean_square_hi + epsilon;
         const double sum2_low = sum_error(mean_square_hi, epsilon, sum2);
@@ -314,9 +324,9 @@ static void group1_reduced(
             for (ptrdiff_t q = 0; q < count; q++) {
                 /* (2) */
                 const double product3 = eq2_part * gamma_row[q];
-                const double product3_low = fma(gamma_row[q], eq2_part_low, product_error(eq2_part, gamma_row[q], product3));
+                const double product3_low = product_error(eq2_part, gamma_row[q], product3) + gamma_row[q] * eq2_part_low;
                 const double product2 = product3 * x_row2[q];
-                const double product2_low = fma(x_row2[q], product3_low, product_error(product3, x_row2[q], product2));
+                const double product2_low = product_error(product3, x_row2[q], product2) + x_row2[q] * product3_low;
                 y_row[q] = rounded(product2, product2_low);
             }
             close_window_double(y + i * layout->y__i, 2, y_row_extents, y_row_strides, start, count, y_row_buffer, y_row);
@@ -433,18 +443,17 @@ static void group1_kept(
         }
         /* (1) */
         const double tight = rounded(mean_square_hi_total, mean_square_hi_total_low);
-        const double quotient = tight / (double)(n0 * n1);
-        const double mean_square_hi = quotient;
+        const double mean_square_hi = tight / (double)(n0 * n1);
         const double product = mean_square_hi * (double)(n0 * n1);
         const double product_low = product_error(mean_square_hi, (double)(n0 * n1), product);
         const double difference = mean_square_hi_total - product;
         const double difference_low = difference_error(mean_square_hi_total, product, difference) + (mean_square_hi_total_low - product_low);
         const double tight2 = rounded(difference, difference_low);
         const double tight2_low = sum_error(difference, difference_low, tight2);
-        const double quotient2 = tight2 / (double)(n0 * n1);
-        const double quotient2_low = quotient_error(tight2, tight2_low, (double)(n0 * n1), 0.0, quotient2);
-        const double mean_square_lo = (isfinite(mean_square_hi) ? quotient2 : 0.0);
-        const double mean_square_lo_low = (isfinite(mean_square_hi) ? quotient2_low : 0.0);
+        const double quotient = tight2 / (double)(n0 * n1);
+        const double quotient_low = quotient_error(tight2, tight2_low, (double)(n0 * n1), 0.0, quotient);
+        const double mean_square_lo = (isfinite(mean_square_hi) ? quotient : 0.0);
+        const double mean_square_lo_low = (isfinite(mean_square_hi) ? quotient_low : 0.0);
         /* (2) */
         const double sum2 = mean_square_hi + epsilon;
         const double sum2_low = sum_error(mean_square_hi, epsilon, sum2);
@@ -480,9 +489,9 @@ static void group1_kept(
                 const ptrdiff_t i = first + j;
                 /* (2) */
                 const double product2 = all_eq2_part[i] * gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1];
-                const double product2_low = fma(gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1], all_eq2_part_low[i], product_error(all_eq2_part[i], gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1], product2));
+                const double product2_low = product_error(all_eq2_part[i], gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1], product2) + gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1] * all_eq2_part_low[i];
                 const double product = product2 * x[i + k0 * layout->x__k0 + k1 * layout->x__k1];
-                const double product_low = fma(x[i + k0 * layout->x__k0 + k1 * layout->x__k1], product2_low, product_error(product2, x[i + k0 * layout->x__k0 + k1 * layout->x__k1], product));
+                const double product_low = product_error(product2, x[i + k0 * layout->x__k0 + k1 * layout->x__k1], product) + x[i + k0 * layout->x__k0 + k1 * layout->x__k1] * product2_low;
                 y[i + k0 * layout->y__k0 + k1 * layout->y__k1] = rounded(product, product_low);
             }
             if (++k1 == n1) {

@@ -69,13 +69,22 @@ static inline double difference_error(double a, double b, double difference)
 /* a * b - product, exactly, where the product is a * b rounded. */
 static inline double product_error(double a, double b, double product)
 {
+#if defined FP_FAST_FMA || defined __FMA__
     return fma(a, b, -product);
+#else
+    /* Each factor is split in halves, whose products are exact; beyond 1e300 there is no error known. */
+    const double a_far = 134217729.0 * a, a_head = a_far - (a_far - a), a_tail = a - a_head;
+    const double b_far = 134217729.0 * b, b_head = b_far - (b_far - b), b_tail = b - b_head;
+    return ((a_head * b_head - product) + a_head * b_tail + a_tail * b_head) + a_tail * b_tail;
+#endif
 }
 
 /* (a + a_low) / (b + b_low) - quotient to a double's digits, where the quotient is a / b rounded. */
 static inline double quotient_error(double a, double a_low, double b, double b_low, double quotient)
 {
-    const double error = (fma(-quotient, b, a) + (a_low - quotient * b_low)) / b;
+    const double product = quotient * b;
+    const double left = (a - product) - product_error(quotient, b, product);
+    const double error = (left + (a_low - quotient * b_low)) / b;
     return error == error ? error : 0.0;
 }
 
@@ -103,7 +112,7 @@ static void group1_reduced(
         const double difference = 1.0 - momentum;
         const double difference_low = difference_error(1.0, momentum, difference);
         const double product2 = difference * running_mean[k * layout->running_mean__k];
-        const double product2_low = fma(running_mean[k * layout->running_mean__k], difference_low, product_error(difference, running_mean[k * layout->running_mean__k], product2));
+        const double product2_low = product_error(difference, running_mean[k * layout->running_mean__k], product2) + running_mean[k * layout->running_mean__k] * difference_low;
         const double sum = product + product2;
         const double sum_low = sum_error(product, product2, sum) + (product_low + product2_low);
         const double eq1_part = (m < 1.0 ? running_mean[k * layout->running_mean__k] : sum);
@@ -112,17 +121,17 @@ static void group1_reduced(
         const double difference2 = 1.0 - momentum;
         const double difference2_low = difference_error(1.0, momentum, difference2);
         const double product3 = difference2 * running_var[k * layout->running_var__k];
-        const double product3_low = fma(running_var[k * layout->running_var__k], difference2_low, product_error(difference2, running_var[k * layout->running_var__k], product3));
+        const double product3_low = product_error(difference2, running_var[k * layout->running_var__k], product3) + running_var[k * layout->running_var__k] * difference2_low;
         const double product5 = m * momentum;
         const double product5_low = product_error(m, momentum, product5);
         const double difference3 = m - unbiased;
         const double difference3_low = difference_error(m, unbiased, difference3);
-        const double max = nan_max(1.0, difference3);
-        const double max_low = (1.0 > difference3 || (1.0 == difference3 && 0.0 > difference3_low) ? 0.0 : difference3_low);
-        const double quotient = product5 / max;
-        const double quotient_low = quotient_error(product5, product5_low, max, max_low, quotient);
+        const double max_value = nan_max(1.0, difference3);
+        const double max_value_low = (1.0 > difference3 || (1.0 == difference3 && 0.0 > difference3_low) ? 0.0 : difference3_low);
+        const double quotient = product5 / max_value;
+        const double quotient_low = quotient_error(product5, product5_low, max_value, max_value_low, quotient);
         const double product4 = quotient * sigma2[k * layout->sigma2__k];
-        const double product4_low = fma(sigma2[k * layout->sigma2__k], quotient_low, product_error(quotient, sigma2[k * layout->sigma2__k], product4));
+        const double product4_low = product_error(quotient, sigma2[k * layout->sigma2__k], product4) + sigma2[k * layout->sigma2__k] * quotient_low;
         const double sum2 = product3 + product4;
         const double sum2_low = sum_error(product3, product4, sum2) + (product3_low + product4_low);
         const double eq2_part = (m < 1.0 ? running_var[k * layout->running_var__k] : sum2);

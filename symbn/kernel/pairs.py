@@ -287,10 +287,10 @@ class _Block:
 
     def product(self, name: str, a: Pair, b: Pair) -> Pair:
         high = self.let(name, Op("mul", (a.high, b.high)))
-        low = Op("product_error", (a.high, b.high, high))
+        low: Expr = Op("product_error", (a.high, b.high, high))
         for one, other in ((a.high, b.low), (b.high, a.low)):
             if other is not None:
-                low = Op("fma", (one, other, low))
+                low = Op("add", (low, Op("mul", (one, other))))
         return self.with_low(high, low)
 
     def choice(self, name: str, condition: Expr, yes: Pair, no: Pair) -> Pair:
