@@ -12,11 +12,10 @@
  *   (2) sigma2[k] = Sum((x[i, k] - mu[k])**2, i=1..m)/m
  *   (3) y[i, k] = (x[i, k] - mu[k])*gamma[k]/sqrt(epsilon + sigma2[k]) + beta[k]
  *
- * Arithmetic is in double.
+ * Arithmetic is in pairs of double: a value and one in _low, its rounding error, which together have twice the digits.
  * Reductions are formed in a fixed tree: blocks of 512 terms, 16 interleaved partial results (lanes) in
- * a block, then the blocks in order; so the bits depend on neither memory layout nor number of threads. A name in
- * _total and one in _rest are a sum and what its additions rounded away; _hi and _lo are a mean in two
- * parts, so that what is centred by it keeps every digit.
+ * a block, then the blocks in order; so the bits depend on neither memory layout nor number of threads. _hi and _lo are
+ * a mean in two parts, so that what is centred by it keeps every digit.
  * eq3_part is a part of equation (3) that is computed once, _here an element read once, all_ the values of
  * either for every element. A number in parentheses is the equation that a statement computes.
  *
@@ -41,9 +40,9 @@ static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b)
 }
 
 /*
- * Values are pairs of numbers, a and a_low, of twice the digits: a is what plain arithmetic gives, a_low the error of
- * that, which the functions below find and to which the operands' own low parts are added. What has no _low is exact.
- * Where a is not finite, a_low may be no number and has nothing to say.
+ * A value is a pair, a + a_low: a is what plain arithmetic gives, a_low the error of that, which the functions below find,
+ * and what the operands' own low parts add to it. What has no _low is exact. Where a is not finite, a_low may be no
+ * number, and has nothing to say. A pair whose a may have cancelled is made tight: a is the sum of both, rounded.
  */
 static inline double rounded(double a, double a_low)
 {

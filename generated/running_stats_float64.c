@@ -15,7 +15,7 @@
  *   (2) new_var[k] = Piecewise((running_var[k], m < 1), (m*momentum*sigma2[k]/Max(1, m - unbiased) +
  *         (1 - momentum)*running_var[k], True))
  *
- * Arithmetic is in double.
+ * Arithmetic is in pairs of double: a value and one in _low, its rounding error, which together have twice the digits.
  * eq3_part is a part of equation (3) that is computed once, _here an element read once, all_ the values of
  * either for every element. A number in parentheses is the equation that a statement computes.
  *
@@ -42,9 +42,9 @@ static inline double nan_max(double a, double b)
 }
 
 /*
- * Values are pairs of numbers, a and a_low, of twice the digits: a is what plain arithmetic gives, a_low the error of
- * that, which the functions below find and to which the operands' own low parts are added. What has no _low is exact.
- * Where a is not finite, a_low may be no number and has nothing to say.
+ * A value is a pair, a + a_low: a is what plain arithmetic gives, a_low the error of that, which the functions below find,
+ * and what the operands' own low parts add to it. What has no _low is exact. Where a is not finite, a_low may be no
+ * number, and has nothing to say. A pair whose a may have cancelled is made tight: a is the sum of both, rounded.
  */
 static inline double rounded(double a, double a_low)
 {

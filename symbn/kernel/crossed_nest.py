@@ -88,4 +88,4 @@ def _lane_sum(
     levels: tuple[Level, ...],
 ) -> Slot:
     high = workspaces.lane_element(f"{reduction.hi}_lane_sums", block, blocks, lane, levels)
-    return partial(reduction, high, None)
+    return partial(reduction, high)

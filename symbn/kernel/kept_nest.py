@@ -77,7 +77,7 @@ class KeptNest(NestBuilder):
         """A block's partial sum, at the current block and place."""
         block = Var(self.block)
         high = self.workspaces.block_element(f"{reduction.hi}_blocks", block, self.blocks, self.kept)
-        return partial(reduction, high, None)
+        return partial(reduction, high)
 
     def keep(self, name: str, stage: int) -> list[Stmt]:
         """Leave a value for later loops, if one reads it."""

@@ -59,7 +59,7 @@ class NestBuilder:
 
     def lanes(self, reduction: Reduction, subscripts: tuple[Expr, ...]) -> Slot:
         """One of the interleaved partial results within a block."""
-        return partial(reduction, Load(f"{reduction.hi}_lanes", subscripts), None)
+        return partial(reduction, Load(f"{reduction.hi}_lanes", subscripts))
 
 
 def assign(targets: Sequence[Load], values: Sequence[Expr], names: Names) -> list[Stmt]:

@@ -79,14 +79,12 @@ def in_pairs(program: Program) -> Program:
     while known < len(arrays.wide) + len(arrays.totals):
         known = len(arrays.wide) + len(arrays.totals)
         nests = tuple(replace(nest, body=prune(_Block(arrays).rewrite(nest.body))) for nest in program.nests)
+    own = {array.name: array for array in program.arrays if array.name in arrays.wide}
     return replace(
         program,
         nests=nests,
-        arrays=(*program.arrays, *(replace(one, name=lows[one.name]) for one in program.arrays if one.name in arrays.wide)),
-        workspaces=(
-            *program.workspaces,
-            *((lows[name], size) for name, size in program.workspaces if name in arrays.wide),
-        ),
+        arrays=(*program.arrays, *(replace(own[name], name=lows[name]) for name in own)),
+        workspaces=(*program.workspaces, *((lows[name], size) for name, size in program.workspaces if name in own)),
     )
 
 
@@ -108,7 +106,7 @@ class _Block:
 
     def __init__(self, arrays: _Arrays, outer: _Block | None = None) -> None:
         self.arrays = arrays
-        self.names = (outer or arrays).names.branch()
+        self.names: Names = outer.names.branch() if outer else arrays.names.branch()
         #: local values in scope
         self.values: dict[str, Pair] = dict(outer.values) if outer else {}
         #: pairs of them -> the same, tight
@@ -268,7 +266,8 @@ class _Block:
             case "floor" | "ceil", (a,):
                 high = self.let(name, Op(operation, (a.high,)))
                 # Where high is a whole number low decides.
-                low = a.low and _select(Op("eq", (high, a.high)), Op(operation, (a.low,)), _ZERO)
+                whole = Op("eq", (high, a.high))
+                low = None if a.low is None else _select(whole, Op(operation, (a.low,)), _ZERO)
                 return self.with_low(high, low, Fit.SUM)
             case "sign", (a,):
                 return self.keep(name, Op("sign", (a.high,)), None)
