@@ -12,17 +12,6 @@ import pytest
 
 LIMIT = 0.51
 OFFSETS = [0.0, 1e2, 1e4, 1e6]
-#: what float64 results are held to
-FLOAT64 = {
-    "y": LIMIT,
-    "mean": LIMIT,
-    "mean_square": LIMIT,
-    "var": LIMIT,
-    "dx": LIMIT,
-    "dresidual": 0,
-    "dgamma": LIMIT,
-    "dbeta": LIMIT,
-}
 #: tiny; odd and prime, more than one axis on either side; sums of many elements over many groups
 SIZES = {
     "layer_norm": [((1, 2), {"axis": -1}), ((3, 5, 7, 11), {"axis": 2}), ((29, 521), {"axis": 1})],
@@ -218,19 +207,14 @@ def test_float32_is_rounded_as_well_as_can_be(oracle, norm, rng, offset):
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e8])
-def test_float64_stays_within_a_few_ulps(oracle, norm, rng, offset):
-    """Sums are compensated, so that what is left is the roundings of the last equations, at any offset.
-
-    The gradients are for the statistics as given, which are float64 and no more. Of y 3.4 was the most seen, of
-    the variance 0.8, of dx 4.0, of dgamma 1.3 and of dbeta, where it is a sum of sums, 0.52.
-    """
+def test_float64_is_rounded_as_well_as_can_be(oracle, norm, rng, offset):
+    """The gradients are for the statistics as given, which are float64 and no more."""
     for shape, where in SIZES[norm.name]:
         case = norm.case(rng, shape, where, np.float64, offset)
         result = case.forward()
         errors = Exact(oracle, case).forward_errors(result, rng, np.float64)
         found = Exact(oracle, case, result[1:]).backward_errors(case.backward(result[1:]), rng)
-        for name, error in (errors | found).items():
-            assert error <= FLOAT64[name], (shape, name, error)
+        assert max((errors | found).values()) <= LIMIT, (shape, errors, found)
 
 
 @pytest.mark.parametrize("eps", [1e-300, 1.0, 1e10])

@@ -261,13 +261,13 @@ class _Block:
             case "max" | "min", (a, b):
                 low = None
                 if not (a.low is None and b.low is None):
-                    low = _select(_compare("gt" if operation == "max" else "lt", a, b), a.rest, b.rest)
+                    low = _select(compare("gt" if operation == "max" else "lt", a, b), a.rest, b.rest)
                 return self.keep(name, Op(operation, (a.high, b.high)), low)
             case "floor" | "ceil", (a,):
                 high = self.let(name, Op(operation, (a.high,)))
                 # Where high is a whole number low decides.
                 whole = Op("eq", (high, a.high))
-                low = None if a.low is None else _select(whole, Op(operation, (a.low,)), _ZERO)
+                low = None if a.low is None else _select(whole, Op(operation, (a.rest,)), _ZERO)
                 return self.with_low(high, low, Fit.SUM)
             case "sign", (a,):
                 return self.keep(name, Op("sign", (a.high,)), None)
@@ -279,7 +279,7 @@ class _Block:
         if a.low is None and b.low is None:
             return self.with_low(high, low)
         if a.low is None:
-            low = Op(operation, (low, b.low))
+            low = Op(operation, (low, b.rest))
         else:
             low = Op("add", (low, a.low if b.low is None else Op(operation, (a.low, b.low))))
         return self.with_low(high, low, max(a.fit, b.fit, Fit.SUM))
@@ -318,7 +318,7 @@ class _Block:
             case Op("isfinite", (arg,)):
                 return Op("isfinite", (self.value(arg).high,))
             case Op(name, (left, right)):
-                return _compare(name, self.tight(self.value(left)), self.tight(self.value(right)))
+                return compare(name, self.tight(self.value(left)), self.tight(self.value(right)))
         # One that is known before the loop.
         return self.value(expr).high
 
@@ -349,7 +349,7 @@ def _select(condition: Expr, yes: Expr, no: Expr) -> Expr:
     return Op("select", (condition, yes, no))
 
 
-def _compare(name: str, a: Pair, b: Pair) -> Expr:
+def compare(name: str, a: Pair, b: Pair) -> Expr:
     """A comparison of tight pairs: where the high parts are equal the low ones decide, if they are numbers."""
     high = Op(name, (a.high, b.high))
     if a.low is None and b.low is None:
