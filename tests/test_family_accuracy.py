@@ -250,18 +250,19 @@ def of_groups(norm, count, m):
     return ((m, count) if norm.relu else (count, m)), {"axis": 1}
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("m", [2, 17, 258])
-def test_float32_of_adversarial_data(oracle, hard_data, norm, rng, m):
+def test_adversarial_data(oracle, hard_data, norm, rng, m, dtype):
     """A group for each kind of hard data, with and without a hard cotangent."""
-    pairs = hard_data.pairs(rng, m, np.float32)
-    columns = hard_data.columns(rng, m, np.float32)
-    pairs |= {name: (rng.standard_normal(m).astype(np.float32), np.float32(1) * one) for name, one in columns.items()}
+    pairs = hard_data.pairs(rng, m, dtype)
+    columns = hard_data.columns(rng, m, dtype)
+    pairs |= {name: (rng.standard_normal(m).astype(dtype), one) for name, one in columns.items()}
     shape, where = of_groups(norm, len(pairs), m)
-    case = norm.case(rng, shape, where).without("gamma", "beta")
-    dy, x = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    case = norm.case(rng, shape, where, dtype).without("gamma", "beta")
+    dy, x = np.empty(shape, dtype), np.empty(shape, dtype)
     for number, pair in enumerate(pairs.values()):
         dy[case.parts.statistic == number], x[case.parts.statistic == number] = pair
-    data = {name: np.zeros(shape, np.float32) for name in case.data} | {"x": x}
+    data = {name: np.zeros(shape, dtype) for name in case.data} | {"x": x}
     case = replace(case, data=data, dy=dy)
     result = case.forward()
     exact = Exact(oracle, case, result[1:])
@@ -273,12 +274,12 @@ def test_float32_of_adversarial_data(oracle, hard_data, norm, rng, m):
         for place in rows._places(group, y, rng, 8):
             value, scale = group.z(place)
             value = max(value, mpmath.mpf(0)) if norm.relu else value
-            assert oracle.error(y[place], value, scale, np.float32) <= LIMIT, name
-            assert oracle.error(dx[place], *given.dx(place), np.float32) <= LIMIT, name
+            assert oracle.error(y[place], value, scale, dtype) <= LIMIT, name
+            assert oracle.error(dx[place], *given.dx(place), dtype) <= LIMIT, name
     for number in some(int(exact.parameter.max()) + 1, 1, rng):
         (_, _), (dbeta, scale) = exact.of_parameter(number)
         if getattr(gradients, "dbeta", None) is not None:
-            assert oracle.error(gradients.dbeta.ravel()[number], dbeta, scale, np.float32) <= LIMIT
+            assert oracle.error(gradients.dbeta.ravel()[number], dbeta, scale, dtype) <= LIMIT
 
 
 def test_the_oracle_knows_a_rounding_error(oracle, norm, rng):
