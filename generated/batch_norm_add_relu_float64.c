@@ -15,11 +15,10 @@
  *   (3) z[i, k] = (x[i, k] - mu[k])*gamma[k]/sqrt(epsilon + sigma2[k]) + beta[k] + residual[i, k]
  *   (4) y[i, k] = Max(0, z[i, k])
  *
- * Arithmetic is in double.
+ * Arithmetic is in pairs of double: a value and one in _low, its rounding error, which together have twice the digits.
  * Reductions are formed in a fixed tree: blocks of 512 terms, 16 interleaved partial results (lanes) in
- * a block, then the blocks in order; so the bits depend on neither memory layout nor number of threads. A name in
- * _total and one in _rest are a sum and what its additions rounded away; _hi and _lo are a mean in two
- * parts, so that what is centred by it keeps every digit.
+ * a block, then the blocks in order; so the bits depend on neither memory layout nor number of threads. _hi and _lo are
+ * a mean in two parts, so that what is centred by it keeps every digit.
  * eq3_part is a part of equation (3) that is computed once, _here an element read once, all_ the values of
  * either for every element. A number in parentheses is the equation that a statement computes.
  *
@@ -61,6 +60,62 @@ static inline double nan_max(double a, double b)
 {
     const double other = a > b ? a : b;
     return a != a ? a : other;
+}
+
+/*
+ * A value is a pair, a + a_low: a is what plain arithmetic gives, a_low the error of that, which the functions below find,
+ * and what the operands' own low parts add to it. What has no _low is exact. Where a is not finite, a_low may be no
+ * number, and has nothing to say. A pair whose a may have cancelled is made tight: a is the sum of both, rounded.
+ */
+static inline double rounded(double a, double a_low)
+{
+    const double sum = a + a_low;
+    return sum == sum ? sum : a;
+}
+
+/* a + b - sum, exactly, where the sum is a + b rounded. */
+static inline double sum_error(double a, double b, double sum)
+{
+    const double back = sum - a;
+    return (a - (sum - back)) + (b - back);
+}
+
+/* a - b - difference, exactly, where the difference is a - b rounded. */
+static inline double difference_error(double a, double b, double difference)
+{
+    const double back = difference - a;
+    return (a - (difference - back)) - (b + back);
+}
+
+/* a * b - product, exactly, where the product is a * b rounded. */
+static inline double product_error(double a, double b, double product)
+{
+#if defined FP_FAST_FMA || defined __FMA__
+    return fma(a, b, -product);
+#else
+    /* Each factor is split in halves, whose products are exact; beyond 1e300 there is no error known. */
+    const double a_far = 134217729.0 * a, a_head = a_far - (a_far - a), a_tail = a - a_head;
+    const double b_far = 134217729.0 * b, b_head = b_far - (b_far - b), b_tail = b - b_head;
+    return ((a_head * b_head - product) + a_head * b_tail + a_tail * b_head) + a_tail * b_tail;
+#endif
+}
+
+/* (a + a_low) / (b + b_low) - quotient to a double's digits, where the quotient is a / b rounded. */
+static inline double quotient_error(double a, double a_low, double b, double b_low, double quotient)
+{
+    const double product = quotient * b;
+    const double left = (a - product) - product_error(quotient, b, product);
+    const double error = (left + (a_low - quotient * b_low)) / b;
+    return error == error ? error : 0.0;
+}
+
+/* The root of a + a_low, less root, to a double's digits, where root is that of a rounded. */
+static inline double root_error(double a, double a_low, double root)
+{
+    const double square = root * root;
+    const double left = (a - square) - product_error(root, root, square);
+    const double error = (left + a_low) / (root + root);
+    return error == error ? error : 0.0;
 }
 
 /* The place on each level of a flat position, and the offset of that element. */
@@ -313,7 +368,7 @@ static void group1_reduced(
         /* (4) */
         const double beta_here = beta[k * layout->beta__k];
         double mu_hi_total = 0.0;
-        double mu_hi_rest = 0.0;
+        double mu_hi_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, m0 * m1 - start);
@@ -324,73 +379,70 @@ static void group1_reduced(
                 gather_double(x + k * layout->x__k, 2, x_row_extents, x_row_strides, start, count, x_slab + start, k + 1 < n ? layout->x__k : 0);
             const double *x_row = x_slab ? x_slab + start : read_window_double(x + k * layout->x__k, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
             double mu_hi_lanes[16] = {0.0};
-            double mu_hi_errors[16] = {0.0};
+            double mu_hi_lanes_low[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (1) */
-                    const double mu_hi_term = x_row[q + lane];
-                    const double mu_hi_next = mu_hi_lanes[lane] + mu_hi_term;
-                    const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane];
-                    mu_hi_errors[lane] += mu_hi_lanes[lane] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                    mu_hi_lanes[lane] = mu_hi_next;
+                    const double sum = mu_hi_lanes[lane] + x_row[q + lane];
+                    const double sum_low = sum_error(mu_hi_lanes[lane], x_row[q + lane], sum) + mu_hi_lanes_low[lane];
+                    mu_hi_lanes[lane] = sum;
+                    mu_hi_lanes_low[lane] = sum_low;
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (1) */
-                const double mu_hi_term = x_row[whole + lane];
-                const double mu_hi_next = mu_hi_lanes[lane] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane];
-                mu_hi_errors[lane] += mu_hi_lanes[lane] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane] = mu_hi_next;
+                const double sum = mu_hi_lanes[lane] + x_row[whole + lane];
+                const double sum_low = sum_error(mu_hi_lanes[lane], x_row[whole + lane], sum) + mu_hi_lanes_low[lane];
+                mu_hi_lanes[lane] = sum;
+                mu_hi_lanes_low[lane] = sum_low;
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                const double mu_hi_term = mu_hi_lanes[lane + 8];
-                const double mu_hi_next = mu_hi_lanes[lane] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane];
-                mu_hi_errors[lane] += mu_hi_lanes[lane] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane] = mu_hi_next;
-                mu_hi_errors[lane] += mu_hi_errors[lane + 8];
+                const double sum = mu_hi_lanes[lane] + mu_hi_lanes[lane + 8];
+                const double sum_low = sum_error(mu_hi_lanes[lane], mu_hi_lanes[lane + 8], sum) + (mu_hi_lanes_low[lane] + mu_hi_lanes_low[lane + 8]);
+                mu_hi_lanes[lane] = sum;
+                mu_hi_lanes_low[lane] = sum_low;
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                const double mu_hi_term = mu_hi_lanes[lane + 4];
-                const double mu_hi_next = mu_hi_lanes[lane] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane];
-                mu_hi_errors[lane] += mu_hi_lanes[lane] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane] = mu_hi_next;
-                mu_hi_errors[lane] += mu_hi_errors[lane + 4];
+                const double sum = mu_hi_lanes[lane] + mu_hi_lanes[lane + 4];
+                const double sum_low = sum_error(mu_hi_lanes[lane], mu_hi_lanes[lane + 4], sum) + (mu_hi_lanes_low[lane] + mu_hi_lanes_low[lane + 4]);
+                mu_hi_lanes[lane] = sum;
+                mu_hi_lanes_low[lane] = sum_low;
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                const double mu_hi_term = mu_hi_lanes[lane + 2];
-                const double mu_hi_next = mu_hi_lanes[lane] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane];
-                mu_hi_errors[lane] += mu_hi_lanes[lane] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane] = mu_hi_next;
-                mu_hi_errors[lane] += mu_hi_errors[lane + 2];
+                const double sum = mu_hi_lanes[lane] + mu_hi_lanes[lane + 2];
+                const double sum_low = sum_error(mu_hi_lanes[lane], mu_hi_lanes[lane + 2], sum) + (mu_hi_lanes_low[lane] + mu_hi_lanes_low[lane + 2]);
+                mu_hi_lanes[lane] = sum;
+                mu_hi_lanes_low[lane] = sum_low;
             }
-            for (ptrdiff_t lane = 0; lane < 1; lane++) {
-                const double mu_hi_term = mu_hi_lanes[lane + 1];
-                const double mu_hi_next = mu_hi_lanes[lane] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane];
-                mu_hi_errors[lane] += mu_hi_lanes[lane] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane] = mu_hi_next;
-                mu_hi_errors[lane] += mu_hi_errors[lane + 1];
-            }
-            const double mu_hi_term = mu_hi_lanes[0];
-            const double mu_hi_next = mu_hi_total + mu_hi_term;
-            const double mu_hi_back = mu_hi_next - mu_hi_total;
-            mu_hi_rest += mu_hi_total - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-            mu_hi_total = mu_hi_next;
-            mu_hi_rest += mu_hi_errors[0];
+            const double sum = mu_hi_lanes[0] + mu_hi_lanes[1];
+            const double sum_low = sum_error(mu_hi_lanes[0], mu_hi_lanes[1], sum) + (mu_hi_lanes_low[0] + mu_hi_lanes_low[1]);
+            mu_hi_lanes[0] = sum;
+            mu_hi_lanes_low[0] = sum_low;
+            const double sum2 = mu_hi_total + mu_hi_lanes[0];
+            const double sum2_low = sum_error(mu_hi_total, mu_hi_lanes[0], sum2) + (mu_hi_total_low + mu_hi_lanes_low[0]);
+            mu_hi_total = sum2;
+            mu_hi_total_low = sum2_low;
         }
         /* (1) */
-        const double mu_hi = mu_hi_total / (double)(m0 * m1);
-        const double mu_lo = (isfinite(mu_hi) ? (fma(-mu_hi, (double)(m0 * m1), mu_hi_total) + mu_hi_rest) / (double)(m0 * m1) : 0.0);
+        const double tight = rounded(mu_hi_total, mu_hi_total_low);
+        const double mu_hi = tight / (double)(m0 * m1);
+        const double product = mu_hi * (double)(m0 * m1);
+        const double product_low = product_error(mu_hi, (double)(m0 * m1), product);
+        const double difference = mu_hi_total - product;
+        const double difference_low = difference_error(mu_hi_total, product, difference) + (mu_hi_total_low - product_low);
+        const double tight2 = rounded(difference, difference_low);
+        const double tight2_low = sum_error(difference, difference_low, tight2);
+        const double quotient = tight2 / (double)(m0 * m1);
+        const double quotient_low = quotient_error(tight2, tight2_low, (double)(m0 * m1), 0.0, quotient);
+        const double mu_lo = (isfinite(mu_hi) ? quotient : 0.0);
+        const double mu_lo_low = (isfinite(mu_hi) ? quotient_low : 0.0);
         const double eq1_part = mu_hi + mu_lo;
-        mu[k * layout->mu__k] = eq1_part;
+        const double eq1_part_low = sum_error(mu_hi, mu_lo, eq1_part) + mu_lo_low;
+        mu[k * layout->mu__k] = rounded(eq1_part, eq1_part_low);
         double sigma2_hi_total = 0.0;
-        double sigma2_hi_rest = 0.0;
+        double sigma2_hi_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, m0 * m1 - start);
@@ -399,76 +451,92 @@ static void group1_reduced(
             const ptrdiff_t x_row2_strides[2] = {layout->x__i0, layout->x__i1};
             const double *x_row2 = x_slab ? x_slab + start : read_window_double(x + k * layout->x__k, 2, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
             double sigma2_hi_lanes[16] = {0.0};
-            double sigma2_hi_errors[16] = {0.0};
+            double sigma2_hi_lanes_low[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (2) */
-                    const double t1 = x_row2[q + lane] - mu_hi - mu_lo;
-                    const double sigma2_hi_term = t1 * t1;
-                    const double sigma2_hi_next = sigma2_hi_lanes[lane] + sigma2_hi_term;
-                    const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane];
-                    sigma2_hi_errors[lane] += sigma2_hi_lanes[lane] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                    sigma2_hi_lanes[lane] = sigma2_hi_next;
+                    const double difference2 = x_row2[q + lane] - mu_hi;
+                    const double difference2_low = difference_error(x_row2[q + lane], mu_hi, difference2);
+                    const double t1 = difference2 - mu_lo;
+                    const double t1_low = difference_error(difference2, mu_lo, t1) + (difference2_low - mu_lo_low);
+                    const double product2 = t1 * t1;
+                    const double product2_low = product_error(t1, t1, product2) + t1 * t1_low + t1 * t1_low;
+                    const double sum = sigma2_hi_lanes[lane] + product2;
+                    const double sum_low = sum_error(sigma2_hi_lanes[lane], product2, sum) + (sigma2_hi_lanes_low[lane] + product2_low);
+                    sigma2_hi_lanes[lane] = sum;
+                    sigma2_hi_lanes_low[lane] = sum_low;
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (2) */
-                const double t1 = x_row2[whole + lane] - mu_hi - mu_lo;
-                const double sigma2_hi_term = t1 * t1;
-                const double sigma2_hi_next = sigma2_hi_lanes[lane] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane];
-                sigma2_hi_errors[lane] += sigma2_hi_lanes[lane] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane] = sigma2_hi_next;
+                const double difference2 = x_row2[whole + lane] - mu_hi;
+                const double difference2_low = difference_error(x_row2[whole + lane], mu_hi, difference2);
+                const double t1 = difference2 - mu_lo;
+                const double t1_low = difference_error(difference2, mu_lo, t1) + (difference2_low - mu_lo_low);
+                const double product2 = t1 * t1;
+                const double product2_low = product_error(t1, t1, product2) + t1 * t1_low + t1 * t1_low;
+                const double sum = sigma2_hi_lanes[lane] + product2;
+                const double sum_low = sum_error(sigma2_hi_lanes[lane], product2, sum) + (sigma2_hi_lanes_low[lane] + product2_low);
+                sigma2_hi_lanes[lane] = sum;
+                sigma2_hi_lanes_low[lane] = sum_low;
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                const double sigma2_hi_term = sigma2_hi_lanes[lane + 8];
-                const double sigma2_hi_next = sigma2_hi_lanes[lane] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane];
-                sigma2_hi_errors[lane] += sigma2_hi_lanes[lane] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane] = sigma2_hi_next;
-                sigma2_hi_errors[lane] += sigma2_hi_errors[lane + 8];
+                const double sum = sigma2_hi_lanes[lane] + sigma2_hi_lanes[lane + 8];
+                const double sum_low = sum_error(sigma2_hi_lanes[lane], sigma2_hi_lanes[lane + 8], sum) + (sigma2_hi_lanes_low[lane] + sigma2_hi_lanes_low[lane + 8]);
+                sigma2_hi_lanes[lane] = sum;
+                sigma2_hi_lanes_low[lane] = sum_low;
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                const double sigma2_hi_term = sigma2_hi_lanes[lane + 4];
-                const double sigma2_hi_next = sigma2_hi_lanes[lane] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane];
-                sigma2_hi_errors[lane] += sigma2_hi_lanes[lane] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane] = sigma2_hi_next;
-                sigma2_hi_errors[lane] += sigma2_hi_errors[lane + 4];
+                const double sum = sigma2_hi_lanes[lane] + sigma2_hi_lanes[lane + 4];
+                const double sum_low = sum_error(sigma2_hi_lanes[lane], sigma2_hi_lanes[lane + 4], sum) + (sigma2_hi_lanes_low[lane] + sigma2_hi_lanes_low[lane + 4]);
+                sigma2_hi_lanes[lane] = sum;
+                sigma2_hi_lanes_low[lane] = sum_low;
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                const double sigma2_hi_term = sigma2_hi_lanes[lane + 2];
-                const double sigma2_hi_next = sigma2_hi_lanes[lane] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane];
-                sigma2_hi_errors[lane] += sigma2_hi_lanes[lane] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane] = sigma2_hi_next;
-                sigma2_hi_errors[lane] += sigma2_hi_errors[lane + 2];
+                const double sum = sigma2_hi_lanes[lane] + sigma2_hi_lanes[lane + 2];
+                const double sum_low = sum_error(sigma2_hi_lanes[lane], sigma2_hi_lanes[lane + 2], sum) + (sigma2_hi_lanes_low[lane] + sigma2_hi_lanes_low[lane + 2]);
+                sigma2_hi_lanes[lane] = sum;
+                sigma2_hi_lanes_low[lane] = sum_low;
             }
-            for (ptrdiff_t lane = 0; lane < 1; lane++) {
-                const double sigma2_hi_term = sigma2_hi_lanes[lane + 1];
-                const double sigma2_hi_next = sigma2_hi_lanes[lane] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane];
-                sigma2_hi_errors[lane] += sigma2_hi_lanes[lane] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane] = sigma2_hi_next;
-                sigma2_hi_errors[lane] += sigma2_hi_errors[lane + 1];
-            }
-            const double sigma2_hi_term = sigma2_hi_lanes[0];
-            const double sigma2_hi_next = sigma2_hi_total + sigma2_hi_term;
-            const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_total;
-            sigma2_hi_rest += sigma2_hi_total - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-            sigma2_hi_total = sigma2_hi_next;
-            sigma2_hi_rest += sigma2_hi_errors[0];
+            const double sum = sigma2_hi_lanes[0] + sigma2_hi_lanes[1];
+            const double sum_low = sum_error(sigma2_hi_lanes[0], sigma2_hi_lanes[1], sum) + (sigma2_hi_lanes_low[0] + sigma2_hi_lanes_low[1]);
+            sigma2_hi_lanes[0] = sum;
+            sigma2_hi_lanes_low[0] = sum_low;
+            const double sum2 = sigma2_hi_total + sigma2_hi_lanes[0];
+            const double sum2_low = sum_error(sigma2_hi_total, sigma2_hi_lanes[0], sum2) + (sigma2_hi_total_low + sigma2_hi_lanes_low[0]);
+            sigma2_hi_total = sum2;
+            sigma2_hi_total_low = sum2_low;
         }
         /* (2) */
-        const double sigma2_hi = sigma2_hi_total / (double)(m0 * m1);
-        const double sigma2_lo = (isfinite(sigma2_hi) ? (fma(-sigma2_hi, (double)(m0 * m1), sigma2_hi_total) + sigma2_hi_rest) / (double)(m0 * m1) : 0.0);
+        const double tight3 = rounded(sigma2_hi_total, sigma2_hi_total_low);
+        const double sigma2_hi = tight3 / (double)(m0 * m1);
+        const double product2 = sigma2_hi * (double)(m0 * m1);
+        const double product2_low = product_error(sigma2_hi, (double)(m0 * m1), product2);
+        const double difference2 = sigma2_hi_total - product2;
+        const double difference2_low = difference_error(sigma2_hi_total, product2, difference2) + (sigma2_hi_total_low - product2_low);
+        const double tight4 = rounded(difference2, difference2_low);
+        const double tight4_low = sum_error(difference2, difference2_low, tight4);
+        const double quotient2 = tight4 / (double)(m0 * m1);
+        const double quotient2_low = quotient_error(tight4, tight4_low, (double)(m0 * m1), 0.0, quotient2);
+        const double sigma2_lo = (isfinite(sigma2_hi) ? quotient2 : 0.0);
+        const double sigma2_lo_low = (isfinite(sigma2_hi) ? quotient2_low : 0.0);
         /* (4) */
-        const double eq4_part = gamma[k * layout->gamma__k] / sqrt(sigma2_hi + epsilon + sigma2_lo);
+        const double sum2 = sigma2_hi + epsilon;
+        const double sum2_low = sum_error(sigma2_hi, epsilon, sum2);
+        const double sum = sum2 + sigma2_lo;
+        const double sum_low = sum_error(sum2, sigma2_lo, sum) + (sum2_low + sigma2_lo_low);
+        const double tight5 = rounded(sum, sum_low);
+        const double tight5_low = sum_error(sum, sum_low, tight5);
+        const double root = sqrt(tight5);
+        const double root_low = root_error(tight5, tight5_low, root);
+        const double eq4_part = gamma[k * layout->gamma__k] / root;
+        const double eq4_part_low = quotient_error(gamma[k * layout->gamma__k], 0.0, root, root_low, eq4_part);
         /* (2) */
         const double eq2_part = sigma2_hi + sigma2_lo;
-        sigma2[k * layout->sigma2__k] = eq2_part;
+        const double eq2_part_low = sum_error(sigma2_hi, sigma2_lo, eq2_part) + sigma2_lo_low;
+        sigma2[k * layout->sigma2__k] = rounded(eq2_part, eq2_part_low);
         for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, m0 * m1 - start);
@@ -486,7 +554,21 @@ static void group1_reduced(
             SIMD
             for (ptrdiff_t q = 0; q < count; q++) {
                 /* (4) */
-                y_row[q] = nan_max(0.0, eq4_part * (x_row3[q] - mu_hi - mu_lo) + residual_row[q] + beta_here);
+                const double difference4 = x_row3[q] - mu_hi;
+                const double difference4_low = difference_error(x_row3[q], mu_hi, difference4);
+                const double difference3 = difference4 - mu_lo;
+                const double difference3_low = difference_error(difference4, mu_lo, difference3) + (difference4_low - mu_lo_low);
+                const double product3 = eq4_part * difference3;
+                const double product3_low = product_error(eq4_part, difference3, product3) + eq4_part * difference3_low + difference3 * eq4_part_low;
+                const double sum4 = product3 + residual_row[q];
+                const double sum4_low = sum_error(product3, residual_row[q], sum4) + product3_low;
+                const double sum3 = sum4 + beta_here;
+                const double sum3_low = sum_error(sum4, beta_here, sum3) + sum4_low;
+                const double tight6 = rounded(sum3, sum3_low);
+                const double tight6_low = sum_error(sum3, sum3_low, tight6);
+                const double max_value = nan_max(0.0, tight6);
+                const double max_value_low = (0.0 > tight6 || (0.0 == tight6 && 0.0 > tight6_low) ? 0.0 : tight6_low);
+                y_row[q] = rounded(max_value, max_value_low);
             }
             close_window_double(&y_stream, layout->cache__bypass, y + k * layout->y__k, 2, y_row_extents, y_row_strides, start, count);
         }
@@ -508,12 +590,14 @@ static void group1_kept(
     double *sigma2,
     double *all_beta_here,
     double *mu_hi_blocks,
-    double *mu_hi_block_errors,
     double *all_mu_hi,
     double *all_mu_lo,
     double *sigma2_hi_blocks,
-    double *sigma2_hi_block_errors,
     double *all_eq4_part,
+    double *mu_hi_blocks_low,
+    double *all_mu_lo_low,
+    double *sigma2_hi_blocks_low,
+    double *all_eq4_part_low,
     double epsilon
 )
 {
@@ -542,12 +626,12 @@ static void group1_kept(
         const ptrdiff_t stop = smaller(first + 128, n);
         const ptrdiff_t width = stop - first;
         double mu_hi_lanes[16][128];
-        double mu_hi_errors[16][128];
+        double mu_hi_lanes_low[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 mu_hi_lanes[lane][j] = 0.0;
-                mu_hi_errors[lane][j] = 0.0;
+                mu_hi_lanes_low[lane][j] = 0.0;
             }
         }
         const ptrdiff_t ahead = (width + 1023) / width;
@@ -563,11 +647,10 @@ static void group1_kept(
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t k = first + j;
                 /* (1) */
-                const double mu_hi_term = x[i0 * layout->x__i0 + i1 * layout->x__i1 + k];
-                const double mu_hi_next = mu_hi_lanes[lane][j] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane][j];
-                mu_hi_errors[lane][j] += mu_hi_lanes[lane][j] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane][j] = mu_hi_next;
+                const double sum = mu_hi_lanes[lane][j] + x[i0 * layout->x__i0 + i1 * layout->x__i1 + k];
+                const double sum_low = sum_error(mu_hi_lanes[lane][j], x[i0 * layout->x__i0 + i1 * layout->x__i1 + k], sum) + mu_hi_lanes_low[lane][j];
+                mu_hi_lanes[lane][j] = sum;
+                mu_hi_lanes_low[lane][j] = sum_low;
             }
             if (++i1 == m1) {
                 i1 = 0;
@@ -577,73 +660,73 @@ static void group1_kept(
         for (ptrdiff_t lane = 0; lane < 8; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double mu_hi_term = mu_hi_lanes[lane + 8][j];
-                const double mu_hi_next = mu_hi_lanes[lane][j] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane][j];
-                mu_hi_errors[lane][j] += mu_hi_lanes[lane][j] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane][j] = mu_hi_next;
-                mu_hi_errors[lane][j] += mu_hi_errors[lane + 8][j];
+                const double sum = mu_hi_lanes[lane][j] + mu_hi_lanes[lane + 8][j];
+                const double sum_low = sum_error(mu_hi_lanes[lane][j], mu_hi_lanes[lane + 8][j], sum) + (mu_hi_lanes_low[lane][j] + mu_hi_lanes_low[lane + 8][j]);
+                mu_hi_lanes[lane][j] = sum;
+                mu_hi_lanes_low[lane][j] = sum_low;
             }
         }
         for (ptrdiff_t lane = 0; lane < 4; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double mu_hi_term = mu_hi_lanes[lane + 4][j];
-                const double mu_hi_next = mu_hi_lanes[lane][j] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane][j];
-                mu_hi_errors[lane][j] += mu_hi_lanes[lane][j] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane][j] = mu_hi_next;
-                mu_hi_errors[lane][j] += mu_hi_errors[lane + 4][j];
+                const double sum = mu_hi_lanes[lane][j] + mu_hi_lanes[lane + 4][j];
+                const double sum_low = sum_error(mu_hi_lanes[lane][j], mu_hi_lanes[lane + 4][j], sum) + (mu_hi_lanes_low[lane][j] + mu_hi_lanes_low[lane + 4][j]);
+                mu_hi_lanes[lane][j] = sum;
+                mu_hi_lanes_low[lane][j] = sum_low;
             }
         }
         for (ptrdiff_t lane = 0; lane < 2; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double mu_hi_term = mu_hi_lanes[lane + 2][j];
-                const double mu_hi_next = mu_hi_lanes[lane][j] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane][j];
-                mu_hi_errors[lane][j] += mu_hi_lanes[lane][j] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane][j] = mu_hi_next;
-                mu_hi_errors[lane][j] += mu_hi_errors[lane + 2][j];
+                const double sum = mu_hi_lanes[lane][j] + mu_hi_lanes[lane + 2][j];
+                const double sum_low = sum_error(mu_hi_lanes[lane][j], mu_hi_lanes[lane + 2][j], sum) + (mu_hi_lanes_low[lane][j] + mu_hi_lanes_low[lane + 2][j]);
+                mu_hi_lanes[lane][j] = sum;
+                mu_hi_lanes_low[lane][j] = sum_low;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 1; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double mu_hi_term = mu_hi_lanes[lane + 1][j];
-                const double mu_hi_next = mu_hi_lanes[lane][j] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane][j];
-                mu_hi_errors[lane][j] += mu_hi_lanes[lane][j] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane][j] = mu_hi_next;
-                mu_hi_errors[lane][j] += mu_hi_errors[lane + 1][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < width; j++) {
+            const double sum = mu_hi_lanes[0][j] + mu_hi_lanes[1][j];
+            const double sum_low = sum_error(mu_hi_lanes[0][j], mu_hi_lanes[1][j], sum) + (mu_hi_lanes_low[0][j] + mu_hi_lanes_low[1][j]);
+            mu_hi_lanes[0][j] = sum;
+            mu_hi_lanes_low[0][j] = sum_low;
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t k = first + j;
             mu_hi_blocks[block * n + k] = mu_hi_lanes[0][j];
-            mu_hi_block_errors[block * n + k] = mu_hi_errors[0][j];
+            mu_hi_blocks_low[block * n + k] = mu_hi_lanes_low[0][j];
         }
     }
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         double mu_hi_total = 0.0;
-        double mu_hi_rest = 0.0;
+        double mu_hi_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
-            const double mu_hi_term = mu_hi_blocks[block * n + k];
-            const double mu_hi_next = mu_hi_total + mu_hi_term;
-            const double mu_hi_back = mu_hi_next - mu_hi_total;
-            mu_hi_rest += mu_hi_total - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-            mu_hi_total = mu_hi_next;
-            mu_hi_rest += mu_hi_block_errors[block * n + k];
+            const double sum = mu_hi_total + mu_hi_blocks[block * n + k];
+            const double sum_low = sum_error(mu_hi_total, mu_hi_blocks[block * n + k], sum) + (mu_hi_total_low + mu_hi_blocks_low[block * n + k]);
+            mu_hi_total = sum;
+            mu_hi_total_low = sum_low;
         }
         /* (1) */
-        const double mu_hi = mu_hi_total / (double)(m0 * m1);
-        const double mu_lo = (isfinite(mu_hi) ? (fma(-mu_hi, (double)(m0 * m1), mu_hi_total) + mu_hi_rest) / (double)(m0 * m1) : 0.0);
+        const double tight = rounded(mu_hi_total, mu_hi_total_low);
+        const double mu_hi = tight / (double)(m0 * m1);
+        const double product = mu_hi * (double)(m0 * m1);
+        const double product_low = product_error(mu_hi, (double)(m0 * m1), product);
+        const double difference = mu_hi_total - product;
+        const double difference_low = difference_error(mu_hi_total, product, difference) + (mu_hi_total_low - product_low);
+        const double tight2 = rounded(difference, difference_low);
+        const double tight2_low = sum_error(difference, difference_low, tight2);
+        const double quotient = tight2 / (double)(m0 * m1);
+        const double quotient_low = quotient_error(tight2, tight2_low, (double)(m0 * m1), 0.0, quotient);
+        const double mu_lo = (isfinite(mu_hi) ? quotient : 0.0);
+        const double mu_lo_low = (isfinite(mu_hi) ? quotient_low : 0.0);
         all_mu_hi[k] = mu_hi;
         all_mu_lo[k] = mu_lo;
+        all_mu_lo_low[k] = mu_lo_low;
         const double eq1_part = mu_hi + mu_lo;
-        mu[k * layout->mu__k] = eq1_part;
+        const double eq1_part_low = sum_error(mu_hi, mu_lo, eq1_part) + mu_lo_low;
+        mu[k * layout->mu__k] = rounded(eq1_part, eq1_part_low);
     }
     SHARED_FOR
     for (ptrdiff_t task = 0; task < (m0 * m1 + 511) / 512 * ((n + 127) / 128); task++) {
@@ -656,12 +739,12 @@ static void group1_kept(
         const ptrdiff_t stop = smaller(first + 128, n);
         const ptrdiff_t width = stop - first;
         double sigma2_hi_lanes[16][128];
-        double sigma2_hi_errors[16][128];
+        double sigma2_hi_lanes_low[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 sigma2_hi_lanes[lane][j] = 0.0;
-                sigma2_hi_errors[lane][j] = 0.0;
+                sigma2_hi_lanes_low[lane][j] = 0.0;
             }
         }
         const ptrdiff_t ahead = (width + 1023) / width;
@@ -677,12 +760,16 @@ static void group1_kept(
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t k = first + j;
                 /* (2) */
-                const double t1 = x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_hi[k] - all_mu_lo[k];
-                const double sigma2_hi_term = t1 * t1;
-                const double sigma2_hi_next = sigma2_hi_lanes[lane][j] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane][j];
-                sigma2_hi_errors[lane][j] += sigma2_hi_lanes[lane][j] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane][j] = sigma2_hi_next;
+                const double difference = x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_hi[k];
+                const double difference_low = difference_error(x[i0 * layout->x__i0 + i1 * layout->x__i1 + k], all_mu_hi[k], difference);
+                const double t1 = difference - all_mu_lo[k];
+                const double t1_low = difference_error(difference, all_mu_lo[k], t1) + (difference_low - all_mu_lo_low[k]);
+                const double product = t1 * t1;
+                const double product_low = product_error(t1, t1, product) + t1 * t1_low + t1 * t1_low;
+                const double sum = sigma2_hi_lanes[lane][j] + product;
+                const double sum_low = sum_error(sigma2_hi_lanes[lane][j], product, sum) + (sigma2_hi_lanes_low[lane][j] + product_low);
+                sigma2_hi_lanes[lane][j] = sum;
+                sigma2_hi_lanes_low[lane][j] = sum_low;
             }
             if (++i1 == m1) {
                 i1 = 0;
@@ -692,75 +779,84 @@ static void group1_kept(
         for (ptrdiff_t lane = 0; lane < 8; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double sigma2_hi_term = sigma2_hi_lanes[lane + 8][j];
-                const double sigma2_hi_next = sigma2_hi_lanes[lane][j] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane][j];
-                sigma2_hi_errors[lane][j] += sigma2_hi_lanes[lane][j] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane][j] = sigma2_hi_next;
-                sigma2_hi_errors[lane][j] += sigma2_hi_errors[lane + 8][j];
+                const double sum = sigma2_hi_lanes[lane][j] + sigma2_hi_lanes[lane + 8][j];
+                const double sum_low = sum_error(sigma2_hi_lanes[lane][j], sigma2_hi_lanes[lane + 8][j], sum) + (sigma2_hi_lanes_low[lane][j] + sigma2_hi_lanes_low[lane + 8][j]);
+                sigma2_hi_lanes[lane][j] = sum;
+                sigma2_hi_lanes_low[lane][j] = sum_low;
             }
         }
         for (ptrdiff_t lane = 0; lane < 4; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double sigma2_hi_term = sigma2_hi_lanes[lane + 4][j];
-                const double sigma2_hi_next = sigma2_hi_lanes[lane][j] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane][j];
-                sigma2_hi_errors[lane][j] += sigma2_hi_lanes[lane][j] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane][j] = sigma2_hi_next;
-                sigma2_hi_errors[lane][j] += sigma2_hi_errors[lane + 4][j];
+                const double sum = sigma2_hi_lanes[lane][j] + sigma2_hi_lanes[lane + 4][j];
+                const double sum_low = sum_error(sigma2_hi_lanes[lane][j], sigma2_hi_lanes[lane + 4][j], sum) + (sigma2_hi_lanes_low[lane][j] + sigma2_hi_lanes_low[lane + 4][j]);
+                sigma2_hi_lanes[lane][j] = sum;
+                sigma2_hi_lanes_low[lane][j] = sum_low;
             }
         }
         for (ptrdiff_t lane = 0; lane < 2; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double sigma2_hi_term = sigma2_hi_lanes[lane + 2][j];
-                const double sigma2_hi_next = sigma2_hi_lanes[lane][j] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane][j];
-                sigma2_hi_errors[lane][j] += sigma2_hi_lanes[lane][j] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane][j] = sigma2_hi_next;
-                sigma2_hi_errors[lane][j] += sigma2_hi_errors[lane + 2][j];
+                const double sum = sigma2_hi_lanes[lane][j] + sigma2_hi_lanes[lane + 2][j];
+                const double sum_low = sum_error(sigma2_hi_lanes[lane][j], sigma2_hi_lanes[lane + 2][j], sum) + (sigma2_hi_lanes_low[lane][j] + sigma2_hi_lanes_low[lane + 2][j]);
+                sigma2_hi_lanes[lane][j] = sum;
+                sigma2_hi_lanes_low[lane][j] = sum_low;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 1; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sigma2_hi_term = sigma2_hi_lanes[lane + 1][j];
-                const double sigma2_hi_next = sigma2_hi_lanes[lane][j] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane][j];
-                sigma2_hi_errors[lane][j] += sigma2_hi_lanes[lane][j] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane][j] = sigma2_hi_next;
-                sigma2_hi_errors[lane][j] += sigma2_hi_errors[lane + 1][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < width; j++) {
+            const double sum = sigma2_hi_lanes[0][j] + sigma2_hi_lanes[1][j];
+            const double sum_low = sum_error(sigma2_hi_lanes[0][j], sigma2_hi_lanes[1][j], sum) + (sigma2_hi_lanes_low[0][j] + sigma2_hi_lanes_low[1][j]);
+            sigma2_hi_lanes[0][j] = sum;
+            sigma2_hi_lanes_low[0][j] = sum_low;
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t k = first + j;
             sigma2_hi_blocks[block * n + k] = sigma2_hi_lanes[0][j];
-            sigma2_hi_block_errors[block * n + k] = sigma2_hi_errors[0][j];
+            sigma2_hi_blocks_low[block * n + k] = sigma2_hi_lanes_low[0][j];
         }
     }
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         double sigma2_hi_total = 0.0;
-        double sigma2_hi_rest = 0.0;
+        double sigma2_hi_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
-            const double sigma2_hi_term = sigma2_hi_blocks[block * n + k];
-            const double sigma2_hi_next = sigma2_hi_total + sigma2_hi_term;
-            const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_total;
-            sigma2_hi_rest += sigma2_hi_total - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-            sigma2_hi_total = sigma2_hi_next;
-            sigma2_hi_rest += sigma2_hi_block_errors[block * n + k];
+            const double sum = sigma2_hi_total + sigma2_hi_blocks[block * n + k];
+            const double sum_low = sum_error(sigma2_hi_total, sigma2_hi_blocks[block * n + k], sum) + (sigma2_hi_total_low + sigma2_hi_blocks_low[block * n + k]);
+            sigma2_hi_total = sum;
+            sigma2_hi_total_low = sum_low;
         }
         /* (2) */
-        const double sigma2_hi = sigma2_hi_total / (double)(m0 * m1);
-        const double sigma2_lo = (isfinite(sigma2_hi) ? (fma(-sigma2_hi, (double)(m0 * m1), sigma2_hi_total) + sigma2_hi_rest) / (double)(m0 * m1) : 0.0);
+        const double tight = rounded(sigma2_hi_total, sigma2_hi_total_low);
+        const double sigma2_hi = tight / (double)(m0 * m1);
+        const double product = sigma2_hi * (double)(m0 * m1);
+        const double product_low = product_error(sigma2_hi, (double)(m0 * m1), product);
+        const double difference = sigma2_hi_total - product;
+        const double difference_low = difference_error(sigma2_hi_total, product, difference) + (sigma2_hi_total_low - product_low);
+        const double tight2 = rounded(difference, difference_low);
+        const double tight2_low = sum_error(difference, difference_low, tight2);
+        const double quotient = tight2 / (double)(m0 * m1);
+        const double quotient_low = quotient_error(tight2, tight2_low, (double)(m0 * m1), 0.0, quotient);
+        const double sigma2_lo = (isfinite(sigma2_hi) ? quotient : 0.0);
+        const double sigma2_lo_low = (isfinite(sigma2_hi) ? quotient_low : 0.0);
         /* (4) */
-        const double eq4_part = gamma[k * layout->gamma__k] / sqrt(sigma2_hi + epsilon + sigma2_lo);
+        const double sum2 = sigma2_hi + epsilon;
+        const double sum2_low = sum_error(sigma2_hi, epsilon, sum2);
+        const double sum = sum2 + sigma2_lo;
+        const double sum_low = sum_error(sum2, sigma2_lo, sum) + (sum2_low + sigma2_lo_low);
+        const double tight3 = rounded(sum, sum_low);
+        const double tight3_low = sum_error(sum, sum_low, tight3);
+        const double root = sqrt(tight3);
+        const double root_low = root_error(tight3, tight3_low, root);
+        const double eq4_part = gamma[k * layout->gamma__k] / root;
+        const double eq4_part_low = quotient_error(gamma[k * layout->gamma__k], 0.0, root, root_low, eq4_part);
         all_eq4_part[k] = eq4_part;
+        all_eq4_part_low[k] = eq4_part_low;
         /* (2) */
         const double eq2_part = sigma2_hi + sigma2_lo;
-        sigma2[k * layout->sigma2__k] = eq2_part;
+        const double eq2_part_low = sum_error(sigma2_hi, sigma2_lo, eq2_part) + sigma2_lo_low;
+        sigma2[k * layout->sigma2__k] = rounded(eq2_part, eq2_part_low);
     }
     SHARED_FOR
     for (ptrdiff_t task = 0; task < (m0 * m1 + 511) / 512 * ((n + 2047) / 2048); task++) {
@@ -790,7 +886,21 @@ static void group1_kept(
                 for (ptrdiff_t j = 0; j < width; j++) {
                     const ptrdiff_t k = first + j;
                     /* (4) */
-                    y_strip[j] = nan_max(0.0, all_eq4_part[k] * (x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_hi[k] - all_mu_lo[k]) + residual[i0 * layout->residual__i0 + i1 * layout->residual__i1 + k] + all_beta_here[k]);
+                    const double difference2 = x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_hi[k];
+                    const double difference2_low = difference_error(x[i0 * layout->x__i0 + i1 * layout->x__i1 + k], all_mu_hi[k], difference2);
+                    const double difference = difference2 - all_mu_lo[k];
+                    const double difference_low = difference_error(difference2, all_mu_lo[k], difference) + (difference2_low - all_mu_lo_low[k]);
+                    const double product = all_eq4_part[k] * difference;
+                    const double product_low = product_error(all_eq4_part[k], difference, product) + all_eq4_part[k] * difference_low + difference * all_eq4_part_low[k];
+                    const double sum2 = product + residual[i0 * layout->residual__i0 + i1 * layout->residual__i1 + k];
+                    const double sum2_low = sum_error(product, residual[i0 * layout->residual__i0 + i1 * layout->residual__i1 + k], sum2) + product_low;
+                    const double sum = sum2 + all_beta_here[k];
+                    const double sum_low = sum_error(sum2, all_beta_here[k], sum) + sum2_low;
+                    const double tight = rounded(sum, sum_low);
+                    const double tight_low = sum_error(sum, sum_low, tight);
+                    const double max_value = nan_max(0.0, tight);
+                    const double max_value_low = (0.0 > tight || (0.0 == tight && 0.0 > tight_low) ? 0.0 : tight_low);
+                    y_strip[j] = rounded(max_value, max_value_low);
                 }
                 close_window_double(&y_stream, layout->cache__bypass, y + i0 * layout->y__i0 + i1 * layout->y__i1, 1, y_strip_extents, y_strip_strides, first, width);
             }
@@ -824,25 +934,27 @@ int batch_norm_add_relu_float64(
 
     (void)threads;
     if (status == 0 && layout->x__i1 != 1 && layout->x__k == 1 && layout->residual__k == 1 && layout->y__k == 1) {
-        double *const memory = malloc(sizeof(double) * (size_t)(n + (m0 * m1 + 511) / 512 * n + (m0 * m1 + 511) / 512 * n + n + n + (m0 * m1 + 511) / 512 * n + (m0 * m1 + 511) / 512 * n + n + 1));
+        double *const memory = malloc(sizeof(double) * (size_t)(n + (m0 * m1 + 511) / 512 * n + n + n + (m0 * m1 + 511) / 512 * n + n + (m0 * m1 + 511) / 512 * n + n + (m0 * m1 + 511) / 512 * n + n + 1));
         double *left = memory;
         status = !memory;
         double *const all_beta_here = status ? NULL : take(&left, n);
         double *const mu_hi_blocks = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
-        double *const mu_hi_block_errors = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
         double *const all_mu_hi = status ? NULL : take(&left, n);
         double *const all_mu_lo = status ? NULL : take(&left, n);
         double *const sigma2_hi_blocks = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
-        double *const sigma2_hi_block_errors = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
         double *const all_eq4_part = status ? NULL : take(&left, n);
+        double *const mu_hi_blocks_low = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
+        double *const all_mu_lo_low = status ? NULL : take(&left, n);
+        double *const sigma2_hi_blocks_low = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
+        double *const all_eq4_part_low = status ? NULL : take(&left, n);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_kept(layout, x, residual, gamma, beta, y, mu, sigma2, all_beta_here, mu_hi_blocks, mu_hi_block_errors, all_mu_hi, all_mu_lo, sigma2_hi_blocks, sigma2_hi_block_errors, all_eq4_part, epsilon);
+            group1_kept(layout, x, residual, gamma, beta, y, mu, sigma2, all_beta_here, mu_hi_blocks, all_mu_hi, all_mu_lo, sigma2_hi_blocks, all_eq4_part, mu_hi_blocks_low, all_mu_lo_low, sigma2_hi_blocks_low, all_eq4_part_low, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_kept(layout, x, residual, gamma, beta, y, mu, sigma2, all_beta_here, mu_hi_blocks, mu_hi_block_errors, all_mu_hi, all_mu_lo, sigma2_hi_blocks, sigma2_hi_block_errors, all_eq4_part, epsilon);
+            group1_kept(layout, x, residual, gamma, beta, y, mu, sigma2, all_beta_here, mu_hi_blocks, all_mu_hi, all_mu_lo, sigma2_hi_blocks, all_eq4_part, mu_hi_blocks_low, all_mu_lo_low, sigma2_hi_blocks_low, all_eq4_part_low, epsilon);
         free(memory);
     }
     else if (status == 0) {

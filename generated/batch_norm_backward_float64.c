@@ -14,11 +14,10 @@
  *   (3) dx[i, k] = (m*dy[i, k] - (x[i, k] - mu[k])*dgamma[k]/sqrt(epsilon + sigma2[k]) -
  *         dbeta[k])*gamma[k]/(m*sqrt(epsilon + sigma2[k]))
  *
- * Arithmetic is in double.
+ * Arithmetic is in pairs of double: a value and one in _low, its rounding error, which together have twice the digits.
  * Reductions are formed in a fixed tree: blocks of 512 terms, 16 interleaved partial results (lanes) in
- * a block, then the blocks in order; so the bits depend on neither memory layout nor number of threads. A name in
- * _total and one in _rest are a sum and what its additions rounded away; _hi and _lo are a mean in two
- * parts, so that what is centred by it keeps every digit.
+ * a block, then the blocks in order; so the bits depend on neither memory layout nor number of threads. _hi and _lo are
+ * a mean in two parts, so that what is centred by it keeps every digit.
  * eq3_part is a part of equation (3) that is computed once, _here an element read once, all_ the values of
  * either for every element. A number in parentheses is the equation that a statement computes.
  *
@@ -53,6 +52,62 @@
 static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b)
 {
     return a < b ? a : b;
+}
+
+/*
+ * A value is a pair, a + a_low: a is what plain arithmetic gives, a_low the error of that, which the functions below find,
+ * and what the operands' own low parts add to it. What has no _low is exact. Where a is not finite, a_low may be no
+ * number, and has nothing to say. A pair whose a may have cancelled is made tight: a is the sum of both, rounded.
+ */
+static inline double rounded(double a, double a_low)
+{
+    const double sum = a + a_low;
+    return sum == sum ? sum : a;
+}
+
+/* a + b - sum, exactly, where the sum is a + b rounded. */
+static inline double sum_error(double a, double b, double sum)
+{
+    const double back = sum - a;
+    return (a - (sum - back)) + (b - back);
+}
+
+/* a - b - difference, exactly, where the difference is a - b rounded. */
+static inline double difference_error(double a, double b, double difference)
+{
+    const double back = difference - a;
+    return (a - (difference - back)) - (b + back);
+}
+
+/* a * b - product, exactly, where the product is a * b rounded. */
+static inline double product_error(double a, double b, double product)
+{
+#if defined FP_FAST_FMA || defined __FMA__
+    return fma(a, b, -product);
+#else
+    /* Each factor is split in halves, whose products are exact; beyond 1e300 there is no error known. */
+    const double a_far = 134217729.0 * a, a_head = a_far - (a_far - a), a_tail = a - a_head;
+    const double b_far = 134217729.0 * b, b_head = b_far - (b_far - b), b_tail = b - b_head;
+    return ((a_head * b_head - product) + a_head * b_tail + a_tail * b_head) + a_tail * b_tail;
+#endif
+}
+
+/* (a + a_low) / (b + b_low) - quotient to a double's digits, where the quotient is a / b rounded. */
+static inline double quotient_error(double a, double a_low, double b, double b_low, double quotient)
+{
+    const double product = quotient * b;
+    const double left = (a - product) - product_error(quotient, b, product);
+    const double error = (left + (a_low - quotient * b_low)) / b;
+    return error == error ? error : 0.0;
+}
+
+/* The root of a + a_low, less root, to a double's digits, where root is that of a rounded. */
+static inline double root_error(double a, double a_low, double root)
+{
+    const double square = root * root;
+    const double left = (a - square) - product_error(root, root, square);
+    const double error = (left + a_low) / (root + root);
+    return error == error ? error : 0.0;
 }
 
 /* The place on each level of a flat position, and the offset of that element. */
@@ -307,15 +362,29 @@ static void group1_reduced(
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (1) */
-        const double eq1_part = 1.0 / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
+        const double sum = sigma2[k * layout->sigma2__k] + epsilon;
+        const double sum_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum);
+        const double root = sqrt(sum);
+        const double root_low = root_error(sum, sum_low, root);
+        const double eq1_part = 1.0 / root;
+        const double eq1_part_low = quotient_error(1.0, 0.0, root, root_low, eq1_part);
         const double mu_here = mu[k * layout->mu__k];
         /* (3) */
-        const double eq3_part = 1.0 / (double)(m0 * m1) * gamma[k * layout->gamma__k] / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
+        const double quotient = 1.0 / (double)(m0 * m1);
+        const double quotient_low = quotient_error(1.0, 0.0, (double)(m0 * m1), 0.0, quotient);
+        const double product = quotient * gamma[k * layout->gamma__k];
+        const double product_low = product_error(quotient, gamma[k * layout->gamma__k], product) + gamma[k * layout->gamma__k] * quotient_low;
+        const double sum2 = sigma2[k * layout->sigma2__k] + epsilon;
+        const double sum2_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum2);
+        const double root2 = sqrt(sum2);
+        const double root2_low = root_error(sum2, sum2_low, root2);
+        const double eq3_part = product / root2;
+        const double eq3_part_low = quotient_error(product, product_low, root2, root2_low, eq3_part);
         const double eq3_part2 = (double)(m0 * m1);
         double dgamma_sum_total = 0.0;
-        double dgamma_sum_rest = 0.0;
+        double dgamma_sum_total_low = 0.0;
         double dbeta_sum_total = 0.0;
-        double dbeta_sum_rest = 0.0;
+        double dbeta_sum_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, m0 * m1 - start);
@@ -332,117 +401,112 @@ static void group1_reduced(
                 gather_double(dy + k * layout->dy__k, 2, dy_row_extents, dy_row_strides, start, count, dy_slab + start, k + 1 < n ? layout->dy__k : 0);
             const double *dy_row = dy_slab ? dy_slab + start : read_window_double(dy + k * layout->dy__k, 2, dy_row_extents, dy_row_strides, start, count, dy_row_buffer);
             double dgamma_sum_lanes[16] = {0.0};
-            double dgamma_sum_errors[16] = {0.0};
+            double dgamma_sum_lanes_low[16] = {0.0};
             double dbeta_sum_lanes[16] = {0.0};
-            double dbeta_sum_errors[16] = {0.0};
+            double dbeta_sum_lanes_low[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (1), (2) */
-                    const double dgamma_sum_term = eq1_part * (x_row[q + lane] - mu_here) * dy_row[q + lane];
-                    const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                    const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                    dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                    dgamma_sum_lanes[lane] = dgamma_sum_next;
-                    const double dbeta_sum_term = dy_row[q + lane];
-                    const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
-                    const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
-                    dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                    dbeta_sum_lanes[lane] = dbeta_sum_next;
+                    const double difference = x_row[q + lane] - mu_here;
+                    const double difference_low = difference_error(x_row[q + lane], mu_here, difference);
+                    const double product3 = eq1_part * difference;
+                    const double product3_low = product_error(eq1_part, difference, product3) + eq1_part * difference_low + difference * eq1_part_low;
+                    const double product2 = product3 * dy_row[q + lane];
+                    const double product2_low = product_error(product3, dy_row[q + lane], product2) + dy_row[q + lane] * product3_low;
+                    const double sum3 = dgamma_sum_lanes[lane] + product2;
+                    const double sum3_low = sum_error(dgamma_sum_lanes[lane], product2, sum3) + (dgamma_sum_lanes_low[lane] + product2_low);
+                    dgamma_sum_lanes[lane] = sum3;
+                    dgamma_sum_lanes_low[lane] = sum3_low;
+                    const double sum4 = dbeta_sum_lanes[lane] + dy_row[q + lane];
+                    const double sum4_low = sum_error(dbeta_sum_lanes[lane], dy_row[q + lane], sum4) + dbeta_sum_lanes_low[lane];
+                    dbeta_sum_lanes[lane] = sum4;
+                    dbeta_sum_lanes_low[lane] = sum4_low;
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (1), (2) */
-                const double dgamma_sum_term = eq1_part * (x_row[whole + lane] - mu_here) * dy_row[whole + lane];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane] = dgamma_sum_next;
-                const double dbeta_sum_term = dy_row[whole + lane];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
-                dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane] = dbeta_sum_next;
+                const double difference = x_row[whole + lane] - mu_here;
+                const double difference_low = difference_error(x_row[whole + lane], mu_here, difference);
+                const double product3 = eq1_part * difference;
+                const double product3_low = product_error(eq1_part, difference, product3) + eq1_part * difference_low + difference * eq1_part_low;
+                const double product2 = product3 * dy_row[whole + lane];
+                const double product2_low = product_error(product3, dy_row[whole + lane], product2) + dy_row[whole + lane] * product3_low;
+                const double sum3 = dgamma_sum_lanes[lane] + product2;
+                const double sum3_low = sum_error(dgamma_sum_lanes[lane], product2, sum3) + (dgamma_sum_lanes_low[lane] + product2_low);
+                dgamma_sum_lanes[lane] = sum3;
+                dgamma_sum_lanes_low[lane] = sum3_low;
+                const double sum4 = dbeta_sum_lanes[lane] + dy_row[whole + lane];
+                const double sum4_low = sum_error(dbeta_sum_lanes[lane], dy_row[whole + lane], sum4) + dbeta_sum_lanes_low[lane];
+                dbeta_sum_lanes[lane] = sum4;
+                dbeta_sum_lanes_low[lane] = sum4_low;
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 8];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane] = dgamma_sum_next;
-                dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 8];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 8];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
-                dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane] = dbeta_sum_next;
-                dbeta_sum_errors[lane] += dbeta_sum_errors[lane + 8];
+                const double sum3 = dgamma_sum_lanes[lane] + dgamma_sum_lanes[lane + 8];
+                const double sum3_low = sum_error(dgamma_sum_lanes[lane], dgamma_sum_lanes[lane + 8], sum3) + (dgamma_sum_lanes_low[lane] + dgamma_sum_lanes_low[lane + 8]);
+                dgamma_sum_lanes[lane] = sum3;
+                dgamma_sum_lanes_low[lane] = sum3_low;
+                const double sum4 = dbeta_sum_lanes[lane] + dbeta_sum_lanes[lane + 8];
+                const double sum4_low = sum_error(dbeta_sum_lanes[lane], dbeta_sum_lanes[lane + 8], sum4) + (dbeta_sum_lanes_low[lane] + dbeta_sum_lanes_low[lane + 8]);
+                dbeta_sum_lanes[lane] = sum4;
+                dbeta_sum_lanes_low[lane] = sum4_low;
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 4];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane] = dgamma_sum_next;
-                dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 4];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 4];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
-                dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane] = dbeta_sum_next;
-                dbeta_sum_errors[lane] += dbeta_sum_errors[lane + 4];
+                const double sum3 = dgamma_sum_lanes[lane] + dgamma_sum_lanes[lane + 4];
+                const double sum3_low = sum_error(dgamma_sum_lanes[lane], dgamma_sum_lanes[lane + 4], sum3) + (dgamma_sum_lanes_low[lane] + dgamma_sum_lanes_low[lane + 4]);
+                dgamma_sum_lanes[lane] = sum3;
+                dgamma_sum_lanes_low[lane] = sum3_low;
+                const double sum4 = dbeta_sum_lanes[lane] + dbeta_sum_lanes[lane + 4];
+                const double sum4_low = sum_error(dbeta_sum_lanes[lane], dbeta_sum_lanes[lane + 4], sum4) + (dbeta_sum_lanes_low[lane] + dbeta_sum_lanes_low[lane + 4]);
+                dbeta_sum_lanes[lane] = sum4;
+                dbeta_sum_lanes_low[lane] = sum4_low;
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 2];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane] = dgamma_sum_next;
-                dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 2];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 2];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
-                dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane] = dbeta_sum_next;
-                dbeta_sum_errors[lane] += dbeta_sum_errors[lane + 2];
+                const double sum3 = dgamma_sum_lanes[lane] + dgamma_sum_lanes[lane + 2];
+                const double sum3_low = sum_error(dgamma_sum_lanes[lane], dgamma_sum_lanes[lane + 2], sum3) + (dgamma_sum_lanes_low[lane] + dgamma_sum_lanes_low[lane + 2]);
+                dgamma_sum_lanes[lane] = sum3;
+                dgamma_sum_lanes_low[lane] = sum3_low;
+                const double sum4 = dbeta_sum_lanes[lane] + dbeta_sum_lanes[lane + 2];
+                const double sum4_low = sum_error(dbeta_sum_lanes[lane], dbeta_sum_lanes[lane + 2], sum4) + (dbeta_sum_lanes_low[lane] + dbeta_sum_lanes_low[lane + 2]);
+                dbeta_sum_lanes[lane] = sum4;
+                dbeta_sum_lanes_low[lane] = sum4_low;
             }
-            for (ptrdiff_t lane = 0; lane < 1; lane++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 1];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane] = dgamma_sum_next;
-                dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 1];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 1];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
-                dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane] = dbeta_sum_next;
-                dbeta_sum_errors[lane] += dbeta_sum_errors[lane + 1];
-            }
-            const double dgamma_sum_term = dgamma_sum_lanes[0];
-            const double dgamma_sum_next = dgamma_sum_total + dgamma_sum_term;
-            const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_total;
-            dgamma_sum_rest += dgamma_sum_total - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-            dgamma_sum_total = dgamma_sum_next;
-            dgamma_sum_rest += dgamma_sum_errors[0];
-            const double dbeta_sum_term = dbeta_sum_lanes[0];
-            const double dbeta_sum_next = dbeta_sum_total + dbeta_sum_term;
-            const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_total;
-            dbeta_sum_rest += dbeta_sum_total - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-            dbeta_sum_total = dbeta_sum_next;
-            dbeta_sum_rest += dbeta_sum_errors[0];
+            const double sum3 = dgamma_sum_lanes[0] + dgamma_sum_lanes[1];
+            const double sum3_low = sum_error(dgamma_sum_lanes[0], dgamma_sum_lanes[1], sum3) + (dgamma_sum_lanes_low[0] + dgamma_sum_lanes_low[1]);
+            dgamma_sum_lanes[0] = sum3;
+            dgamma_sum_lanes_low[0] = sum3_low;
+            const double sum4 = dbeta_sum_lanes[0] + dbeta_sum_lanes[1];
+            const double sum4_low = sum_error(dbeta_sum_lanes[0], dbeta_sum_lanes[1], sum4) + (dbeta_sum_lanes_low[0] + dbeta_sum_lanes_low[1]);
+            dbeta_sum_lanes[0] = sum4;
+            dbeta_sum_lanes_low[0] = sum4_low;
+            const double sum5 = dgamma_sum_total + dgamma_sum_lanes[0];
+            const double sum5_low = sum_error(dgamma_sum_total, dgamma_sum_lanes[0], sum5) + (dgamma_sum_total_low + dgamma_sum_lanes_low[0]);
+            dgamma_sum_total = sum5;
+            dgamma_sum_total_low = sum5_low;
+            const double sum6 = dbeta_sum_total + dbeta_sum_lanes[0];
+            const double sum6_low = sum_error(dbeta_sum_total, dbeta_sum_lanes[0], sum6) + (dbeta_sum_total_low + dbeta_sum_lanes_low[0]);
+            dbeta_sum_total = sum6;
+            dbeta_sum_total_low = sum6_low;
         }
         /* (1) */
-        const double dgamma_sum = dgamma_sum_total + (isfinite(dgamma_sum_total) ? dgamma_sum_rest : 0.0);
+        const double dgamma_sum = dgamma_sum_total;
+        const double dgamma_sum_low = dgamma_sum_total_low;
         /* (2) */
-        const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
+        const double dbeta_sum = dbeta_sum_total;
+        const double dbeta_sum_low = dbeta_sum_total_low;
         /* (3) */
-        const double eq3_part3 = dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
+        const double sum3 = sigma2[k * layout->sigma2__k] + epsilon;
+        const double sum3_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum3);
+        const double root3 = sqrt(sum3);
+        const double root3_low = root_error(sum3, sum3_low, root3);
+        const double tight = rounded(dgamma_sum, dgamma_sum_low);
+        const double tight_low = sum_error(dgamma_sum, dgamma_sum_low, tight);
+        const double eq3_part3 = tight / root3;
+        const double eq3_part3_low = quotient_error(tight, tight_low, root3, root3_low, eq3_part3);
         /* (1), (2) */
-        dgamma[k * layout->dgamma__k] = dgamma_sum;
-        dbeta[k * layout->dbeta__k] = dbeta_sum;
+        dgamma[k * layout->dgamma__k] = rounded(dgamma_sum, dgamma_sum_low);
+        dbeta[k * layout->dbeta__k] = rounded(dbeta_sum, dbeta_sum_low);
         for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, m0 * m1 - start);
@@ -460,7 +524,21 @@ static void group1_reduced(
             SIMD
             for (ptrdiff_t q = 0; q < count; q++) {
                 /* (3) */
-                dx_row[q] = eq3_part * (eq3_part2 * dy_row2[q] - eq3_part3 * (x_row2[q] - mu_here) - dbeta_sum);
+                const double product3 = eq3_part2 * dy_row2[q];
+                const double product3_low = product_error(eq3_part2, dy_row2[q], product3);
+                const double difference3 = x_row2[q] - mu_here;
+                const double difference3_low = difference_error(x_row2[q], mu_here, difference3);
+                const double product4 = eq3_part3 * difference3;
+                const double product4_low = product_error(eq3_part3, difference3, product4) + eq3_part3 * difference3_low + difference3 * eq3_part3_low;
+                const double difference2 = product3 - product4;
+                const double difference2_low = difference_error(product3, product4, difference2) + (product3_low - product4_low);
+                const double difference = difference2 - dbeta_sum;
+                const double difference_low = difference_error(difference2, dbeta_sum, difference) + (difference2_low - dbeta_sum_low);
+                const double tight2 = rounded(difference, difference_low);
+                const double tight2_low = sum_error(difference, difference_low, tight2);
+                const double product2 = eq3_part * tight2;
+                const double product2_low = product_error(eq3_part, tight2, product2) + eq3_part * tight2_low + tight2 * eq3_part_low;
+                dx_row[q] = rounded(product2, product2_low);
             }
             close_window_double(&dx_stream, layout->cache__bypass, dx + k * layout->dx__k, 2, dx_row_extents, dx_row_strides, start, count);
         }
@@ -487,11 +565,15 @@ static void group1_kept(
     double *all_eq3_part,
     double *all_eq3_part2,
     double *dgamma_sum_blocks,
-    double *dgamma_sum_block_errors,
     double *dbeta_sum_blocks,
-    double *dbeta_sum_block_errors,
     double *all_dbeta_sum,
     double *all_eq3_part3,
+    double *all_eq1_part_low,
+    double *all_eq3_part_low,
+    double *dgamma_sum_blocks_low,
+    double *dbeta_sum_blocks_low,
+    double *all_dbeta_sum_low,
+    double *all_eq3_part3_low,
     double epsilon
 )
 {
@@ -506,13 +588,29 @@ static void group1_kept(
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (1) */
-        const double eq1_part = 1.0 / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
+        const double sum = sigma2[k * layout->sigma2__k] + epsilon;
+        const double sum_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum);
+        const double root = sqrt(sum);
+        const double root_low = root_error(sum, sum_low, root);
+        const double eq1_part = 1.0 / root;
+        const double eq1_part_low = quotient_error(1.0, 0.0, root, root_low, eq1_part);
         all_eq1_part[k] = eq1_part;
+        all_eq1_part_low[k] = eq1_part_low;
         const double mu_here = mu[k * layout->mu__k];
         all_mu_here[k] = mu_here;
         /* (3) */
-        const double eq3_part = 1.0 / (double)(m0 * m1) * gamma[k * layout->gamma__k] / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
+        const double quotient = 1.0 / (double)(m0 * m1);
+        const double quotient_low = quotient_error(1.0, 0.0, (double)(m0 * m1), 0.0, quotient);
+        const double product = quotient * gamma[k * layout->gamma__k];
+        const double product_low = product_error(quotient, gamma[k * layout->gamma__k], product) + gamma[k * layout->gamma__k] * quotient_low;
+        const double sum2 = sigma2[k * layout->sigma2__k] + epsilon;
+        const double sum2_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum2);
+        const double root2 = sqrt(sum2);
+        const double root2_low = root_error(sum2, sum2_low, root2);
+        const double eq3_part = product / root2;
+        const double eq3_part_low = quotient_error(product, product_low, root2, root2_low, eq3_part);
         all_eq3_part[k] = eq3_part;
+        all_eq3_part_low[k] = eq3_part_low;
         const double eq3_part2 = (double)(m0 * m1);
         all_eq3_part2[k] = eq3_part2;
     }
@@ -527,16 +625,16 @@ static void group1_kept(
         const ptrdiff_t stop = smaller(first + 128, n);
         const ptrdiff_t width = stop - first;
         double dgamma_sum_lanes[16][128];
-        double dgamma_sum_errors[16][128];
+        double dgamma_sum_lanes_low[16][128];
         double dbeta_sum_lanes[16][128];
-        double dbeta_sum_errors[16][128];
+        double dbeta_sum_lanes_low[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum_lanes[lane][j] = 0.0;
-                dgamma_sum_errors[lane][j] = 0.0;
+                dgamma_sum_lanes_low[lane][j] = 0.0;
                 dbeta_sum_lanes[lane][j] = 0.0;
-                dbeta_sum_errors[lane][j] = 0.0;
+                dbeta_sum_lanes_low[lane][j] = 0.0;
             }
         }
         const ptrdiff_t ahead = (width + 1023) / width;
@@ -553,16 +651,20 @@ static void group1_kept(
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t k = first + j;
                 /* (1), (2) */
-                const double dgamma_sum_term = all_eq1_part[k] * (x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k]) * dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
-                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
-                const double dbeta_sum_term = dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane][j] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane][j];
-                dbeta_sum_errors[lane][j] += dbeta_sum_lanes[lane][j] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane][j] = dbeta_sum_next;
+                const double difference = x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k];
+                const double difference_low = difference_error(x[i0 * layout->x__i0 + i1 * layout->x__i1 + k], all_mu_here[k], difference);
+                const double product2 = all_eq1_part[k] * difference;
+                const double product2_low = product_error(all_eq1_part[k], difference, product2) + all_eq1_part[k] * difference_low + difference * all_eq1_part_low[k];
+                const double product = product2 * dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
+                const double product_low = product_error(product2, dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k], product) + dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k] * product2_low;
+                const double sum = dgamma_sum_lanes[lane][j] + product;
+                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], product, sum) + (dgamma_sum_lanes_low[lane][j] + product_low);
+                dgamma_sum_lanes[lane][j] = sum;
+                dgamma_sum_lanes_low[lane][j] = sum_low;
+                const double sum2 = dbeta_sum_lanes[lane][j] + dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
+                const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k], sum2) + dbeta_sum_lanes_low[lane][j];
+                dbeta_sum_lanes[lane][j] = sum2;
+                dbeta_sum_lanes_low[lane][j] = sum2_low;
             }
             if (++i1 == m1) {
                 i1 = 0;
@@ -572,113 +674,102 @@ static void group1_kept(
         for (ptrdiff_t lane = 0; lane < 8; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 8][j];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
-                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
-                dgamma_sum_errors[lane][j] += dgamma_sum_errors[lane + 8][j];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 8][j];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane][j] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane][j];
-                dbeta_sum_errors[lane][j] += dbeta_sum_lanes[lane][j] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane][j] = dbeta_sum_next;
-                dbeta_sum_errors[lane][j] += dbeta_sum_errors[lane + 8][j];
+                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 8][j];
+                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 8][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 8][j]);
+                dgamma_sum_lanes[lane][j] = sum;
+                dgamma_sum_lanes_low[lane][j] = sum_low;
+                const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 8][j];
+                const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 8][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 8][j]);
+                dbeta_sum_lanes[lane][j] = sum2;
+                dbeta_sum_lanes_low[lane][j] = sum2_low;
             }
         }
         for (ptrdiff_t lane = 0; lane < 4; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 4][j];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
-                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
-                dgamma_sum_errors[lane][j] += dgamma_sum_errors[lane + 4][j];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 4][j];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane][j] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane][j];
-                dbeta_sum_errors[lane][j] += dbeta_sum_lanes[lane][j] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane][j] = dbeta_sum_next;
-                dbeta_sum_errors[lane][j] += dbeta_sum_errors[lane + 4][j];
+                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 4][j];
+                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 4][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 4][j]);
+                dgamma_sum_lanes[lane][j] = sum;
+                dgamma_sum_lanes_low[lane][j] = sum_low;
+                const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 4][j];
+                const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 4][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 4][j]);
+                dbeta_sum_lanes[lane][j] = sum2;
+                dbeta_sum_lanes_low[lane][j] = sum2_low;
             }
         }
         for (ptrdiff_t lane = 0; lane < 2; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 2][j];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
-                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
-                dgamma_sum_errors[lane][j] += dgamma_sum_errors[lane + 2][j];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 2][j];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane][j] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane][j];
-                dbeta_sum_errors[lane][j] += dbeta_sum_lanes[lane][j] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane][j] = dbeta_sum_next;
-                dbeta_sum_errors[lane][j] += dbeta_sum_errors[lane + 2][j];
+                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 2][j];
+                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 2][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 2][j]);
+                dgamma_sum_lanes[lane][j] = sum;
+                dgamma_sum_lanes_low[lane][j] = sum_low;
+                const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 2][j];
+                const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 2][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 2][j]);
+                dbeta_sum_lanes[lane][j] = sum2;
+                dbeta_sum_lanes_low[lane][j] = sum2_low;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 1; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 1][j];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
-                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
-                dgamma_sum_errors[lane][j] += dgamma_sum_errors[lane + 1][j];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 1][j];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane][j] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane][j];
-                dbeta_sum_errors[lane][j] += dbeta_sum_lanes[lane][j] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane][j] = dbeta_sum_next;
-                dbeta_sum_errors[lane][j] += dbeta_sum_errors[lane + 1][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < width; j++) {
+            const double sum = dgamma_sum_lanes[0][j] + dgamma_sum_lanes[1][j];
+            const double sum_low = sum_error(dgamma_sum_lanes[0][j], dgamma_sum_lanes[1][j], sum) + (dgamma_sum_lanes_low[0][j] + dgamma_sum_lanes_low[1][j]);
+            dgamma_sum_lanes[0][j] = sum;
+            dgamma_sum_lanes_low[0][j] = sum_low;
+            const double sum2 = dbeta_sum_lanes[0][j] + dbeta_sum_lanes[1][j];
+            const double sum2_low = sum_error(dbeta_sum_lanes[0][j], dbeta_sum_lanes[1][j], sum2) + (dbeta_sum_lanes_low[0][j] + dbeta_sum_lanes_low[1][j]);
+            dbeta_sum_lanes[0][j] = sum2;
+            dbeta_sum_lanes_low[0][j] = sum2_low;
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t k = first + j;
             dgamma_sum_blocks[block * n + k] = dgamma_sum_lanes[0][j];
-            dgamma_sum_block_errors[block * n + k] = dgamma_sum_errors[0][j];
+            dgamma_sum_blocks_low[block * n + k] = dgamma_sum_lanes_low[0][j];
             dbeta_sum_blocks[block * n + k] = dbeta_sum_lanes[0][j];
-            dbeta_sum_block_errors[block * n + k] = dbeta_sum_errors[0][j];
+            dbeta_sum_blocks_low[block * n + k] = dbeta_sum_lanes_low[0][j];
         }
     }
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         double dgamma_sum_total = 0.0;
-        double dgamma_sum_rest = 0.0;
+        double dgamma_sum_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
-            const double dgamma_sum_term = dgamma_sum_blocks[block * n + k];
-            const double dgamma_sum_next = dgamma_sum_total + dgamma_sum_term;
-            const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_total;
-            dgamma_sum_rest += dgamma_sum_total - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-            dgamma_sum_total = dgamma_sum_next;
-            dgamma_sum_rest += dgamma_sum_block_errors[block * n + k];
+            const double sum = dgamma_sum_total + dgamma_sum_blocks[block * n + k];
+            const double sum_low = sum_error(dgamma_sum_total, dgamma_sum_blocks[block * n + k], sum) + (dgamma_sum_total_low + dgamma_sum_blocks_low[block * n + k]);
+            dgamma_sum_total = sum;
+            dgamma_sum_total_low = sum_low;
         }
         /* (1) */
-        const double dgamma_sum = dgamma_sum_total + (isfinite(dgamma_sum_total) ? dgamma_sum_rest : 0.0);
+        const double dgamma_sum = dgamma_sum_total;
+        const double dgamma_sum_low = dgamma_sum_total_low;
         double dbeta_sum_total = 0.0;
-        double dbeta_sum_rest = 0.0;
+        double dbeta_sum_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
-            const double dbeta_sum_term = dbeta_sum_blocks[block * n + k];
-            const double dbeta_sum_next = dbeta_sum_total + dbeta_sum_term;
-            const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_total;
-            dbeta_sum_rest += dbeta_sum_total - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-            dbeta_sum_total = dbeta_sum_next;
-            dbeta_sum_rest += dbeta_sum_block_errors[block * n + k];
+            const double sum = dbeta_sum_total + dbeta_sum_blocks[block * n + k];
+            const double sum_low = sum_error(dbeta_sum_total, dbeta_sum_blocks[block * n + k], sum) + (dbeta_sum_total_low + dbeta_sum_blocks_low[block * n + k]);
+            dbeta_sum_total = sum;
+            dbeta_sum_total_low = sum_low;
         }
         /* (2) */
-        const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
+        const double dbeta_sum = dbeta_sum_total;
+        const double dbeta_sum_low = dbeta_sum_total_low;
         all_dbeta_sum[k] = dbeta_sum;
+        all_dbeta_sum_low[k] = dbeta_sum_low;
         /* (3) */
-        const double eq3_part3 = dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
+        const double sum = sigma2[k * layout->sigma2__k] + epsilon;
+        const double sum_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum);
+        const double root = sqrt(sum);
+        const double root_low = root_error(sum, sum_low, root);
+        const double tight = rounded(dgamma_sum, dgamma_sum_low);
+        const double tight_low = sum_error(dgamma_sum, dgamma_sum_low, tight);
+        const double eq3_part3 = tight / root;
+        const double eq3_part3_low = quotient_error(tight, tight_low, root, root_low, eq3_part3);
         all_eq3_part3[k] = eq3_part3;
+        all_eq3_part3_low[k] = eq3_part3_low;
         /* (1), (2) */
-        dgamma[k * layout->dgamma__k] = dgamma_sum;
-        dbeta[k * layout->dbeta__k] = dbeta_sum;
+        dgamma[k * layout->dgamma__k] = rounded(dgamma_sum, dgamma_sum_low);
+        dbeta[k * layout->dbeta__k] = rounded(dbeta_sum, dbeta_sum_low);
     }
     SHARED_FOR
     for (ptrdiff_t task = 0; task < (m0 * m1 + 511) / 512 * ((n + 2047) / 2048); task++) {
@@ -708,7 +799,21 @@ static void group1_kept(
                 for (ptrdiff_t j = 0; j < width; j++) {
                     const ptrdiff_t k = first + j;
                     /* (3) */
-                    dx_strip[j] = all_eq3_part[k] * (all_eq3_part2[k] * dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k] - all_eq3_part3[k] * (x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k]) - all_dbeta_sum[k]);
+                    const double product2 = all_eq3_part2[k] * dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
+                    const double product2_low = product_error(all_eq3_part2[k], dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k], product2);
+                    const double difference3 = x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k];
+                    const double difference3_low = difference_error(x[i0 * layout->x__i0 + i1 * layout->x__i1 + k], all_mu_here[k], difference3);
+                    const double product3 = all_eq3_part3[k] * difference3;
+                    const double product3_low = product_error(all_eq3_part3[k], difference3, product3) + all_eq3_part3[k] * difference3_low + difference3 * all_eq3_part3_low[k];
+                    const double difference2 = product2 - product3;
+                    const double difference2_low = difference_error(product2, product3, difference2) + (product2_low - product3_low);
+                    const double difference = difference2 - all_dbeta_sum[k];
+                    const double difference_low = difference_error(difference2, all_dbeta_sum[k], difference) + (difference2_low - all_dbeta_sum_low[k]);
+                    const double tight = rounded(difference, difference_low);
+                    const double tight_low = sum_error(difference, difference_low, tight);
+                    const double product = all_eq3_part[k] * tight;
+                    const double product_low = product_error(all_eq3_part[k], tight, product) + all_eq3_part[k] * tight_low + tight * all_eq3_part_low[k];
+                    dx_strip[j] = rounded(product, product_low);
                 }
                 close_window_double(&dx_stream, layout->cache__bypass, dx + i0 * layout->dx__i0 + i1 * layout->dx__i1, 1, dx_strip_extents, dx_strip_strides, first, width);
             }
@@ -743,7 +848,7 @@ int batch_norm_backward_float64(
 
     (void)threads;
     if (status == 0 && layout->x__i1 != 1 && layout->x__k == 1 && layout->dy__k == 1 && layout->dx__k == 1) {
-        double *const memory = malloc(sizeof(double) * (size_t)(n + n + n + n + (m0 * m1 + 511) / 512 * n + (m0 * m1 + 511) / 512 * n + (m0 * m1 + 511) / 512 * n + (m0 * m1 + 511) / 512 * n + n + n + 1));
+        double *const memory = malloc(sizeof(double) * (size_t)(n + n + n + n + (m0 * m1 + 511) / 512 * n + (m0 * m1 + 511) / 512 * n + n + n + n + n + (m0 * m1 + 511) / 512 * n + (m0 * m1 + 511) / 512 * n + n + n + 1));
         double *left = memory;
         status = !memory;
         double *const all_eq1_part = status ? NULL : take(&left, n);
@@ -751,19 +856,23 @@ int batch_norm_backward_float64(
         double *const all_eq3_part = status ? NULL : take(&left, n);
         double *const all_eq3_part2 = status ? NULL : take(&left, n);
         double *const dgamma_sum_blocks = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
-        double *const dgamma_sum_block_errors = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
         double *const dbeta_sum_blocks = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
-        double *const dbeta_sum_block_errors = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
         double *const all_dbeta_sum = status ? NULL : take(&left, n);
         double *const all_eq3_part3 = status ? NULL : take(&left, n);
+        double *const all_eq1_part_low = status ? NULL : take(&left, n);
+        double *const all_eq3_part_low = status ? NULL : take(&left, n);
+        double *const dgamma_sum_blocks_low = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
+        double *const dbeta_sum_blocks_low = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
+        double *const all_dbeta_sum_low = status ? NULL : take(&left, n);
+        double *const all_eq3_part3_low = status ? NULL : take(&left, n);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, dgamma, dbeta, all_eq1_part, all_mu_here, all_eq3_part, all_eq3_part2, dgamma_sum_blocks, dgamma_sum_block_errors, dbeta_sum_blocks, dbeta_sum_block_errors, all_dbeta_sum, all_eq3_part3, epsilon);
+            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, dgamma, dbeta, all_eq1_part, all_mu_here, all_eq3_part, all_eq3_part2, dgamma_sum_blocks, dbeta_sum_blocks, all_dbeta_sum, all_eq3_part3, all_eq1_part_low, all_eq3_part_low, dgamma_sum_blocks_low, dbeta_sum_blocks_low, all_dbeta_sum_low, all_eq3_part3_low, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, dgamma, dbeta, all_eq1_part, all_mu_here, all_eq3_part, all_eq3_part2, dgamma_sum_blocks, dgamma_sum_block_errors, dbeta_sum_blocks, dbeta_sum_block_errors, all_dbeta_sum, all_eq3_part3, epsilon);
+            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, dgamma, dbeta, all_eq1_part, all_mu_here, all_eq3_part, all_eq3_part2, dgamma_sum_blocks, dbeta_sum_blocks, all_dbeta_sum, all_eq3_part3, all_eq1_part_low, all_eq3_part_low, dgamma_sum_blocks_low, dbeta_sum_blocks_low, all_dbeta_sum_low, all_eq3_part3_low, epsilon);
         free(memory);
     }
     else if (status == 0) {

@@ -96,7 +96,7 @@ static inline void gather_float(
     const float *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
     ptrdiff_t start, ptrdiff_t count, float *to, ptrdiff_t ahead)
 {
-    ptrdiff_t place[2];
+    ptrdiff_t place[1];
     const float *from = base + locate(levels, extents, strides, start, place);
     const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1];
     for (ptrdiff_t done = 0; done < count;) {
@@ -120,7 +120,7 @@ static inline const float *read_window_float(
     const float *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
     ptrdiff_t start, ptrdiff_t count, float *buffer)
 {
-    ptrdiff_t place[2];
+    ptrdiff_t place[1];
     const float *from = base + locate(levels, extents, strides, start, place);
     if (side_by_side(levels, extents, strides, place) >= count)
         return from;
@@ -202,7 +202,7 @@ static inline float *open_window_float(
     float_stream *stream, ptrdiff_t bypass, float *base, int levels, const ptrdiff_t *extents,
     const ptrdiff_t *strides, ptrdiff_t start, ptrdiff_t count)
 {
-    ptrdiff_t place[2];
+    ptrdiff_t place[1];
     float *to = base + locate(levels, extents, strides, start, place);
     if (side_by_side(levels, extents, strides, place) >= count)
         return bypass ? open_stream_float(stream, to) : to;
@@ -219,7 +219,7 @@ static inline void close_window_float(
         close_stream_float(stream, count);
         return;
     }
-    ptrdiff_t place[2];
+    ptrdiff_t place[1];
     float *to = base + locate(levels, extents, strides, start, place);
     if (side_by_side(levels, extents, strides, place) >= count)
         return;
@@ -262,6 +262,9 @@ static void group1_reduced(
     const float *gamma,
     const float *beta,
     float *y,
+    double *all_eq1_part,
+    double *all_mu_here,
+    double *all_beta_here,
     double epsilon
 )
 {
@@ -277,24 +280,35 @@ static void group1_reduced(
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (1) */
         const double eq1_part = (double)gamma[k * layout->gamma__k] / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
+        all_eq1_part[k] = eq1_part;
         const double mu_here = mu[k * layout->mu__k];
+        all_mu_here[k] = mu_here;
         const double beta_here = (double)beta[k * layout->beta__k];
-        for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
+        all_beta_here[k] = beta_here;
+    }
+    SHARED_FOR
+    for (ptrdiff_t place = 0; place < m0 * n; place++) {
+        const ptrdiff_t i0 = place / n;
+        const ptrdiff_t k = place % n;
+        const double eq1_part = all_eq1_part[k];
+        const double mu_here = all_mu_here[k];
+        const double beta_here = all_beta_here[k];
+        for (ptrdiff_t block = 0; block < (m1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
-            const ptrdiff_t count = smaller(512, m0 * m1 - start);
+            const ptrdiff_t count = smaller(512, m1 - start);
             float x_row_buffer[512];
-            const ptrdiff_t x_row_extents[2] = {m0, m1};
-            const ptrdiff_t x_row_strides[2] = {layout->x__i0, layout->x__i1};
-            const float *x_row = read_window_float(x + k * layout->x__k, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
-            const ptrdiff_t y_row_extents[2] = {m0, m1};
-            const ptrdiff_t y_row_strides[2] = {layout->y__i0, layout->y__i1};
-            float *y_row = open_window_float(&y_stream, layout->cache__bypass, y + k * layout->y__k, 2, y_row_extents, y_row_strides, start, count);
+            const ptrdiff_t x_row_extents[1] = {m1};
+            const ptrdiff_t x_row_strides[1] = {layout->x__i1};
+            const float *x_row = read_window_float(x + i0 * layout->x__i0 + k * layout->x__k, 1, x_row_extents, x_row_strides, start, count, x_row_buffer);
+            const ptrdiff_t y_row_extents[1] = {m1};
+            const ptrdiff_t y_row_strides[1] = {layout->y__i1};
+            float *y_row = open_window_float(&y_stream, layout->cache__bypass, y + i0 * layout->y__i0 + k * layout->y__k, 1, y_row_extents, y_row_strides, start, count);
             SIMD
             for (ptrdiff_t q = 0; q < count; q++) {
                 /* (1) */
                 y_row[q] = (float)(eq1_part * ((double)x_row[q] - mu_here) + beta_here);
             }
-            close_window_float(&y_stream, layout->cache__bypass, y + k * layout->y__k, 2, y_row_extents, y_row_strides, start, count);
+            close_window_float(&y_stream, layout->cache__bypass, y + i0 * layout->y__i0 + k * layout->y__k, 1, y_row_extents, y_row_strides, start, count);
         }
     }
     finish_stream_float(&y_stream);
@@ -409,14 +423,21 @@ int batch_norm_inference_float32(
         free(memory);
     }
     else if (status == 0) {
+        double *const memory = malloc(sizeof(double) * (size_t)(n + n + n + 1));
+        double *left = memory;
+        status = !memory;
+        double *const all_eq1_part = status ? NULL : take(&left, n);
+        double *const all_mu_here = status ? NULL : take(&left, n);
+        double *const all_beta_here = status ? NULL : take(&left, n);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_reduced(layout, x, mu, sigma2, gamma, beta, y, epsilon);
+            group1_reduced(layout, x, mu, sigma2, gamma, beta, y, all_eq1_part, all_mu_here, all_beta_here, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_reduced(layout, x, mu, sigma2, gamma, beta, y, epsilon);
+            group1_reduced(layout, x, mu, sigma2, gamma, beta, y, all_eq1_part, all_mu_here, all_beta_here, epsilon);
+        free(memory);
     }
     return status;
 }

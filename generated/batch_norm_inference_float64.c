@@ -9,7 +9,7 @@
  *
  *   (1) y[i, k] = (x[i, k] - mu[k])*gamma[k]/sqrt(epsilon + sigma2[k]) + beta[k]
  *
- * Arithmetic is in double.
+ * Arithmetic is in pairs of double: a value and one in _low, its rounding error, which together have twice the digits.
  * eq3_part is a part of equation (3) that is computed once, _here an element read once, all_ the values of
  * either for every element. A number in parentheses is the equation that a statement computes.
  *
@@ -44,6 +44,62 @@
 static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b)
 {
     return a < b ? a : b;
+}
+
+/*
+ * A value is a pair, a + a_low: a is what plain arithmetic gives, a_low the error of that, which the functions below find,
+ * and what the operands' own low parts add to it. What has no _low is exact. Where a is not finite, a_low may be no
+ * number, and has nothing to say. A pair whose a may have cancelled is made tight: a is the sum of both, rounded.
+ */
+static inline double rounded(double a, double a_low)
+{
+    const double sum = a + a_low;
+    return sum == sum ? sum : a;
+}
+
+/* a + b - sum, exactly, where the sum is a + b rounded. */
+static inline double sum_error(double a, double b, double sum)
+{
+    const double back = sum - a;
+    return (a - (sum - back)) + (b - back);
+}
+
+/* a - b - difference, exactly, where the difference is a - b rounded. */
+static inline double difference_error(double a, double b, double difference)
+{
+    const double back = difference - a;
+    return (a - (difference - back)) - (b + back);
+}
+
+/* a * b - product, exactly, where the product is a * b rounded. */
+static inline double product_error(double a, double b, double product)
+{
+#if defined FP_FAST_FMA || defined __FMA__
+    return fma(a, b, -product);
+#else
+    /* Each factor is split in halves, whose products are exact; beyond 1e300 there is no error known. */
+    const double a_far = 134217729.0 * a, a_head = a_far - (a_far - a), a_tail = a - a_head;
+    const double b_far = 134217729.0 * b, b_head = b_far - (b_far - b), b_tail = b - b_head;
+    return ((a_head * b_head - product) + a_head * b_tail + a_tail * b_head) + a_tail * b_tail;
+#endif
+}
+
+/* (a + a_low) / (b + b_low) - quotient to a double's digits, where the quotient is a / b rounded. */
+static inline double quotient_error(double a, double a_low, double b, double b_low, double quotient)
+{
+    const double product = quotient * b;
+    const double left = (a - product) - product_error(quotient, b, product);
+    const double error = (left + (a_low - quotient * b_low)) / b;
+    return error == error ? error : 0.0;
+}
+
+/* The root of a + a_low, less root, to a double's digits, where root is that of a rounded. */
+static inline double root_error(double a, double a_low, double root)
+{
+    const double square = root * root;
+    const double left = (a - square) - product_error(root, root, square);
+    const double error = (left + a_low) / (root + root);
+    return error == error ? error : 0.0;
 }
 
 /* The place on each level of a flat position, and the offset of that element. */
@@ -96,7 +152,7 @@ static inline void gather_double(
     const double *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
     ptrdiff_t start, ptrdiff_t count, double *to, ptrdiff_t ahead)
 {
-    ptrdiff_t place[2];
+    ptrdiff_t place[1];
     const double *from = base + locate(levels, extents, strides, start, place);
     const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1];
     for (ptrdiff_t done = 0; done < count;) {
@@ -120,7 +176,7 @@ static inline const double *read_window_double(
     const double *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
     ptrdiff_t start, ptrdiff_t count, double *buffer)
 {
-    ptrdiff_t place[2];
+    ptrdiff_t place[1];
     const double *from = base + locate(levels, extents, strides, start, place);
     if (side_by_side(levels, extents, strides, place) >= count)
         return from;
@@ -202,7 +258,7 @@ static inline double *open_window_double(
     double_stream *stream, ptrdiff_t bypass, double *base, int levels, const ptrdiff_t *extents,
     const ptrdiff_t *strides, ptrdiff_t start, ptrdiff_t count)
 {
-    ptrdiff_t place[2];
+    ptrdiff_t place[1];
     double *to = base + locate(levels, extents, strides, start, place);
     if (side_by_side(levels, extents, strides, place) >= count)
         return bypass ? open_stream_double(stream, to) : to;
@@ -219,7 +275,7 @@ static inline void close_window_double(
         close_stream_double(stream, count);
         return;
     }
-    ptrdiff_t place[2];
+    ptrdiff_t place[1];
     double *to = base + locate(levels, extents, strides, start, place);
     if (side_by_side(levels, extents, strides, place) >= count)
         return;
@@ -262,6 +318,10 @@ static void group1_reduced(
     const double *gamma,
     const double *beta,
     double *y,
+    double *all_eq1_part,
+    double *all_mu_here,
+    double *all_beta_here,
+    double *all_eq1_part_low,
     double epsilon
 )
 {
@@ -276,25 +336,49 @@ static void group1_reduced(
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (1) */
-        const double eq1_part = gamma[k * layout->gamma__k] / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
+        const double sum = sigma2[k * layout->sigma2__k] + epsilon;
+        const double sum_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum);
+        const double root = sqrt(sum);
+        const double root_low = root_error(sum, sum_low, root);
+        const double eq1_part = gamma[k * layout->gamma__k] / root;
+        const double eq1_part_low = quotient_error(gamma[k * layout->gamma__k], 0.0, root, root_low, eq1_part);
+        all_eq1_part[k] = eq1_part;
+        all_eq1_part_low[k] = eq1_part_low;
         const double mu_here = mu[k * layout->mu__k];
+        all_mu_here[k] = mu_here;
         const double beta_here = beta[k * layout->beta__k];
-        for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
+        all_beta_here[k] = beta_here;
+    }
+    SHARED_FOR
+    for (ptrdiff_t place = 0; place < m0 * n; place++) {
+        const ptrdiff_t i0 = place / n;
+        const ptrdiff_t k = place % n;
+        const double eq1_part = all_eq1_part[k];
+        const double eq1_part_low = all_eq1_part_low[k];
+        const double mu_here = all_mu_here[k];
+        const double beta_here = all_beta_here[k];
+        for (ptrdiff_t block = 0; block < (m1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
-            const ptrdiff_t count = smaller(512, m0 * m1 - start);
+            const ptrdiff_t count = smaller(512, m1 - start);
             double x_row_buffer[512];
-            const ptrdiff_t x_row_extents[2] = {m0, m1};
-            const ptrdiff_t x_row_strides[2] = {layout->x__i0, layout->x__i1};
-            const double *x_row = read_window_double(x + k * layout->x__k, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
-            const ptrdiff_t y_row_extents[2] = {m0, m1};
-            const ptrdiff_t y_row_strides[2] = {layout->y__i0, layout->y__i1};
-            double *y_row = open_window_double(&y_stream, layout->cache__bypass, y + k * layout->y__k, 2, y_row_extents, y_row_strides, start, count);
+            const ptrdiff_t x_row_extents[1] = {m1};
+            const ptrdiff_t x_row_strides[1] = {layout->x__i1};
+            const double *x_row = read_window_double(x + i0 * layout->x__i0 + k * layout->x__k, 1, x_row_extents, x_row_strides, start, count, x_row_buffer);
+            const ptrdiff_t y_row_extents[1] = {m1};
+            const ptrdiff_t y_row_strides[1] = {layout->y__i1};
+            double *y_row = open_window_double(&y_stream, layout->cache__bypass, y + i0 * layout->y__i0 + k * layout->y__k, 1, y_row_extents, y_row_strides, start, count);
             SIMD
             for (ptrdiff_t q = 0; q < count; q++) {
                 /* (1) */
-                y_row[q] = eq1_part * (x_row[q] - mu_here) + beta_here;
+                const double difference = x_row[q] - mu_here;
+                const double difference_low = difference_error(x_row[q], mu_here, difference);
+                const double product = eq1_part * difference;
+                const double product_low = product_error(eq1_part, difference, product) + eq1_part * difference_low + difference * eq1_part_low;
+                const double sum = product + beta_here;
+                const double sum_low = sum_error(product, beta_here, sum) + product_low;
+                y_row[q] = rounded(sum, sum_low);
             }
-            close_window_double(&y_stream, layout->cache__bypass, y + k * layout->y__k, 2, y_row_extents, y_row_strides, start, count);
+            close_window_double(&y_stream, layout->cache__bypass, y + i0 * layout->y__i0 + k * layout->y__k, 1, y_row_extents, y_row_strides, start, count);
         }
     }
     finish_stream_double(&y_stream);
@@ -313,6 +397,7 @@ static void group1_kept(
     double *all_eq1_part,
     double *all_mu_here,
     double *all_beta_here,
+    double *all_eq1_part_low,
     double epsilon
 )
 {
@@ -327,8 +412,14 @@ static void group1_kept(
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (1) */
-        const double eq1_part = gamma[k * layout->gamma__k] / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
+        const double sum = sigma2[k * layout->sigma2__k] + epsilon;
+        const double sum_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum);
+        const double root = sqrt(sum);
+        const double root_low = root_error(sum, sum_low, root);
+        const double eq1_part = gamma[k * layout->gamma__k] / root;
+        const double eq1_part_low = quotient_error(gamma[k * layout->gamma__k], 0.0, root, root_low, eq1_part);
         all_eq1_part[k] = eq1_part;
+        all_eq1_part_low[k] = eq1_part_low;
         const double mu_here = mu[k * layout->mu__k];
         all_mu_here[k] = mu_here;
         const double beta_here = beta[k * layout->beta__k];
@@ -361,7 +452,13 @@ static void group1_kept(
                 for (ptrdiff_t j = 0; j < width; j++) {
                     const ptrdiff_t k = first + j;
                     /* (1) */
-                    y_strip[j] = all_eq1_part[k] * (x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k]) + all_beta_here[k];
+                    const double difference = x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k];
+                    const double difference_low = difference_error(x[i0 * layout->x__i0 + i1 * layout->x__i1 + k], all_mu_here[k], difference);
+                    const double product = all_eq1_part[k] * difference;
+                    const double product_low = product_error(all_eq1_part[k], difference, product) + all_eq1_part[k] * difference_low + difference * all_eq1_part_low[k];
+                    const double sum = product + all_beta_here[k];
+                    const double sum_low = sum_error(product, all_beta_here[k], sum) + product_low;
+                    y_strip[j] = rounded(sum, sum_low);
                 }
                 close_window_double(&y_stream, layout->cache__bypass, y + i0 * layout->y__i0 + i1 * layout->y__i1, 1, y_strip_extents, y_strip_strides, first, width);
             }
@@ -392,31 +489,40 @@ int batch_norm_inference_float64(
 
     (void)threads;
     if (status == 0 && layout->x__i1 != 1 && layout->x__k == 1 && layout->y__k == 1) {
-        double *const memory = malloc(sizeof(double) * (size_t)(n + n + n + 1));
+        double *const memory = malloc(sizeof(double) * (size_t)(n + n + n + n + 1));
         double *left = memory;
         status = !memory;
         double *const all_eq1_part = status ? NULL : take(&left, n);
         double *const all_mu_here = status ? NULL : take(&left, n);
         double *const all_beta_here = status ? NULL : take(&left, n);
+        double *const all_eq1_part_low = status ? NULL : take(&left, n);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_kept(layout, x, mu, sigma2, gamma, beta, y, all_eq1_part, all_mu_here, all_beta_here, epsilon);
+            group1_kept(layout, x, mu, sigma2, gamma, beta, y, all_eq1_part, all_mu_here, all_beta_here, all_eq1_part_low, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_kept(layout, x, mu, sigma2, gamma, beta, y, all_eq1_part, all_mu_here, all_beta_here, epsilon);
+            group1_kept(layout, x, mu, sigma2, gamma, beta, y, all_eq1_part, all_mu_here, all_beta_here, all_eq1_part_low, epsilon);
         free(memory);
     }
     else if (status == 0) {
+        double *const memory = malloc(sizeof(double) * (size_t)(n + n + n + n + 1));
+        double *left = memory;
+        status = !memory;
+        double *const all_eq1_part = status ? NULL : take(&left, n);
+        double *const all_mu_here = status ? NULL : take(&left, n);
+        double *const all_beta_here = status ? NULL : take(&left, n);
+        double *const all_eq1_part_low = status ? NULL : take(&left, n);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_reduced(layout, x, mu, sigma2, gamma, beta, y, epsilon);
+            group1_reduced(layout, x, mu, sigma2, gamma, beta, y, all_eq1_part, all_mu_here, all_beta_here, all_eq1_part_low, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_reduced(layout, x, mu, sigma2, gamma, beta, y, epsilon);
+            group1_reduced(layout, x, mu, sigma2, gamma, beta, y, all_eq1_part, all_mu_here, all_beta_here, all_eq1_part_low, epsilon);
+        free(memory);
     }
     return status;
 }

@@ -13,11 +13,10 @@
  *   (3) y[n, g, c, s] = (x[n, g, c, s] - mu[n, g])*gamma[g, c]/sqrt(epsilon + sigma2[n, g]) +
  *         beta[g, c]
  *
- * Arithmetic is in double.
+ * Arithmetic is in pairs of double: a value and one in _low, its rounding error, which together have twice the digits.
  * Reductions are formed in a fixed tree: blocks of 512 terms, 16 interleaved partial results (lanes) in
- * a block, then the blocks in order; so the bits depend on neither memory layout nor number of threads. A name in
- * _total and one in _rest are a sum and what its additions rounded away; _hi and _lo are a mean in two
- * parts, so that what is centred by it keeps every digit.
+ * a block, then the blocks in order; so the bits depend on neither memory layout nor number of threads. _hi and _lo are
+ * a mean in two parts, so that what is centred by it keeps every digit.
  * eq3_part is a part of equation (3) that is computed once, _here an element read once, all_ the values of
  * either for every element. A number in parentheses is the equation that a statement computes.
  *
@@ -52,6 +51,62 @@
 static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b)
 {
     return a < b ? a : b;
+}
+
+/*
+ * A value is a pair, a + a_low: a is what plain arithmetic gives, a_low the error of that, which the functions below find,
+ * and what the operands' own low parts add to it. What has no _low is exact. Where a is not finite, a_low may be no
+ * number, and has nothing to say. A pair whose a may have cancelled is made tight: a is the sum of both, rounded.
+ */
+static inline double rounded(double a, double a_low)
+{
+    const double sum = a + a_low;
+    return sum == sum ? sum : a;
+}
+
+/* a + b - sum, exactly, where the sum is a + b rounded. */
+static inline double sum_error(double a, double b, double sum)
+{
+    const double back = sum - a;
+    return (a - (sum - back)) + (b - back);
+}
+
+/* a - b - difference, exactly, where the difference is a - b rounded. */
+static inline double difference_error(double a, double b, double difference)
+{
+    const double back = difference - a;
+    return (a - (difference - back)) - (b + back);
+}
+
+/* a * b - product, exactly, where the product is a * b rounded. */
+static inline double product_error(double a, double b, double product)
+{
+#if defined FP_FAST_FMA || defined __FMA__
+    return fma(a, b, -product);
+#else
+    /* Each factor is split in halves, whose products are exact; beyond 1e300 there is no error known. */
+    const double a_far = 134217729.0 * a, a_head = a_far - (a_far - a), a_tail = a - a_head;
+    const double b_far = 134217729.0 * b, b_head = b_far - (b_far - b), b_tail = b - b_head;
+    return ((a_head * b_head - product) + a_head * b_tail + a_tail * b_head) + a_tail * b_tail;
+#endif
+}
+
+/* (a + a_low) / (b + b_low) - quotient to a double's digits, where the quotient is a / b rounded. */
+static inline double quotient_error(double a, double a_low, double b, double b_low, double quotient)
+{
+    const double product = quotient * b;
+    const double left = (a - product) - product_error(quotient, b, product);
+    const double error = (left + (a_low - quotient * b_low)) / b;
+    return error == error ? error : 0.0;
+}
+
+/* The root of a + a_low, less root, to a double's digits, where root is that of a rounded. */
+static inline double root_error(double a, double a_low, double root)
+{
+    const double square = root * root;
+    const double left = (a - square) - product_error(root, root, square);
+    const double error = (left + a_low) / (root + root);
+    return error == error ? error : 0.0;
 }
 
 /* The place on each level of a flat position, and the offset of that element. */
@@ -288,6 +343,8 @@ static void group1_reduced(
     double *all_mu_lo,
     double *all_sigma2_hi,
     double *all_sigma2_lo,
+    double *all_mu_lo_low,
+    double *all_sigma2_lo_low,
     double epsilon
 )
 {
@@ -310,7 +367,7 @@ static void group1_reduced(
         const ptrdiff_t n = place / G;
         const ptrdiff_t g = place % G;
         double mu_hi_total = 0.0;
-        double mu_hi_rest = 0.0;
+        double mu_hi_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (K0 * K1 * S0 * S1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, K0 * K1 * S0 * S1 - start);
@@ -321,75 +378,73 @@ static void group1_reduced(
                 gather_double(x + n * layout->x__n + g * layout->x__g, 4, x_row_extents, x_row_strides, start, count, x_slab + start, g + 1 < G ? layout->x__g : 0);
             const double *x_row = x_slab ? x_slab + start : read_window_double(x + n * layout->x__n + g * layout->x__g, 4, x_row_extents, x_row_strides, start, count, x_row_buffer);
             double mu_hi_lanes[16] = {0.0};
-            double mu_hi_errors[16] = {0.0};
+            double mu_hi_lanes_low[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (1) */
-                    const double mu_hi_term = x_row[q + lane];
-                    const double mu_hi_next = mu_hi_lanes[lane] + mu_hi_term;
-                    const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane];
-                    mu_hi_errors[lane] += mu_hi_lanes[lane] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                    mu_hi_lanes[lane] = mu_hi_next;
+                    const double sum = mu_hi_lanes[lane] + x_row[q + lane];
+                    const double sum_low = sum_error(mu_hi_lanes[lane], x_row[q + lane], sum) + mu_hi_lanes_low[lane];
+                    mu_hi_lanes[lane] = sum;
+                    mu_hi_lanes_low[lane] = sum_low;
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (1) */
-                const double mu_hi_term = x_row[whole + lane];
-                const double mu_hi_next = mu_hi_lanes[lane] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane];
-                mu_hi_errors[lane] += mu_hi_lanes[lane] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane] = mu_hi_next;
+                const double sum = mu_hi_lanes[lane] + x_row[whole + lane];
+                const double sum_low = sum_error(mu_hi_lanes[lane], x_row[whole + lane], sum) + mu_hi_lanes_low[lane];
+                mu_hi_lanes[lane] = sum;
+                mu_hi_lanes_low[lane] = sum_low;
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                const double mu_hi_term = mu_hi_lanes[lane + 8];
-                const double mu_hi_next = mu_hi_lanes[lane] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane];
-                mu_hi_errors[lane] += mu_hi_lanes[lane] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane] = mu_hi_next;
-                mu_hi_errors[lane] += mu_hi_errors[lane + 8];
+                const double sum = mu_hi_lanes[lane] + mu_hi_lanes[lane + 8];
+                const double sum_low = sum_error(mu_hi_lanes[lane], mu_hi_lanes[lane + 8], sum) + (mu_hi_lanes_low[lane] + mu_hi_lanes_low[lane + 8]);
+                mu_hi_lanes[lane] = sum;
+                mu_hi_lanes_low[lane] = sum_low;
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                const double mu_hi_term = mu_hi_lanes[lane + 4];
-                const double mu_hi_next = mu_hi_lanes[lane] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane];
-                mu_hi_errors[lane] += mu_hi_lanes[lane] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane] = mu_hi_next;
-                mu_hi_errors[lane] += mu_hi_errors[lane + 4];
+                const double sum = mu_hi_lanes[lane] + mu_hi_lanes[lane + 4];
+                const double sum_low = sum_error(mu_hi_lanes[lane], mu_hi_lanes[lane + 4], sum) + (mu_hi_lanes_low[lane] + mu_hi_lanes_low[lane + 4]);
+                mu_hi_lanes[lane] = sum;
+                mu_hi_lanes_low[lane] = sum_low;
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                const double mu_hi_term = mu_hi_lanes[lane + 2];
-                const double mu_hi_next = mu_hi_lanes[lane] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane];
-                mu_hi_errors[lane] += mu_hi_lanes[lane] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane] = mu_hi_next;
-                mu_hi_errors[lane] += mu_hi_errors[lane + 2];
+                const double sum = mu_hi_lanes[lane] + mu_hi_lanes[lane + 2];
+                const double sum_low = sum_error(mu_hi_lanes[lane], mu_hi_lanes[lane + 2], sum) + (mu_hi_lanes_low[lane] + mu_hi_lanes_low[lane + 2]);
+                mu_hi_lanes[lane] = sum;
+                mu_hi_lanes_low[lane] = sum_low;
             }
-            for (ptrdiff_t lane = 0; lane < 1; lane++) {
-                const double mu_hi_term = mu_hi_lanes[lane + 1];
-                const double mu_hi_next = mu_hi_lanes[lane] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane];
-                mu_hi_errors[lane] += mu_hi_lanes[lane] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane] = mu_hi_next;
-                mu_hi_errors[lane] += mu_hi_errors[lane + 1];
-            }
-            const double mu_hi_term = mu_hi_lanes[0];
-            const double mu_hi_next = mu_hi_total + mu_hi_term;
-            const double mu_hi_back = mu_hi_next - mu_hi_total;
-            mu_hi_rest += mu_hi_total - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-            mu_hi_total = mu_hi_next;
-            mu_hi_rest += mu_hi_errors[0];
+            const double sum = mu_hi_lanes[0] + mu_hi_lanes[1];
+            const double sum_low = sum_error(mu_hi_lanes[0], mu_hi_lanes[1], sum) + (mu_hi_lanes_low[0] + mu_hi_lanes_low[1]);
+            mu_hi_lanes[0] = sum;
+            mu_hi_lanes_low[0] = sum_low;
+            const double sum2 = mu_hi_total + mu_hi_lanes[0];
+            const double sum2_low = sum_error(mu_hi_total, mu_hi_lanes[0], sum2) + (mu_hi_total_low + mu_hi_lanes_low[0]);
+            mu_hi_total = sum2;
+            mu_hi_total_low = sum2_low;
         }
         /* (1) */
-        const double mu_hi = mu_hi_total / (double)(K0 * K1 * S0 * S1);
-        const double mu_lo = (isfinite(mu_hi) ? (fma(-mu_hi, (double)(K0 * K1 * S0 * S1), mu_hi_total) + mu_hi_rest) / (double)(K0 * K1 * S0 * S1) : 0.0);
+        const double tight = rounded(mu_hi_total, mu_hi_total_low);
+        const double mu_hi = tight / (double)(K0 * K1 * S0 * S1);
+        const double product = mu_hi * (double)(K0 * K1 * S0 * S1);
+        const double product_low = product_error(mu_hi, (double)(K0 * K1 * S0 * S1), product);
+        const double difference = mu_hi_total - product;
+        const double difference_low = difference_error(mu_hi_total, product, difference) + (mu_hi_total_low - product_low);
+        const double tight2 = rounded(difference, difference_low);
+        const double tight2_low = sum_error(difference, difference_low, tight2);
+        const double quotient = tight2 / (double)(K0 * K1 * S0 * S1);
+        const double quotient_low = quotient_error(tight2, tight2_low, (double)(K0 * K1 * S0 * S1), 0.0, quotient);
+        const double mu_lo = (isfinite(mu_hi) ? quotient : 0.0);
+        const double mu_lo_low = (isfinite(mu_hi) ? quotient_low : 0.0);
         all_mu_hi[n * G + g] = mu_hi;
         all_mu_lo[n * G + g] = mu_lo;
+        all_mu_lo_low[n * G + g] = mu_lo_low;
         const double eq1_part = mu_hi + mu_lo;
-        mu[n * layout->mu__n + g * layout->mu__g] = eq1_part;
+        const double eq1_part_low = sum_error(mu_hi, mu_lo, eq1_part) + mu_lo_low;
+        mu[n * layout->mu__n + g * layout->mu__g] = rounded(eq1_part, eq1_part_low);
         double sigma2_hi_total = 0.0;
-        double sigma2_hi_rest = 0.0;
+        double sigma2_hi_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (K0 * K1 * S0 * S1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, K0 * K1 * S0 * S1 - start);
@@ -398,81 +453,99 @@ static void group1_reduced(
             const ptrdiff_t x_row2_strides[4] = {layout->x__c0, layout->x__c1, layout->x__s0, layout->x__s1};
             const double *x_row2 = x_slab ? x_slab + start : read_window_double(x + n * layout->x__n + g * layout->x__g, 4, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
             double sigma2_hi_lanes[16] = {0.0};
-            double sigma2_hi_errors[16] = {0.0};
+            double sigma2_hi_lanes_low[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (2) */
-                    const double t1 = x_row2[q + lane] - mu_hi - mu_lo;
-                    const double sigma2_hi_term = t1 * t1;
-                    const double sigma2_hi_next = sigma2_hi_lanes[lane] + sigma2_hi_term;
-                    const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane];
-                    sigma2_hi_errors[lane] += sigma2_hi_lanes[lane] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                    sigma2_hi_lanes[lane] = sigma2_hi_next;
+                    const double difference2 = x_row2[q + lane] - mu_hi;
+                    const double difference2_low = difference_error(x_row2[q + lane], mu_hi, difference2);
+                    const double t1 = difference2 - mu_lo;
+                    const double t1_low = difference_error(difference2, mu_lo, t1) + (difference2_low - mu_lo_low);
+                    const double product2 = t1 * t1;
+                    const double product2_low = product_error(t1, t1, product2) + t1 * t1_low + t1 * t1_low;
+                    const double sum = sigma2_hi_lanes[lane] + product2;
+                    const double sum_low = sum_error(sigma2_hi_lanes[lane], product2, sum) + (sigma2_hi_lanes_low[lane] + product2_low);
+                    sigma2_hi_lanes[lane] = sum;
+                    sigma2_hi_lanes_low[lane] = sum_low;
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (2) */
-                const double t1 = x_row2[whole + lane] - mu_hi - mu_lo;
-                const double sigma2_hi_term = t1 * t1;
-                const double sigma2_hi_next = sigma2_hi_lanes[lane] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane];
-                sigma2_hi_errors[lane] += sigma2_hi_lanes[lane] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane] = sigma2_hi_next;
+                const double difference2 = x_row2[whole + lane] - mu_hi;
+                const double difference2_low = difference_error(x_row2[whole + lane], mu_hi, difference2);
+                const double t1 = difference2 - mu_lo;
+                const double t1_low = difference_error(difference2, mu_lo, t1) + (difference2_low - mu_lo_low);
+                const double product2 = t1 * t1;
+                const double product2_low = product_error(t1, t1, product2) + t1 * t1_low + t1 * t1_low;
+                const double sum = sigma2_hi_lanes[lane] + product2;
+                const double sum_low = sum_error(sigma2_hi_lanes[lane], product2, sum) + (sigma2_hi_lanes_low[lane] + product2_low);
+                sigma2_hi_lanes[lane] = sum;
+                sigma2_hi_lanes_low[lane] = sum_low;
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                const double sigma2_hi_term = sigma2_hi_lanes[lane + 8];
-                const double sigma2_hi_next = sigma2_hi_lanes[lane] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane];
-                sigma2_hi_errors[lane] += sigma2_hi_lanes[lane] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane] = sigma2_hi_next;
-                sigma2_hi_errors[lane] += sigma2_hi_errors[lane + 8];
+                const double sum = sigma2_hi_lanes[lane] + sigma2_hi_lanes[lane + 8];
+                const double sum_low = sum_error(sigma2_hi_lanes[lane], sigma2_hi_lanes[lane + 8], sum) + (sigma2_hi_lanes_low[lane] + sigma2_hi_lanes_low[lane + 8]);
+                sigma2_hi_lanes[lane] = sum;
+                sigma2_hi_lanes_low[lane] = sum_low;
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                const double sigma2_hi_term = sigma2_hi_lanes[lane + 4];
-                const double sigma2_hi_next = sigma2_hi_lanes[lane] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane];
-                sigma2_hi_errors[lane] += sigma2_hi_lanes[lane] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane] = sigma2_hi_next;
-                sigma2_hi_errors[lane] += sigma2_hi_errors[lane + 4];
+                const double sum = sigma2_hi_lanes[lane] + sigma2_hi_lanes[lane + 4];
+                const double sum_low = sum_error(sigma2_hi_lanes[lane], sigma2_hi_lanes[lane + 4], sum) + (sigma2_hi_lanes_low[lane] + sigma2_hi_lanes_low[lane + 4]);
+                sigma2_hi_lanes[lane] = sum;
+                sigma2_hi_lanes_low[lane] = sum_low;
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                const double sigma2_hi_term = sigma2_hi_lanes[lane + 2];
-                const double sigma2_hi_next = sigma2_hi_lanes[lane] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane];
-                sigma2_hi_errors[lane] += sigma2_hi_lanes[lane] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane] = sigma2_hi_next;
-                sigma2_hi_errors[lane] += sigma2_hi_errors[lane + 2];
+                const double sum = sigma2_hi_lanes[lane] + sigma2_hi_lanes[lane + 2];
+                const double sum_low = sum_error(sigma2_hi_lanes[lane], sigma2_hi_lanes[lane + 2], sum) + (sigma2_hi_lanes_low[lane] + sigma2_hi_lanes_low[lane + 2]);
+                sigma2_hi_lanes[lane] = sum;
+                sigma2_hi_lanes_low[lane] = sum_low;
             }
-            for (ptrdiff_t lane = 0; lane < 1; lane++) {
-                const double sigma2_hi_term = sigma2_hi_lanes[lane + 1];
-                const double sigma2_hi_next = sigma2_hi_lanes[lane] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane];
-                sigma2_hi_errors[lane] += sigma2_hi_lanes[lane] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane] = sigma2_hi_next;
-                sigma2_hi_errors[lane] += sigma2_hi_errors[lane + 1];
-            }
-            const double sigma2_hi_term = sigma2_hi_lanes[0];
-            const double sigma2_hi_next = sigma2_hi_total + sigma2_hi_term;
-            const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_total;
-            sigma2_hi_rest += sigma2_hi_total - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-            sigma2_hi_total = sigma2_hi_next;
-            sigma2_hi_rest += sigma2_hi_errors[0];
+            const double sum = sigma2_hi_lanes[0] + sigma2_hi_lanes[1];
+            const double sum_low = sum_error(sigma2_hi_lanes[0], sigma2_hi_lanes[1], sum) + (sigma2_hi_lanes_low[0] + sigma2_hi_lanes_low[1]);
+            sigma2_hi_lanes[0] = sum;
+            sigma2_hi_lanes_low[0] = sum_low;
+            const double sum2 = sigma2_hi_total + sigma2_hi_lanes[0];
+            const double sum2_low = sum_error(sigma2_hi_total, sigma2_hi_lanes[0], sum2) + (sigma2_hi_total_low + sigma2_hi_lanes_low[0]);
+            sigma2_hi_total = sum2;
+            sigma2_hi_total_low = sum2_low;
         }
         /* (2) */
-        const double sigma2_hi = sigma2_hi_total / (double)(K0 * K1 * S0 * S1);
-        const double sigma2_lo = (isfinite(sigma2_hi) ? (fma(-sigma2_hi, (double)(K0 * K1 * S0 * S1), sigma2_hi_total) + sigma2_hi_rest) / (double)(K0 * K1 * S0 * S1) : 0.0);
+        const double tight3 = rounded(sigma2_hi_total, sigma2_hi_total_low);
+        const double sigma2_hi = tight3 / (double)(K0 * K1 * S0 * S1);
+        const double product2 = sigma2_hi * (double)(K0 * K1 * S0 * S1);
+        const double product2_low = product_error(sigma2_hi, (double)(K0 * K1 * S0 * S1), product2);
+        const double difference2 = sigma2_hi_total - product2;
+        const double difference2_low = difference_error(sigma2_hi_total, product2, difference2) + (sigma2_hi_total_low - product2_low);
+        const double tight4 = rounded(difference2, difference2_low);
+        const double tight4_low = sum_error(difference2, difference2_low, tight4);
+        const double quotient2 = tight4 / (double)(K0 * K1 * S0 * S1);
+        const double quotient2_low = quotient_error(tight4, tight4_low, (double)(K0 * K1 * S0 * S1), 0.0, quotient2);
+        const double sigma2_lo = (isfinite(sigma2_hi) ? quotient2 : 0.0);
+        const double sigma2_lo_low = (isfinite(sigma2_hi) ? quotient2_low : 0.0);
         all_sigma2_hi[n * G + g] = sigma2_hi;
         all_sigma2_lo[n * G + g] = sigma2_lo;
+        all_sigma2_lo_low[n * G + g] = sigma2_lo_low;
         const double eq2_part = sigma2_hi + sigma2_lo;
-        sigma2[n * layout->sigma2__n + g * layout->sigma2__g] = eq2_part;
+        const double eq2_part_low = sum_error(sigma2_hi, sigma2_lo, eq2_part) + sigma2_lo_low;
+        sigma2[n * layout->sigma2__n + g * layout->sigma2__g] = rounded(eq2_part, eq2_part_low);
         for (ptrdiff_t c0 = 0; c0 < K0; c0++) {
             for (ptrdiff_t c1 = 0; c1 < K1; c1++) {
                 /* (3) */
-                const double eq3_part = gamma[g * layout->gamma__g + c0 * layout->gamma__c0 + c1 * layout->gamma__c1] / sqrt(all_sigma2_hi[n * G + g] + epsilon + all_sigma2_lo[n * G + g]);
+                const double sum2 = all_sigma2_hi[n * G + g] + epsilon;
+                const double sum2_low = sum_error(all_sigma2_hi[n * G + g], epsilon, sum2);
+                const double sum = sum2 + all_sigma2_lo[n * G + g];
+                const double sum_low = sum_error(sum2, all_sigma2_lo[n * G + g], sum) + (sum2_low + all_sigma2_lo_low[n * G + g]);
+                const double tight5 = rounded(sum, sum_low);
+                const double tight5_low = sum_error(sum, sum_low, tight5);
+                const double root = sqrt(tight5);
+                const double root_low = root_error(tight5, tight5_low, root);
+                const double eq3_part = gamma[g * layout->gamma__g + c0 * layout->gamma__c0 + c1 * layout->gamma__c1] / root;
+                const double eq3_part_low = quotient_error(gamma[g * layout->gamma__g + c0 * layout->gamma__c0 + c1 * layout->gamma__c1], 0.0, root, root_low, eq3_part);
                 const double all_mu_hi_here = all_mu_hi[n * G + g];
                 const double all_mu_lo_here = all_mu_lo[n * G + g];
+                const double all_mu_lo_here_low = all_mu_lo_low[n * G + g];
                 const double beta_here = beta[g * layout->beta__g + c0 * layout->beta__c0 + c1 * layout->beta__c1];
                 for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
                     const ptrdiff_t start = block * 512;
@@ -487,7 +560,15 @@ static void group1_reduced(
                     SIMD
                     for (ptrdiff_t q = 0; q < count; q++) {
                         /* (3) */
-                        y_row[q] = eq3_part * (x_row[q] - all_mu_hi_here - all_mu_lo_here) + beta_here;
+                        const double difference4 = x_row[q] - all_mu_hi_here;
+                        const double difference4_low = difference_error(x_row[q], all_mu_hi_here, difference4);
+                        const double difference3 = difference4 - all_mu_lo_here;
+                        const double difference3_low = difference_error(difference4, all_mu_lo_here, difference3) + (difference4_low - all_mu_lo_here_low);
+                        const double product3 = eq3_part * difference3;
+                        const double product3_low = product_error(eq3_part, difference3, product3) + eq3_part * difference3_low + difference3 * eq3_part_low;
+                        const double sum3 = product3 + beta_here;
+                        const double sum3_low = sum_error(product3, beta_here, sum3) + product3_low;
+                        y_row[q] = rounded(sum3, sum3_low);
                     }
                     close_window_double(&y_stream, layout->cache__bypass, y + n * layout->y__n + g * layout->y__g + c0 * layout->y__c0 + c1 * layout->y__c1, 2, y_row_extents, y_row_strides, start, count);
                 }
@@ -508,7 +589,9 @@ static void group1_part(
     double *all_mu_hi,
     double *all_mu_lo,
     double *all_sigma2_hi,
-    double *all_sigma2_lo
+    double *all_sigma2_lo,
+    double *all_mu_lo_low,
+    double *all_sigma2_lo_low
 )
 {
     const ptrdiff_t N = layout->N;
@@ -527,7 +610,7 @@ static void group1_part(
         const ptrdiff_t n = place / G;
         const ptrdiff_t g = place % G;
         double mu_hi_total = 0.0;
-        double mu_hi_rest = 0.0;
+        double mu_hi_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (K0 * K1 * S0 * S1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, K0 * K1 * S0 * S1 - start);
@@ -538,75 +621,73 @@ static void group1_part(
                 gather_double(x + n * layout->x__n + g * layout->x__g, 4, x_row_extents, x_row_strides, start, count, x_slab + start, g + 1 < G ? layout->x__g : 0);
             const double *x_row = x_slab ? x_slab + start : read_window_double(x + n * layout->x__n + g * layout->x__g, 4, x_row_extents, x_row_strides, start, count, x_row_buffer);
             double mu_hi_lanes[16] = {0.0};
-            double mu_hi_errors[16] = {0.0};
+            double mu_hi_lanes_low[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (1) */
-                    const double mu_hi_term = x_row[q + lane];
-                    const double mu_hi_next = mu_hi_lanes[lane] + mu_hi_term;
-                    const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane];
-                    mu_hi_errors[lane] += mu_hi_lanes[lane] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                    mu_hi_lanes[lane] = mu_hi_next;
+                    const double sum = mu_hi_lanes[lane] + x_row[q + lane];
+                    const double sum_low = sum_error(mu_hi_lanes[lane], x_row[q + lane], sum) + mu_hi_lanes_low[lane];
+                    mu_hi_lanes[lane] = sum;
+                    mu_hi_lanes_low[lane] = sum_low;
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (1) */
-                const double mu_hi_term = x_row[whole + lane];
-                const double mu_hi_next = mu_hi_lanes[lane] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane];
-                mu_hi_errors[lane] += mu_hi_lanes[lane] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane] = mu_hi_next;
+                const double sum = mu_hi_lanes[lane] + x_row[whole + lane];
+                const double sum_low = sum_error(mu_hi_lanes[lane], x_row[whole + lane], sum) + mu_hi_lanes_low[lane];
+                mu_hi_lanes[lane] = sum;
+                mu_hi_lanes_low[lane] = sum_low;
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                const double mu_hi_term = mu_hi_lanes[lane + 8];
-                const double mu_hi_next = mu_hi_lanes[lane] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane];
-                mu_hi_errors[lane] += mu_hi_lanes[lane] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane] = mu_hi_next;
-                mu_hi_errors[lane] += mu_hi_errors[lane + 8];
+                const double sum = mu_hi_lanes[lane] + mu_hi_lanes[lane + 8];
+                const double sum_low = sum_error(mu_hi_lanes[lane], mu_hi_lanes[lane + 8], sum) + (mu_hi_lanes_low[lane] + mu_hi_lanes_low[lane + 8]);
+                mu_hi_lanes[lane] = sum;
+                mu_hi_lanes_low[lane] = sum_low;
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                const double mu_hi_term = mu_hi_lanes[lane + 4];
-                const double mu_hi_next = mu_hi_lanes[lane] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane];
-                mu_hi_errors[lane] += mu_hi_lanes[lane] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane] = mu_hi_next;
-                mu_hi_errors[lane] += mu_hi_errors[lane + 4];
+                const double sum = mu_hi_lanes[lane] + mu_hi_lanes[lane + 4];
+                const double sum_low = sum_error(mu_hi_lanes[lane], mu_hi_lanes[lane + 4], sum) + (mu_hi_lanes_low[lane] + mu_hi_lanes_low[lane + 4]);
+                mu_hi_lanes[lane] = sum;
+                mu_hi_lanes_low[lane] = sum_low;
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                const double mu_hi_term = mu_hi_lanes[lane + 2];
-                const double mu_hi_next = mu_hi_lanes[lane] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane];
-                mu_hi_errors[lane] += mu_hi_lanes[lane] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane] = mu_hi_next;
-                mu_hi_errors[lane] += mu_hi_errors[lane + 2];
+                const double sum = mu_hi_lanes[lane] + mu_hi_lanes[lane + 2];
+                const double sum_low = sum_error(mu_hi_lanes[lane], mu_hi_lanes[lane + 2], sum) + (mu_hi_lanes_low[lane] + mu_hi_lanes_low[lane + 2]);
+                mu_hi_lanes[lane] = sum;
+                mu_hi_lanes_low[lane] = sum_low;
             }
-            for (ptrdiff_t lane = 0; lane < 1; lane++) {
-                const double mu_hi_term = mu_hi_lanes[lane + 1];
-                const double mu_hi_next = mu_hi_lanes[lane] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane];
-                mu_hi_errors[lane] += mu_hi_lanes[lane] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane] = mu_hi_next;
-                mu_hi_errors[lane] += mu_hi_errors[lane + 1];
-            }
-            const double mu_hi_term = mu_hi_lanes[0];
-            const double mu_hi_next = mu_hi_total + mu_hi_term;
-            const double mu_hi_back = mu_hi_next - mu_hi_total;
-            mu_hi_rest += mu_hi_total - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-            mu_hi_total = mu_hi_next;
-            mu_hi_rest += mu_hi_errors[0];
+            const double sum = mu_hi_lanes[0] + mu_hi_lanes[1];
+            const double sum_low = sum_error(mu_hi_lanes[0], mu_hi_lanes[1], sum) + (mu_hi_lanes_low[0] + mu_hi_lanes_low[1]);
+            mu_hi_lanes[0] = sum;
+            mu_hi_lanes_low[0] = sum_low;
+            const double sum2 = mu_hi_total + mu_hi_lanes[0];
+            const double sum2_low = sum_error(mu_hi_total, mu_hi_lanes[0], sum2) + (mu_hi_total_low + mu_hi_lanes_low[0]);
+            mu_hi_total = sum2;
+            mu_hi_total_low = sum2_low;
         }
         /* (1) */
-        const double mu_hi = mu_hi_total / (double)(K0 * K1 * S0 * S1);
-        const double mu_lo = (isfinite(mu_hi) ? (fma(-mu_hi, (double)(K0 * K1 * S0 * S1), mu_hi_total) + mu_hi_rest) / (double)(K0 * K1 * S0 * S1) : 0.0);
+        const double tight = rounded(mu_hi_total, mu_hi_total_low);
+        const double mu_hi = tight / (double)(K0 * K1 * S0 * S1);
+        const double product = mu_hi * (double)(K0 * K1 * S0 * S1);
+        const double product_low = product_error(mu_hi, (double)(K0 * K1 * S0 * S1), product);
+        const double difference = mu_hi_total - product;
+        const double difference_low = difference_error(mu_hi_total, product, difference) + (mu_hi_total_low - product_low);
+        const double tight2 = rounded(difference, difference_low);
+        const double tight2_low = sum_error(difference, difference_low, tight2);
+        const double quotient = tight2 / (double)(K0 * K1 * S0 * S1);
+        const double quotient_low = quotient_error(tight2, tight2_low, (double)(K0 * K1 * S0 * S1), 0.0, quotient);
+        const double mu_lo = (isfinite(mu_hi) ? quotient : 0.0);
+        const double mu_lo_low = (isfinite(mu_hi) ? quotient_low : 0.0);
         all_mu_hi[n * G + g] = mu_hi;
         all_mu_lo[n * G + g] = mu_lo;
+        all_mu_lo_low[n * G + g] = mu_lo_low;
         const double eq1_part = mu_hi + mu_lo;
-        mu[n * layout->mu__n + g * layout->mu__g] = eq1_part;
+        const double eq1_part_low = sum_error(mu_hi, mu_lo, eq1_part) + mu_lo_low;
+        mu[n * layout->mu__n + g * layout->mu__g] = rounded(eq1_part, eq1_part_low);
         double sigma2_hi_total = 0.0;
-        double sigma2_hi_rest = 0.0;
+        double sigma2_hi_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (K0 * K1 * S0 * S1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, K0 * K1 * S0 * S1 - start);
@@ -615,75 +696,83 @@ static void group1_part(
             const ptrdiff_t x_row2_strides[4] = {layout->x__c0, layout->x__c1, layout->x__s0, layout->x__s1};
             const double *x_row2 = x_slab ? x_slab + start : read_window_double(x + n * layout->x__n + g * layout->x__g, 4, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
             double sigma2_hi_lanes[16] = {0.0};
-            double sigma2_hi_errors[16] = {0.0};
+            double sigma2_hi_lanes_low[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (2) */
-                    const double t1 = x_row2[q + lane] - mu_hi - mu_lo;
-                    const double sigma2_hi_term = t1 * t1;
-                    const double sigma2_hi_next = sigma2_hi_lanes[lane] + sigma2_hi_term;
-                    const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane];
-                    sigma2_hi_errors[lane] += sigma2_hi_lanes[lane] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                    sigma2_hi_lanes[lane] = sigma2_hi_next;
+                    const double difference2 = x_row2[q + lane] - mu_hi;
+                    const double difference2_low = difference_error(x_row2[q + lane], mu_hi, difference2);
+                    const double t1 = difference2 - mu_lo;
+                    const double t1_low = difference_error(difference2, mu_lo, t1) + (difference2_low - mu_lo_low);
+                    const double product2 = t1 * t1;
+                    const double product2_low = product_error(t1, t1, product2) + t1 * t1_low + t1 * t1_low;
+                    const double sum = sigma2_hi_lanes[lane] + product2;
+                    const double sum_low = sum_error(sigma2_hi_lanes[lane], product2, sum) + (sigma2_hi_lanes_low[lane] + product2_low);
+                    sigma2_hi_lanes[lane] = sum;
+                    sigma2_hi_lanes_low[lane] = sum_low;
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (2) */
-                const double t1 = x_row2[whole + lane] - mu_hi - mu_lo;
-                const double sigma2_hi_term = t1 * t1;
-                const double sigma2_hi_next = sigma2_hi_lanes[lane] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane];
-                sigma2_hi_errors[lane] += sigma2_hi_lanes[lane] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane] = sigma2_hi_next;
+                const double difference2 = x_row2[whole + lane] - mu_hi;
+                const double difference2_low = difference_error(x_row2[whole + lane], mu_hi, difference2);
+                const double t1 = difference2 - mu_lo;
+                const double t1_low = difference_error(difference2, mu_lo, t1) + (difference2_low - mu_lo_low);
+                const double product2 = t1 * t1;
+                const double product2_low = product_error(t1, t1, product2) + t1 * t1_low + t1 * t1_low;
+                const double sum = sigma2_hi_lanes[lane] + product2;
+                const double sum_low = sum_error(sigma2_hi_lanes[lane], product2, sum) + (sigma2_hi_lanes_low[lane] + product2_low);
+                sigma2_hi_lanes[lane] = sum;
+                sigma2_hi_lanes_low[lane] = sum_low;
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                const double sigma2_hi_term = sigma2_hi_lanes[lane + 8];
-                const double sigma2_hi_next = sigma2_hi_lanes[lane] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane];
-                sigma2_hi_errors[lane] += sigma2_hi_lanes[lane] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane] = sigma2_hi_next;
-                sigma2_hi_errors[lane] += sigma2_hi_errors[lane + 8];
+                const double sum = sigma2_hi_lanes[lane] + sigma2_hi_lanes[lane + 8];
+                const double sum_low = sum_error(sigma2_hi_lanes[lane], sigma2_hi_lanes[lane + 8], sum) + (sigma2_hi_lanes_low[lane] + sigma2_hi_lanes_low[lane + 8]);
+                sigma2_hi_lanes[lane] = sum;
+                sigma2_hi_lanes_low[lane] = sum_low;
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                const double sigma2_hi_term = sigma2_hi_lanes[lane + 4];
-                const double sigma2_hi_next = sigma2_hi_lanes[lane] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane];
-                sigma2_hi_errors[lane] += sigma2_hi_lanes[lane] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane] = sigma2_hi_next;
-                sigma2_hi_errors[lane] += sigma2_hi_errors[lane + 4];
+                const double sum = sigma2_hi_lanes[lane] + sigma2_hi_lanes[lane + 4];
+                const double sum_low = sum_error(sigma2_hi_lanes[lane], sigma2_hi_lanes[lane + 4], sum) + (sigma2_hi_lanes_low[lane] + sigma2_hi_lanes_low[lane + 4]);
+                sigma2_hi_lanes[lane] = sum;
+                sigma2_hi_lanes_low[lane] = sum_low;
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                const double sigma2_hi_term = sigma2_hi_lanes[lane + 2];
-                const double sigma2_hi_next = sigma2_hi_lanes[lane] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane];
-                sigma2_hi_errors[lane] += sigma2_hi_lanes[lane] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane] = sigma2_hi_next;
-                sigma2_hi_errors[lane] += sigma2_hi_errors[lane + 2];
+                const double sum = sigma2_hi_lanes[lane] + sigma2_hi_lanes[lane + 2];
+                const double sum_low = sum_error(sigma2_hi_lanes[lane], sigma2_hi_lanes[lane + 2], sum) + (sigma2_hi_lanes_low[lane] + sigma2_hi_lanes_low[lane + 2]);
+                sigma2_hi_lanes[lane] = sum;
+                sigma2_hi_lanes_low[lane] = sum_low;
             }
-            for (ptrdiff_t lane = 0; lane < 1; lane++) {
-                const double sigma2_hi_term = sigma2_hi_lanes[lane + 1];
-                const double sigma2_hi_next = sigma2_hi_lanes[lane] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane];
-                sigma2_hi_errors[lane] += sigma2_hi_lanes[lane] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane] = sigma2_hi_next;
-                sigma2_hi_errors[lane] += sigma2_hi_errors[lane + 1];
-            }
-            const double sigma2_hi_term = sigma2_hi_lanes[0];
-            const double sigma2_hi_next = sigma2_hi_total + sigma2_hi_term;
-            const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_total;
-            sigma2_hi_rest += sigma2_hi_total - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-            sigma2_hi_total = sigma2_hi_next;
-            sigma2_hi_rest += sigma2_hi_errors[0];
+            const double sum = sigma2_hi_lanes[0] + sigma2_hi_lanes[1];
+            const double sum_low = sum_error(sigma2_hi_lanes[0], sigma2_hi_lanes[1], sum) + (sigma2_hi_lanes_low[0] + sigma2_hi_lanes_low[1]);
+            sigma2_hi_lanes[0] = sum;
+            sigma2_hi_lanes_low[0] = sum_low;
+            const double sum2 = sigma2_hi_total + sigma2_hi_lanes[0];
+            const double sum2_low = sum_error(sigma2_hi_total, sigma2_hi_lanes[0], sum2) + (sigma2_hi_total_low + sigma2_hi_lanes_low[0]);
+            sigma2_hi_total = sum2;
+            sigma2_hi_total_low = sum2_low;
         }
         /* (2) */
-        const double sigma2_hi = sigma2_hi_total / (double)(K0 * K1 * S0 * S1);
-        const double sigma2_lo = (isfinite(sigma2_hi) ? (fma(-sigma2_hi, (double)(K0 * K1 * S0 * S1), sigma2_hi_total) + sigma2_hi_rest) / (double)(K0 * K1 * S0 * S1) : 0.0);
+        const double tight3 = rounded(sigma2_hi_total, sigma2_hi_total_low);
+        const double sigma2_hi = tight3 / (double)(K0 * K1 * S0 * S1);
+        const double product2 = sigma2_hi * (double)(K0 * K1 * S0 * S1);
+        const double product2_low = product_error(sigma2_hi, (double)(K0 * K1 * S0 * S1), product2);
+        const double difference2 = sigma2_hi_total - product2;
+        const double difference2_low = difference_error(sigma2_hi_total, product2, difference2) + (sigma2_hi_total_low - product2_low);
+        const double tight4 = rounded(difference2, difference2_low);
+        const double tight4_low = sum_error(difference2, difference2_low, tight4);
+        const double quotient2 = tight4 / (double)(K0 * K1 * S0 * S1);
+        const double quotient2_low = quotient_error(tight4, tight4_low, (double)(K0 * K1 * S0 * S1), 0.0, quotient2);
+        const double sigma2_lo = (isfinite(sigma2_hi) ? quotient2 : 0.0);
+        const double sigma2_lo_low = (isfinite(sigma2_hi) ? quotient2_low : 0.0);
         all_sigma2_hi[n * G + g] = sigma2_hi;
         all_sigma2_lo[n * G + g] = sigma2_lo;
+        all_sigma2_lo_low[n * G + g] = sigma2_lo_low;
         const double eq2_part = sigma2_hi + sigma2_lo;
-        sigma2[n * layout->sigma2__n + g * layout->sigma2__g] = eq2_part;
+        const double eq2_part_low = sum_error(sigma2_hi, sigma2_lo, eq2_part) + sigma2_lo_low;
+        sigma2[n * layout->sigma2__n + g * layout->sigma2__g] = rounded(eq2_part, eq2_part_low);
     }
     free(x_slab);
 }
@@ -702,6 +791,10 @@ static void group1_kept(
     double *all_all_mu_hi_here,
     double *all_all_mu_lo_here,
     double *all_beta_here,
+    double *all_mu_lo_low,
+    double *all_sigma2_lo_low,
+    double *all_eq3_part_low,
+    double *all_all_mu_lo_here_low,
     double epsilon
 )
 {
@@ -723,12 +816,24 @@ static void group1_kept(
         const ptrdiff_t c0 = place / K1 % K0;
         const ptrdiff_t c1 = place % K1;
         /* (3) */
-        const double eq3_part = gamma[g * layout->gamma__g + c0 * layout->gamma__c0 + c1 * layout->gamma__c1] / sqrt(all_sigma2_hi[n * G + g] + epsilon + all_sigma2_lo[n * G + g]);
+        const double sum2 = all_sigma2_hi[n * G + g] + epsilon;
+        const double sum2_low = sum_error(all_sigma2_hi[n * G + g], epsilon, sum2);
+        const double sum = sum2 + all_sigma2_lo[n * G + g];
+        const double sum_low = sum_error(sum2, all_sigma2_lo[n * G + g], sum) + (sum2_low + all_sigma2_lo_low[n * G + g]);
+        const double tight = rounded(sum, sum_low);
+        const double tight_low = sum_error(sum, sum_low, tight);
+        const double root = sqrt(tight);
+        const double root_low = root_error(tight, tight_low, root);
+        const double eq3_part = gamma[g * layout->gamma__g + c0 * layout->gamma__c0 + c1 * layout->gamma__c1] / root;
+        const double eq3_part_low = quotient_error(gamma[g * layout->gamma__g + c0 * layout->gamma__c0 + c1 * layout->gamma__c1], 0.0, root, root_low, eq3_part);
         all_eq3_part[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = eq3_part;
+        all_eq3_part_low[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = eq3_part_low;
         const double all_mu_hi_here = all_mu_hi[n * G + g];
         all_all_mu_hi_here[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = all_mu_hi_here;
         const double all_mu_lo_here = all_mu_lo[n * G + g];
+        const double all_mu_lo_here_low = all_mu_lo_low[n * G + g];
         all_all_mu_lo_here[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = all_mu_lo_here;
+        all_all_mu_lo_here_low[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = all_mu_lo_here_low;
         const double beta_here = beta[g * layout->beta__g + c0 * layout->beta__c0 + c1 * layout->beta__c1];
         all_beta_here[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = beta_here;
     }
@@ -762,7 +867,15 @@ static void group1_kept(
                 for (ptrdiff_t j = 0; j < width; j++) {
                     const ptrdiff_t c1 = first + j;
                     /* (3) */
-                    y_strip[j] = all_eq3_part[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] * (x[n * layout->x__n + g * layout->x__g + c0 * layout->x__c0 + c1 + s0 * layout->x__s0 + s1 * layout->x__s1] - all_all_mu_hi_here[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] - all_all_mu_lo_here[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1]) + all_beta_here[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
+                    const double difference2 = x[n * layout->x__n + g * layout->x__g + c0 * layout->x__c0 + c1 + s0 * layout->x__s0 + s1 * layout->x__s1] - all_all_mu_hi_here[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
+                    const double difference2_low = difference_error(x[n * layout->x__n + g * layout->x__g + c0 * layout->x__c0 + c1 + s0 * layout->x__s0 + s1 * layout->x__s1], all_all_mu_hi_here[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1], difference2);
+                    const double difference = difference2 - all_all_mu_lo_here[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
+                    const double difference_low = difference_error(difference2, all_all_mu_lo_here[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1], difference) + (difference2_low - all_all_mu_lo_here_low[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1]);
+                    const double product = all_eq3_part[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] * difference;
+                    const double product_low = product_error(all_eq3_part[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1], difference, product) + all_eq3_part[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] * difference_low + difference * all_eq3_part_low[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
+                    const double sum = product + all_beta_here[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
+                    const double sum_low = sum_error(product, all_beta_here[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1], sum) + product_low;
+                    y_strip[j] = rounded(sum, sum_low);
                 }
                 close_window_double(&y_stream, layout->cache__bypass, y + n * layout->y__n + g * layout->y__g + c0 * layout->y__c0 + s0 * layout->y__s0 + s1 * layout->y__s1, 1, y_strip_extents, y_strip_strides, first, width);
             }
@@ -796,7 +909,7 @@ int group_norm_float64(
 
     (void)threads;
     if (status == 0 && layout->x__s1 != 1 && layout->x__c1 == 1 && layout->y__c1 == 1) {
-        double *const memory = malloc(sizeof(double) * (size_t)(N * G + N * G + N * G + N * G + N * G * K0 * K1 + N * G * K0 * K1 + N * G * K0 * K1 + N * G * K0 * K1 + 1));
+        double *const memory = malloc(sizeof(double) * (size_t)(N * G + N * G + N * G + N * G + N * G * K0 * K1 + N * G * K0 * K1 + N * G * K0 * K1 + N * G * K0 * K1 + N * G + N * G + N * G * K0 * K1 + N * G * K0 * K1 + 1));
         double *left = memory;
         status = !memory;
         double *const all_mu_hi = status ? NULL : take(&left, N * G);
@@ -807,40 +920,46 @@ int group_norm_float64(
         double *const all_all_mu_hi_here = status ? NULL : take(&left, N * G * K0 * K1);
         double *const all_all_mu_lo_here = status ? NULL : take(&left, N * G * K0 * K1);
         double *const all_beta_here = status ? NULL : take(&left, N * G * K0 * K1);
+        double *const all_mu_lo_low = status ? NULL : take(&left, N * G);
+        double *const all_sigma2_lo_low = status ? NULL : take(&left, N * G);
+        double *const all_eq3_part_low = status ? NULL : take(&left, N * G * K0 * K1);
+        double *const all_all_mu_lo_here_low = status ? NULL : take(&left, N * G * K0 * K1);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_part(layout, x, mu, sigma2, all_mu_hi, all_mu_lo, all_sigma2_hi, all_sigma2_lo);
+            group1_part(layout, x, mu, sigma2, all_mu_hi, all_mu_lo, all_sigma2_hi, all_sigma2_lo, all_mu_lo_low, all_sigma2_lo_low);
         } else
 #endif
         if (status == 0)
-            group1_part(layout, x, mu, sigma2, all_mu_hi, all_mu_lo, all_sigma2_hi, all_sigma2_lo);
+            group1_part(layout, x, mu, sigma2, all_mu_hi, all_mu_lo, all_sigma2_hi, all_sigma2_lo, all_mu_lo_low, all_sigma2_lo_low);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_kept(layout, x, gamma, beta, y, all_mu_hi, all_mu_lo, all_sigma2_hi, all_sigma2_lo, all_eq3_part, all_all_mu_hi_here, all_all_mu_lo_here, all_beta_here, epsilon);
+            group1_kept(layout, x, gamma, beta, y, all_mu_hi, all_mu_lo, all_sigma2_hi, all_sigma2_lo, all_eq3_part, all_all_mu_hi_here, all_all_mu_lo_here, all_beta_here, all_mu_lo_low, all_sigma2_lo_low, all_eq3_part_low, all_all_mu_lo_here_low, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_kept(layout, x, gamma, beta, y, all_mu_hi, all_mu_lo, all_sigma2_hi, all_sigma2_lo, all_eq3_part, all_all_mu_hi_here, all_all_mu_lo_here, all_beta_here, epsilon);
+            group1_kept(layout, x, gamma, beta, y, all_mu_hi, all_mu_lo, all_sigma2_hi, all_sigma2_lo, all_eq3_part, all_all_mu_hi_here, all_all_mu_lo_here, all_beta_here, all_mu_lo_low, all_sigma2_lo_low, all_eq3_part_low, all_all_mu_lo_here_low, epsilon);
         free(memory);
     }
     else if (status == 0) {
-        double *const memory = malloc(sizeof(double) * (size_t)(N * G + N * G + N * G + N * G + 1));
+        double *const memory = malloc(sizeof(double) * (size_t)(N * G + N * G + N * G + N * G + N * G + N * G + 1));
         double *left = memory;
         status = !memory;
         double *const all_mu_hi = status ? NULL : take(&left, N * G);
         double *const all_mu_lo = status ? NULL : take(&left, N * G);
         double *const all_sigma2_hi = status ? NULL : take(&left, N * G);
         double *const all_sigma2_lo = status ? NULL : take(&left, N * G);
+        double *const all_mu_lo_low = status ? NULL : take(&left, N * G);
+        double *const all_sigma2_lo_low = status ? NULL : take(&left, N * G);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_reduced(layout, x, gamma, beta, y, mu, sigma2, all_mu_hi, all_mu_lo, all_sigma2_hi, all_sigma2_lo, epsilon);
+            group1_reduced(layout, x, gamma, beta, y, mu, sigma2, all_mu_hi, all_mu_lo, all_sigma2_hi, all_sigma2_lo, all_mu_lo_low, all_sigma2_lo_low, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_reduced(layout, x, gamma, beta, y, mu, sigma2, all_mu_hi, all_mu_lo, all_sigma2_hi, all_sigma2_lo, epsilon);
+            group1_reduced(layout, x, gamma, beta, y, mu, sigma2, all_mu_hi, all_mu_lo, all_sigma2_hi, all_sigma2_lo, all_mu_lo_low, all_sigma2_lo_low, epsilon);
         free(memory);
     }
     return status;

@@ -17,11 +17,10 @@
  *         t], t=1..S)/(epsilon + sigma2[n, c]) - Sum(dy[n, c, t], t=1..S))*gamma[c]/(S*sqrt(epsilon
  *         + sigma2[n, c]))
  *
- * Arithmetic is in double.
+ * Arithmetic is in pairs of double: a value and one in _low, its rounding error, which together have twice the digits.
  * Reductions are formed in a fixed tree: blocks of 512 terms, 16 interleaved partial results (lanes) in
- * a block, then the blocks in order; so the bits depend on neither memory layout nor number of threads. A name in
- * _total and one in _rest are a sum and what its additions rounded away; _hi and _lo are a mean in two
- * parts, so that what is centred by it keeps every digit.
+ * a block, then the blocks in order; so the bits depend on neither memory layout nor number of threads. _hi and _lo are
+ * a mean in two parts, so that what is centred by it keeps every digit.
  * eq3_part is a part of equation (3) that is computed once, _here an element read once, all_ the values of
  * either for every element. A number in parentheses is the equation that a statement computes.
  *
@@ -56,6 +55,62 @@
 static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b)
 {
     return a < b ? a : b;
+}
+
+/*
+ * A value is a pair, a + a_low: a is what plain arithmetic gives, a_low the error of that, which the functions below find,
+ * and what the operands' own low parts add to it. What has no _low is exact. Where a is not finite, a_low may be no
+ * number, and has nothing to say. A pair whose a may have cancelled is made tight: a is the sum of both, rounded.
+ */
+static inline double rounded(double a, double a_low)
+{
+    const double sum = a + a_low;
+    return sum == sum ? sum : a;
+}
+
+/* a + b - sum, exactly, where the sum is a + b rounded. */
+static inline double sum_error(double a, double b, double sum)
+{
+    const double back = sum - a;
+    return (a - (sum - back)) + (b - back);
+}
+
+/* a - b - difference, exactly, where the difference is a - b rounded. */
+static inline double difference_error(double a, double b, double difference)
+{
+    const double back = difference - a;
+    return (a - (difference - back)) - (b + back);
+}
+
+/* a * b - product, exactly, where the product is a * b rounded. */
+static inline double product_error(double a, double b, double product)
+{
+#if defined FP_FAST_FMA || defined __FMA__
+    return fma(a, b, -product);
+#else
+    /* Each factor is split in halves, whose products are exact; beyond 1e300 there is no error known. */
+    const double a_far = 134217729.0 * a, a_head = a_far - (a_far - a), a_tail = a - a_head;
+    const double b_far = 134217729.0 * b, b_head = b_far - (b_far - b), b_tail = b - b_head;
+    return ((a_head * b_head - product) + a_head * b_tail + a_tail * b_head) + a_tail * b_tail;
+#endif
+}
+
+/* (a + a_low) / (b + b_low) - quotient to a double's digits, where the quotient is a / b rounded. */
+static inline double quotient_error(double a, double a_low, double b, double b_low, double quotient)
+{
+    const double product = quotient * b;
+    const double left = (a - product) - product_error(quotient, b, product);
+    const double error = (left + (a_low - quotient * b_low)) / b;
+    return error == error ? error : 0.0;
+}
+
+/* The root of a + a_low, less root, to a double's digits, where root is that of a rounded. */
+static inline double root_error(double a, double a_low, double root)
+{
+    const double square = root * root;
+    const double left = (a - square) - product_error(root, root, square);
+    const double error = (left + a_low) / (root + root);
+    return error == error ? error : 0.0;
 }
 
 /* The place on each level of a flat position, and the offset of that element. */
@@ -290,6 +345,8 @@ static void group1_reduced(
     double *dx,
     double *all_dgamma_sum,
     double *all_dx_sum,
+    double *all_dgamma_sum_low,
+    double *all_dx_sum_low,
     double epsilon
 )
 {
@@ -317,12 +374,21 @@ static void group1_reduced(
         /* (1) */
         const double mu_here = mu[n0 * layout->mu__n0 + n1 * layout->mu__n1 + c * layout->mu__c];
         /* (3) */
-        const double eq3_part = 1.0 / (double)(S0 * S1) * gamma[c * layout->gamma__c] / sqrt(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon);
+        const double quotient = 1.0 / (double)(S0 * S1);
+        const double quotient_low = quotient_error(1.0, 0.0, (double)(S0 * S1), 0.0, quotient);
+        const double product = quotient * gamma[c * layout->gamma__c];
+        const double product_low = product_error(quotient, gamma[c * layout->gamma__c], product) + gamma[c * layout->gamma__c] * quotient_low;
+        const double sum = sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon;
+        const double sum_low = sum_error(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c], epsilon, sum);
+        const double root = sqrt(sum);
+        const double root_low = root_error(sum, sum_low, root);
+        const double eq3_part = product / root;
+        const double eq3_part_low = quotient_error(product, product_low, root, root_low, eq3_part);
         const double eq3_part2 = (double)(S0 * S1);
         double dgamma_sum_total = 0.0;
-        double dgamma_sum_rest = 0.0;
+        double dgamma_sum_total_low = 0.0;
         double dx_sum_total = 0.0;
-        double dx_sum_rest = 0.0;
+        double dx_sum_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, S0 * S1 - start);
@@ -339,115 +405,106 @@ static void group1_reduced(
                 gather_double(dy + n0 * layout->dy__n0 + n1 * layout->dy__n1 + c * layout->dy__c, 2, dy_row_extents, dy_row_strides, start, count, dy_slab + start, c + 1 < C ? layout->dy__c : 0);
             const double *dy_row = dy_slab ? dy_slab + start : read_window_double(dy + n0 * layout->dy__n0 + n1 * layout->dy__n1 + c * layout->dy__c, 2, dy_row_extents, dy_row_strides, start, count, dy_row_buffer);
             double dgamma_sum_lanes[16] = {0.0};
-            double dgamma_sum_errors[16] = {0.0};
+            double dgamma_sum_lanes_low[16] = {0.0};
             double dx_sum_lanes[16] = {0.0};
-            double dx_sum_errors[16] = {0.0};
+            double dx_sum_lanes_low[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (1), (3) */
-                    const double dgamma_sum_term = (x_row[q + lane] - mu_here) * dy_row[q + lane];
-                    const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                    const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                    dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                    dgamma_sum_lanes[lane] = dgamma_sum_next;
-                    const double dx_sum_term = dy_row[q + lane];
-                    const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                    const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                    dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                    dx_sum_lanes[lane] = dx_sum_next;
+                    const double difference = x_row[q + lane] - mu_here;
+                    const double difference_low = difference_error(x_row[q + lane], mu_here, difference);
+                    const double product2 = difference * dy_row[q + lane];
+                    const double product2_low = product_error(difference, dy_row[q + lane], product2) + dy_row[q + lane] * difference_low;
+                    const double sum2 = dgamma_sum_lanes[lane] + product2;
+                    const double sum2_low = sum_error(dgamma_sum_lanes[lane], product2, sum2) + (dgamma_sum_lanes_low[lane] + product2_low);
+                    dgamma_sum_lanes[lane] = sum2;
+                    dgamma_sum_lanes_low[lane] = sum2_low;
+                    const double sum3 = dx_sum_lanes[lane] + dy_row[q + lane];
+                    const double sum3_low = sum_error(dx_sum_lanes[lane], dy_row[q + lane], sum3) + dx_sum_lanes_low[lane];
+                    dx_sum_lanes[lane] = sum3;
+                    dx_sum_lanes_low[lane] = sum3_low;
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (1), (3) */
-                const double dgamma_sum_term = (x_row[whole + lane] - mu_here) * dy_row[whole + lane];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane] = dgamma_sum_next;
-                const double dx_sum_term = dy_row[whole + lane];
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
+                const double difference = x_row[whole + lane] - mu_here;
+                const double difference_low = difference_error(x_row[whole + lane], mu_here, difference);
+                const double product2 = difference * dy_row[whole + lane];
+                const double product2_low = product_error(difference, dy_row[whole + lane], product2) + dy_row[whole + lane] * difference_low;
+                const double sum2 = dgamma_sum_lanes[lane] + product2;
+                const double sum2_low = sum_error(dgamma_sum_lanes[lane], product2, sum2) + (dgamma_sum_lanes_low[lane] + product2_low);
+                dgamma_sum_lanes[lane] = sum2;
+                dgamma_sum_lanes_low[lane] = sum2_low;
+                const double sum3 = dx_sum_lanes[lane] + dy_row[whole + lane];
+                const double sum3_low = sum_error(dx_sum_lanes[lane], dy_row[whole + lane], sum3) + dx_sum_lanes_low[lane];
+                dx_sum_lanes[lane] = sum3;
+                dx_sum_lanes_low[lane] = sum3_low;
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 8];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane] = dgamma_sum_next;
-                dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 8];
-                const double dx_sum_term = dx_sum_lanes[lane + 8];
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
-                dx_sum_errors[lane] += dx_sum_errors[lane + 8];
+                const double sum2 = dgamma_sum_lanes[lane] + dgamma_sum_lanes[lane + 8];
+                const double sum2_low = sum_error(dgamma_sum_lanes[lane], dgamma_sum_lanes[lane + 8], sum2) + (dgamma_sum_lanes_low[lane] + dgamma_sum_lanes_low[lane + 8]);
+                dgamma_sum_lanes[lane] = sum2;
+                dgamma_sum_lanes_low[lane] = sum2_low;
+                const double sum3 = dx_sum_lanes[lane] + dx_sum_lanes[lane + 8];
+                const double sum3_low = sum_error(dx_sum_lanes[lane], dx_sum_lanes[lane + 8], sum3) + (dx_sum_lanes_low[lane] + dx_sum_lanes_low[lane + 8]);
+                dx_sum_lanes[lane] = sum3;
+                dx_sum_lanes_low[lane] = sum3_low;
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 4];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane] = dgamma_sum_next;
-                dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 4];
-                const double dx_sum_term = dx_sum_lanes[lane + 4];
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
-                dx_sum_errors[lane] += dx_sum_errors[lane + 4];
+                const double sum2 = dgamma_sum_lanes[lane] + dgamma_sum_lanes[lane + 4];
+                const double sum2_low = sum_error(dgamma_sum_lanes[lane], dgamma_sum_lanes[lane + 4], sum2) + (dgamma_sum_lanes_low[lane] + dgamma_sum_lanes_low[lane + 4]);
+                dgamma_sum_lanes[lane] = sum2;
+                dgamma_sum_lanes_low[lane] = sum2_low;
+                const double sum3 = dx_sum_lanes[lane] + dx_sum_lanes[lane + 4];
+                const double sum3_low = sum_error(dx_sum_lanes[lane], dx_sum_lanes[lane + 4], sum3) + (dx_sum_lanes_low[lane] + dx_sum_lanes_low[lane + 4]);
+                dx_sum_lanes[lane] = sum3;
+                dx_sum_lanes_low[lane] = sum3_low;
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 2];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane] = dgamma_sum_next;
-                dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 2];
-                const double dx_sum_term = dx_sum_lanes[lane + 2];
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
-                dx_sum_errors[lane] += dx_sum_errors[lane + 2];
+                const double sum2 = dgamma_sum_lanes[lane] + dgamma_sum_lanes[lane + 2];
+                const double sum2_low = sum_error(dgamma_sum_lanes[lane], dgamma_sum_lanes[lane + 2], sum2) + (dgamma_sum_lanes_low[lane] + dgamma_sum_lanes_low[lane + 2]);
+                dgamma_sum_lanes[lane] = sum2;
+                dgamma_sum_lanes_low[lane] = sum2_low;
+                const double sum3 = dx_sum_lanes[lane] + dx_sum_lanes[lane + 2];
+                const double sum3_low = sum_error(dx_sum_lanes[lane], dx_sum_lanes[lane + 2], sum3) + (dx_sum_lanes_low[lane] + dx_sum_lanes_low[lane + 2]);
+                dx_sum_lanes[lane] = sum3;
+                dx_sum_lanes_low[lane] = sum3_low;
             }
-            for (ptrdiff_t lane = 0; lane < 1; lane++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 1];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane] = dgamma_sum_next;
-                dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 1];
-                const double dx_sum_term = dx_sum_lanes[lane + 1];
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
-                dx_sum_errors[lane] += dx_sum_errors[lane + 1];
-            }
-            const double dgamma_sum_term = dgamma_sum_lanes[0];
-            const double dgamma_sum_next = dgamma_sum_total + dgamma_sum_term;
-            const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_total;
-            dgamma_sum_rest += dgamma_sum_total - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-            dgamma_sum_total = dgamma_sum_next;
-            dgamma_sum_rest += dgamma_sum_errors[0];
-            const double dx_sum_term = dx_sum_lanes[0];
-            const double dx_sum_next = dx_sum_total + dx_sum_term;
-            const double dx_sum_back = dx_sum_next - dx_sum_total;
-            dx_sum_rest += dx_sum_total - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-            dx_sum_total = dx_sum_next;
-            dx_sum_rest += dx_sum_errors[0];
+            const double sum2 = dgamma_sum_lanes[0] + dgamma_sum_lanes[1];
+            const double sum2_low = sum_error(dgamma_sum_lanes[0], dgamma_sum_lanes[1], sum2) + (dgamma_sum_lanes_low[0] + dgamma_sum_lanes_low[1]);
+            dgamma_sum_lanes[0] = sum2;
+            dgamma_sum_lanes_low[0] = sum2_low;
+            const double sum3 = dx_sum_lanes[0] + dx_sum_lanes[1];
+            const double sum3_low = sum_error(dx_sum_lanes[0], dx_sum_lanes[1], sum3) + (dx_sum_lanes_low[0] + dx_sum_lanes_low[1]);
+            dx_sum_lanes[0] = sum3;
+            dx_sum_lanes_low[0] = sum3_low;
+            const double sum4 = dgamma_sum_total + dgamma_sum_lanes[0];
+            const double sum4_low = sum_error(dgamma_sum_total, dgamma_sum_lanes[0], sum4) + (dgamma_sum_total_low + dgamma_sum_lanes_low[0]);
+            dgamma_sum_total = sum4;
+            dgamma_sum_total_low = sum4_low;
+            const double sum5 = dx_sum_total + dx_sum_lanes[0];
+            const double sum5_low = sum_error(dx_sum_total, dx_sum_lanes[0], sum5) + (dx_sum_total_low + dx_sum_lanes_low[0]);
+            dx_sum_total = sum5;
+            dx_sum_total_low = sum5_low;
         }
         /* (1) */
-        const double dgamma_sum = dgamma_sum_total + (isfinite(dgamma_sum_total) ? dgamma_sum_rest : 0.0);
+        const double dgamma_sum = dgamma_sum_total;
+        const double dgamma_sum_low = dgamma_sum_total_low;
         all_dgamma_sum[n0 * N1 * C + n1 * C + c] = dgamma_sum;
+        all_dgamma_sum_low[n0 * N1 * C + n1 * C + c] = dgamma_sum_low;
         /* (3) */
-        const double dx_sum = dx_sum_total + (isfinite(dx_sum_total) ? dx_sum_rest : 0.0);
+        const double dx_sum = dx_sum_total;
+        const double dx_sum_low = dx_sum_total_low;
         all_dx_sum[n0 * N1 * C + n1 * C + c] = dx_sum;
-        const double eq3_part3 = dgamma_sum / (sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon);
+        all_dx_sum_low[n0 * N1 * C + n1 * C + c] = dx_sum_low;
+        const double sum2 = sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon;
+        const double sum2_low = sum_error(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c], epsilon, sum2);
+        const double tight = rounded(dgamma_sum, dgamma_sum_low);
+        const double tight_low = sum_error(dgamma_sum, dgamma_sum_low, tight);
+        const double eq3_part3 = tight / sum2;
+        const double eq3_part3_low = quotient_error(tight, tight_low, sum2, sum2_low, eq3_part3);
         for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, S0 * S1 - start);
@@ -465,7 +522,21 @@ static void group1_reduced(
             SIMD
             for (ptrdiff_t q = 0; q < count; q++) {
                 /* (3) */
-                dx_row[q] = eq3_part * (eq3_part2 * dy_row2[q] - eq3_part3 * (x_row2[q] - mu_here) - dx_sum);
+                const double product3 = eq3_part2 * dy_row2[q];
+                const double product3_low = product_error(eq3_part2, dy_row2[q], product3);
+                const double difference3 = x_row2[q] - mu_here;
+                const double difference3_low = difference_error(x_row2[q], mu_here, difference3);
+                const double product4 = eq3_part3 * difference3;
+                const double product4_low = product_error(eq3_part3, difference3, product4) + eq3_part3 * difference3_low + difference3 * eq3_part3_low;
+                const double difference2 = product3 - product4;
+                const double difference2_low = difference_error(product3, product4, difference2) + (product3_low - product4_low);
+                const double difference = difference2 - dx_sum;
+                const double difference_low = difference_error(difference2, dx_sum, difference) + (difference2_low - dx_sum_low);
+                const double tight2 = rounded(difference, difference_low);
+                const double tight2_low = sum_error(difference, difference_low, tight2);
+                const double product2 = eq3_part * tight2;
+                const double product2_low = product_error(eq3_part, tight2, product2) + eq3_part * tight2_low + tight2 * eq3_part_low;
+                dx_row[q] = rounded(product2, product2_low);
             }
             close_window_double(&dx_stream, layout->cache__bypass, dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + c * layout->dx__c, 2, dx_row_extents, dx_row_strides, start, count);
         }
@@ -491,10 +562,14 @@ static void group1_kept(
     double *all_eq3_part,
     double *all_eq3_part2,
     double *dgamma_sum_blocks,
-    double *dgamma_sum_block_errors,
     double *dx_sum_blocks,
-    double *dx_sum_block_errors,
     double *all_eq3_part3,
+    double *all_dgamma_sum_low,
+    double *all_dx_sum_low,
+    double *all_eq3_part_low,
+    double *dgamma_sum_blocks_low,
+    double *dx_sum_blocks_low,
+    double *all_eq3_part3_low,
     double epsilon
 )
 {
@@ -517,8 +592,18 @@ static void group1_kept(
         const double mu_here = mu[n0 * layout->mu__n0 + n1 * layout->mu__n1 + c * layout->mu__c];
         all_mu_here[n0 * N1 * C + n1 * C + c] = mu_here;
         /* (3) */
-        const double eq3_part = 1.0 / (double)(S0 * S1) * gamma[c * layout->gamma__c] / sqrt(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon);
+        const double quotient = 1.0 / (double)(S0 * S1);
+        const double quotient_low = quotient_error(1.0, 0.0, (double)(S0 * S1), 0.0, quotient);
+        const double product = quotient * gamma[c * layout->gamma__c];
+        const double product_low = product_error(quotient, gamma[c * layout->gamma__c], product) + gamma[c * layout->gamma__c] * quotient_low;
+        const double sum = sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon;
+        const double sum_low = sum_error(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c], epsilon, sum);
+        const double root = sqrt(sum);
+        const double root_low = root_error(sum, sum_low, root);
+        const double eq3_part = product / root;
+        const double eq3_part_low = quotient_error(product, product_low, root, root_low, eq3_part);
         all_eq3_part[n0 * N1 * C + n1 * C + c] = eq3_part;
+        all_eq3_part_low[n0 * N1 * C + n1 * C + c] = eq3_part_low;
         const double eq3_part2 = (double)(S0 * S1);
         all_eq3_part2[n0 * N1 * C + n1 * C + c] = eq3_part2;
     }
@@ -535,16 +620,16 @@ static void group1_kept(
         const ptrdiff_t stop = smaller(first + 128, C);
         const ptrdiff_t width = stop - first;
         double dgamma_sum_lanes[16][128];
-        double dgamma_sum_errors[16][128];
+        double dgamma_sum_lanes_low[16][128];
         double dx_sum_lanes[16][128];
-        double dx_sum_errors[16][128];
+        double dx_sum_lanes_low[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum_lanes[lane][j] = 0.0;
-                dgamma_sum_errors[lane][j] = 0.0;
+                dgamma_sum_lanes_low[lane][j] = 0.0;
                 dx_sum_lanes[lane][j] = 0.0;
-                dx_sum_errors[lane][j] = 0.0;
+                dx_sum_lanes_low[lane][j] = 0.0;
             }
         }
         const ptrdiff_t ahead = (width + 1023) / width;
@@ -561,16 +646,18 @@ static void group1_kept(
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t c = first + j;
                 /* (1), (3) */
-                const double dgamma_sum_term = (x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_here[n0 * N1 * C + n1 * C + c]) * dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
-                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
-                const double dx_sum_term = dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1];
-                const double dx_sum_next = dx_sum_lanes[lane][j] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane][j];
-                dx_sum_errors[lane][j] += dx_sum_lanes[lane][j] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane][j] = dx_sum_next;
+                const double difference = x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_here[n0 * N1 * C + n1 * C + c];
+                const double difference_low = difference_error(x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + s1 * layout->x__s1], all_mu_here[n0 * N1 * C + n1 * C + c], difference);
+                const double product = difference * dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1];
+                const double product_low = product_error(difference, dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1], product) + dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1] * difference_low;
+                const double sum = dgamma_sum_lanes[lane][j] + product;
+                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], product, sum) + (dgamma_sum_lanes_low[lane][j] + product_low);
+                dgamma_sum_lanes[lane][j] = sum;
+                dgamma_sum_lanes_low[lane][j] = sum_low;
+                const double sum2 = dx_sum_lanes[lane][j] + dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1];
+                const double sum2_low = sum_error(dx_sum_lanes[lane][j], dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1], sum2) + dx_sum_lanes_low[lane][j];
+                dx_sum_lanes[lane][j] = sum2;
+                dx_sum_lanes_low[lane][j] = sum2_low;
             }
             if (++s1 == S1) {
                 s1 = 0;
@@ -580,78 +667,60 @@ static void group1_kept(
         for (ptrdiff_t lane = 0; lane < 8; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 8][j];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
-                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
-                dgamma_sum_errors[lane][j] += dgamma_sum_errors[lane + 8][j];
-                const double dx_sum_term = dx_sum_lanes[lane + 8][j];
-                const double dx_sum_next = dx_sum_lanes[lane][j] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane][j];
-                dx_sum_errors[lane][j] += dx_sum_lanes[lane][j] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane][j] = dx_sum_next;
-                dx_sum_errors[lane][j] += dx_sum_errors[lane + 8][j];
+                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 8][j];
+                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 8][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 8][j]);
+                dgamma_sum_lanes[lane][j] = sum;
+                dgamma_sum_lanes_low[lane][j] = sum_low;
+                const double sum2 = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 8][j];
+                const double sum2_low = sum_error(dx_sum_lanes[lane][j], dx_sum_lanes[lane + 8][j], sum2) + (dx_sum_lanes_low[lane][j] + dx_sum_lanes_low[lane + 8][j]);
+                dx_sum_lanes[lane][j] = sum2;
+                dx_sum_lanes_low[lane][j] = sum2_low;
             }
         }
         for (ptrdiff_t lane = 0; lane < 4; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 4][j];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
-                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
-                dgamma_sum_errors[lane][j] += dgamma_sum_errors[lane + 4][j];
-                const double dx_sum_term = dx_sum_lanes[lane + 4][j];
-                const double dx_sum_next = dx_sum_lanes[lane][j] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane][j];
-                dx_sum_errors[lane][j] += dx_sum_lanes[lane][j] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane][j] = dx_sum_next;
-                dx_sum_errors[lane][j] += dx_sum_errors[lane + 4][j];
+                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 4][j];
+                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 4][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 4][j]);
+                dgamma_sum_lanes[lane][j] = sum;
+                dgamma_sum_lanes_low[lane][j] = sum_low;
+                const double sum2 = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 4][j];
+                const double sum2_low = sum_error(dx_sum_lanes[lane][j], dx_sum_lanes[lane + 4][j], sum2) + (dx_sum_lanes_low[lane][j] + dx_sum_lanes_low[lane + 4][j]);
+                dx_sum_lanes[lane][j] = sum2;
+                dx_sum_lanes_low[lane][j] = sum2_low;
             }
         }
         for (ptrdiff_t lane = 0; lane < 2; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 2][j];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
-                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
-                dgamma_sum_errors[lane][j] += dgamma_sum_errors[lane + 2][j];
-                const double dx_sum_term = dx_sum_lanes[lane + 2][j];
-                const double dx_sum_next = dx_sum_lanes[lane][j] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane][j];
-                dx_sum_errors[lane][j] += dx_sum_lanes[lane][j] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane][j] = dx_sum_next;
-                dx_sum_errors[lane][j] += dx_sum_errors[lane + 2][j];
+                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 2][j];
+                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 2][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 2][j]);
+                dgamma_sum_lanes[lane][j] = sum;
+                dgamma_sum_lanes_low[lane][j] = sum_low;
+                const double sum2 = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 2][j];
+                const double sum2_low = sum_error(dx_sum_lanes[lane][j], dx_sum_lanes[lane + 2][j], sum2) + (dx_sum_lanes_low[lane][j] + dx_sum_lanes_low[lane + 2][j]);
+                dx_sum_lanes[lane][j] = sum2;
+                dx_sum_lanes_low[lane][j] = sum2_low;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 1; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 1][j];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
-                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
-                dgamma_sum_errors[lane][j] += dgamma_sum_errors[lane + 1][j];
-                const double dx_sum_term = dx_sum_lanes[lane + 1][j];
-                const double dx_sum_next = dx_sum_lanes[lane][j] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane][j];
-                dx_sum_errors[lane][j] += dx_sum_lanes[lane][j] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane][j] = dx_sum_next;
-                dx_sum_errors[lane][j] += dx_sum_errors[lane + 1][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < width; j++) {
+            const double sum = dgamma_sum_lanes[0][j] + dgamma_sum_lanes[1][j];
+            const double sum_low = sum_error(dgamma_sum_lanes[0][j], dgamma_sum_lanes[1][j], sum) + (dgamma_sum_lanes_low[0][j] + dgamma_sum_lanes_low[1][j]);
+            dgamma_sum_lanes[0][j] = sum;
+            dgamma_sum_lanes_low[0][j] = sum_low;
+            const double sum2 = dx_sum_lanes[0][j] + dx_sum_lanes[1][j];
+            const double sum2_low = sum_error(dx_sum_lanes[0][j], dx_sum_lanes[1][j], sum2) + (dx_sum_lanes_low[0][j] + dx_sum_lanes_low[1][j]);
+            dx_sum_lanes[0][j] = sum2;
+            dx_sum_lanes_low[0][j] = sum2_low;
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t c = first + j;
             dgamma_sum_blocks[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c] = dgamma_sum_lanes[0][j];
-            dgamma_sum_block_errors[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c] = dgamma_sum_errors[0][j];
+            dgamma_sum_blocks_low[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c] = dgamma_sum_lanes_low[0][j];
             dx_sum_blocks[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c] = dx_sum_lanes[0][j];
-            dx_sum_block_errors[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c] = dx_sum_errors[0][j];
+            dx_sum_blocks_low[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c] = dx_sum_lanes_low[0][j];
         }
     }
     SHARED_FOR
@@ -660,33 +729,39 @@ static void group1_kept(
         const ptrdiff_t n1 = place / C % N1;
         const ptrdiff_t c = place % C;
         double dgamma_sum_total = 0.0;
-        double dgamma_sum_rest = 0.0;
+        double dgamma_sum_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
-            const double dgamma_sum_term = dgamma_sum_blocks[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c];
-            const double dgamma_sum_next = dgamma_sum_total + dgamma_sum_term;
-            const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_total;
-            dgamma_sum_rest += dgamma_sum_total - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-            dgamma_sum_total = dgamma_sum_next;
-            dgamma_sum_rest += dgamma_sum_block_errors[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c];
+            const double sum = dgamma_sum_total + dgamma_sum_blocks[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c];
+            const double sum_low = sum_error(dgamma_sum_total, dgamma_sum_blocks[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c], sum) + (dgamma_sum_total_low + dgamma_sum_blocks_low[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c]);
+            dgamma_sum_total = sum;
+            dgamma_sum_total_low = sum_low;
         }
         /* (1) */
-        const double dgamma_sum = dgamma_sum_total + (isfinite(dgamma_sum_total) ? dgamma_sum_rest : 0.0);
+        const double dgamma_sum = dgamma_sum_total;
+        const double dgamma_sum_low = dgamma_sum_total_low;
         all_dgamma_sum[n0 * N1 * C + n1 * C + c] = dgamma_sum;
+        all_dgamma_sum_low[n0 * N1 * C + n1 * C + c] = dgamma_sum_low;
         double dx_sum_total = 0.0;
-        double dx_sum_rest = 0.0;
+        double dx_sum_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
-            const double dx_sum_term = dx_sum_blocks[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c];
-            const double dx_sum_next = dx_sum_total + dx_sum_term;
-            const double dx_sum_back = dx_sum_next - dx_sum_total;
-            dx_sum_rest += dx_sum_total - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-            dx_sum_total = dx_sum_next;
-            dx_sum_rest += dx_sum_block_errors[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c];
+            const double sum = dx_sum_total + dx_sum_blocks[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c];
+            const double sum_low = sum_error(dx_sum_total, dx_sum_blocks[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c], sum) + (dx_sum_total_low + dx_sum_blocks_low[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c]);
+            dx_sum_total = sum;
+            dx_sum_total_low = sum_low;
         }
         /* (3) */
-        const double dx_sum = dx_sum_total + (isfinite(dx_sum_total) ? dx_sum_rest : 0.0);
+        const double dx_sum = dx_sum_total;
+        const double dx_sum_low = dx_sum_total_low;
         all_dx_sum[n0 * N1 * C + n1 * C + c] = dx_sum;
-        const double eq3_part3 = dgamma_sum / (sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon);
+        all_dx_sum_low[n0 * N1 * C + n1 * C + c] = dx_sum_low;
+        const double sum = sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon;
+        const double sum_low = sum_error(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c], epsilon, sum);
+        const double tight = rounded(dgamma_sum, dgamma_sum_low);
+        const double tight_low = sum_error(dgamma_sum, dgamma_sum_low, tight);
+        const double eq3_part3 = tight / sum;
+        const double eq3_part3_low = quotient_error(tight, tight_low, sum, sum_low, eq3_part3);
         all_eq3_part3[n0 * N1 * C + n1 * C + c] = eq3_part3;
+        all_eq3_part3_low[n0 * N1 * C + n1 * C + c] = eq3_part3_low;
     }
     SHARED_FOR
     for (ptrdiff_t task = 0; task < N0 * N1 * ((S0 * S1 + 511) / 512) * ((C + 2047) / 2048); task++) {
@@ -718,7 +793,21 @@ static void group1_kept(
                 for (ptrdiff_t j = 0; j < width; j++) {
                     const ptrdiff_t c = first + j;
                     /* (3) */
-                    dx_strip[j] = all_eq3_part[n0 * N1 * C + n1 * C + c] * (all_eq3_part2[n0 * N1 * C + n1 * C + c] * dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1] - all_eq3_part3[n0 * N1 * C + n1 * C + c] * (x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_here[n0 * N1 * C + n1 * C + c]) - all_dx_sum[n0 * N1 * C + n1 * C + c]);
+                    const double product2 = all_eq3_part2[n0 * N1 * C + n1 * C + c] * dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1];
+                    const double product2_low = product_error(all_eq3_part2[n0 * N1 * C + n1 * C + c], dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1], product2);
+                    const double difference3 = x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_here[n0 * N1 * C + n1 * C + c];
+                    const double difference3_low = difference_error(x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + s1 * layout->x__s1], all_mu_here[n0 * N1 * C + n1 * C + c], difference3);
+                    const double product3 = all_eq3_part3[n0 * N1 * C + n1 * C + c] * difference3;
+                    const double product3_low = product_error(all_eq3_part3[n0 * N1 * C + n1 * C + c], difference3, product3) + all_eq3_part3[n0 * N1 * C + n1 * C + c] * difference3_low + difference3 * all_eq3_part3_low[n0 * N1 * C + n1 * C + c];
+                    const double difference2 = product2 - product3;
+                    const double difference2_low = difference_error(product2, product3, difference2) + (product2_low - product3_low);
+                    const double difference = difference2 - all_dx_sum[n0 * N1 * C + n1 * C + c];
+                    const double difference_low = difference_error(difference2, all_dx_sum[n0 * N1 * C + n1 * C + c], difference) + (difference2_low - all_dx_sum_low[n0 * N1 * C + n1 * C + c]);
+                    const double tight = rounded(difference, difference_low);
+                    const double tight_low = sum_error(difference, difference_low, tight);
+                    const double product = all_eq3_part[n0 * N1 * C + n1 * C + c] * tight;
+                    const double product_low = product_error(all_eq3_part[n0 * N1 * C + n1 * C + c], tight, product) + all_eq3_part[n0 * N1 * C + n1 * C + c] * tight_low + tight * all_eq3_part_low[n0 * N1 * C + n1 * C + c];
+                    dx_strip[j] = rounded(product, product_low);
                 }
                 close_window_double(&dx_stream, layout->cache__bypass, dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + s0 * layout->dx__s0 + s1 * layout->dx__s1, 1, dx_strip_extents, dx_strip_strides, first, width);
             }
@@ -740,6 +829,8 @@ static void group2_reduced(
     double *dbeta,
     double *all_dgamma_sum,
     double *all_dx_sum,
+    double *all_dgamma_sum_low,
+    double *all_dx_sum_low,
     double epsilon
 )
 {
@@ -755,9 +846,9 @@ static void group2_reduced(
         /* (1) */
         const double eq1_part = (double)(S0 * S1) > 0.0;
         double dgamma_sum2_total = 0.0;
-        double dgamma_sum2_rest = 0.0;
+        double dgamma_sum2_total_low = 0.0;
         double dbeta_sum_total = 0.0;
-        double dbeta_sum_rest = 0.0;
+        double dbeta_sum_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (N0 * N1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, N0 * N1 - start);
@@ -765,6 +856,10 @@ static void group2_reduced(
             const ptrdiff_t all_dgamma_sum_row_extents[2] = {N0, N1};
             const ptrdiff_t all_dgamma_sum_row_strides[2] = {N1 * C, C};
             const double *all_dgamma_sum_row = read_window_double(all_dgamma_sum + c, 2, all_dgamma_sum_row_extents, all_dgamma_sum_row_strides, start, count, all_dgamma_sum_row_buffer);
+            double all_dgamma_sum_row_low_buffer[512];
+            const ptrdiff_t all_dgamma_sum_row_low_extents[2] = {N0, N1};
+            const ptrdiff_t all_dgamma_sum_row_low_strides[2] = {N1 * C, C};
+            const double *all_dgamma_sum_row_low = read_window_double(all_dgamma_sum_low + c, 2, all_dgamma_sum_row_low_extents, all_dgamma_sum_row_low_strides, start, count, all_dgamma_sum_row_low_buffer);
             double sigma2_row_buffer[512];
             const ptrdiff_t sigma2_row_extents[2] = {N0, N1};
             const ptrdiff_t sigma2_row_strides[2] = {layout->sigma2__n0, layout->sigma2__n1};
@@ -773,116 +868,116 @@ static void group2_reduced(
             const ptrdiff_t all_dx_sum_row_extents[2] = {N0, N1};
             const ptrdiff_t all_dx_sum_row_strides[2] = {N1 * C, C};
             const double *all_dx_sum_row = read_window_double(all_dx_sum + c, 2, all_dx_sum_row_extents, all_dx_sum_row_strides, start, count, all_dx_sum_row_buffer);
+            double all_dx_sum_row_low_buffer[512];
+            const ptrdiff_t all_dx_sum_row_low_extents[2] = {N0, N1};
+            const ptrdiff_t all_dx_sum_row_low_strides[2] = {N1 * C, C};
+            const double *all_dx_sum_row_low = read_window_double(all_dx_sum_low + c, 2, all_dx_sum_row_low_extents, all_dx_sum_row_low_strides, start, count, all_dx_sum_row_low_buffer);
             double dgamma_sum2_lanes[16] = {0.0};
-            double dgamma_sum2_errors[16] = {0.0};
+            double dgamma_sum2_lanes_low[16] = {0.0};
             double dbeta_sum_lanes[16] = {0.0};
-            double dbeta_sum_errors[16] = {0.0};
+            double dbeta_sum_lanes_low[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (1), (2) */
-                    const double dgamma_sum2_term = (eq1_part ? all_dgamma_sum_row[q + lane] / sqrt(sigma2_row[q + lane] + epsilon) : 0.0);
-                    const double dgamma_sum2_next = dgamma_sum2_lanes[lane] + dgamma_sum2_term;
-                    const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane];
-                    dgamma_sum2_errors[lane] += dgamma_sum2_lanes[lane] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
-                    dgamma_sum2_lanes[lane] = dgamma_sum2_next;
-                    const double dbeta_sum_term = all_dx_sum_row[q + lane];
-                    const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
-                    const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
-                    dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                    dbeta_sum_lanes[lane] = dbeta_sum_next;
+                    const double sum2 = sigma2_row[q + lane] + epsilon;
+                    const double sum2_low = sum_error(sigma2_row[q + lane], epsilon, sum2);
+                    const double root = sqrt(sum2);
+                    const double root_low = root_error(sum2, sum2_low, root);
+                    const double tight = rounded(all_dgamma_sum_row[q + lane], all_dgamma_sum_row_low[q + lane]);
+                    const double tight_low = sum_error(all_dgamma_sum_row[q + lane], all_dgamma_sum_row_low[q + lane], tight);
+                    const double quotient = tight / root;
+                    const double quotient_low = quotient_error(tight, tight_low, root, root_low, quotient);
+                    const double choice = (eq1_part ? quotient : 0.0);
+                    const double choice_low = (eq1_part ? quotient_low : 0.0);
+                    const double sum = dgamma_sum2_lanes[lane] + choice;
+                    const double sum_low = sum_error(dgamma_sum2_lanes[lane], choice, sum) + (dgamma_sum2_lanes_low[lane] + choice_low);
+                    dgamma_sum2_lanes[lane] = sum;
+                    dgamma_sum2_lanes_low[lane] = sum_low;
+                    const double sum3 = dbeta_sum_lanes[lane] + all_dx_sum_row[q + lane];
+                    const double sum3_low = sum_error(dbeta_sum_lanes[lane], all_dx_sum_row[q + lane], sum3) + (dbeta_sum_lanes_low[lane] + all_dx_sum_row_low[q + lane]);
+                    dbeta_sum_lanes[lane] = sum3;
+                    dbeta_sum_lanes_low[lane] = sum3_low;
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (1), (2) */
-                const double dgamma_sum2_term = (eq1_part ? all_dgamma_sum_row[whole + lane] / sqrt(sigma2_row[whole + lane] + epsilon) : 0.0);
-                const double dgamma_sum2_next = dgamma_sum2_lanes[lane] + dgamma_sum2_term;
-                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane];
-                dgamma_sum2_errors[lane] += dgamma_sum2_lanes[lane] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
-                dgamma_sum2_lanes[lane] = dgamma_sum2_next;
-                const double dbeta_sum_term = all_dx_sum_row[whole + lane];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
-                dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane] = dbeta_sum_next;
+                const double sum2 = sigma2_row[whole + lane] + epsilon;
+                const double sum2_low = sum_error(sigma2_row[whole + lane], epsilon, sum2);
+                const double root = sqrt(sum2);
+                const double root_low = root_error(sum2, sum2_low, root);
+                const double tight = rounded(all_dgamma_sum_row[whole + lane], all_dgamma_sum_row_low[whole + lane]);
+                const double tight_low = sum_error(all_dgamma_sum_row[whole + lane], all_dgamma_sum_row_low[whole + lane], tight);
+                const double quotient = tight / root;
+                const double quotient_low = quotient_error(tight, tight_low, root, root_low, quotient);
+                const double choice = (eq1_part ? quotient : 0.0);
+                const double choice_low = (eq1_part ? quotient_low : 0.0);
+                const double sum = dgamma_sum2_lanes[lane] + choice;
+                const double sum_low = sum_error(dgamma_sum2_lanes[lane], choice, sum) + (dgamma_sum2_lanes_low[lane] + choice_low);
+                dgamma_sum2_lanes[lane] = sum;
+                dgamma_sum2_lanes_low[lane] = sum_low;
+                const double sum3 = dbeta_sum_lanes[lane] + all_dx_sum_row[whole + lane];
+                const double sum3_low = sum_error(dbeta_sum_lanes[lane], all_dx_sum_row[whole + lane], sum3) + (dbeta_sum_lanes_low[lane] + all_dx_sum_row_low[whole + lane]);
+                dbeta_sum_lanes[lane] = sum3;
+                dbeta_sum_lanes_low[lane] = sum3_low;
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                const double dgamma_sum2_term = dgamma_sum2_lanes[lane + 8];
-                const double dgamma_sum2_next = dgamma_sum2_lanes[lane] + dgamma_sum2_term;
-                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane];
-                dgamma_sum2_errors[lane] += dgamma_sum2_lanes[lane] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
-                dgamma_sum2_lanes[lane] = dgamma_sum2_next;
-                dgamma_sum2_errors[lane] += dgamma_sum2_errors[lane + 8];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 8];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
-                dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane] = dbeta_sum_next;
-                dbeta_sum_errors[lane] += dbeta_sum_errors[lane + 8];
+                const double sum = dgamma_sum2_lanes[lane] + dgamma_sum2_lanes[lane + 8];
+                const double sum_low = sum_error(dgamma_sum2_lanes[lane], dgamma_sum2_lanes[lane + 8], sum) + (dgamma_sum2_lanes_low[lane] + dgamma_sum2_lanes_low[lane + 8]);
+                dgamma_sum2_lanes[lane] = sum;
+                dgamma_sum2_lanes_low[lane] = sum_low;
+                const double sum2 = dbeta_sum_lanes[lane] + dbeta_sum_lanes[lane + 8];
+                const double sum2_low = sum_error(dbeta_sum_lanes[lane], dbeta_sum_lanes[lane + 8], sum2) + (dbeta_sum_lanes_low[lane] + dbeta_sum_lanes_low[lane + 8]);
+                dbeta_sum_lanes[lane] = sum2;
+                dbeta_sum_lanes_low[lane] = sum2_low;
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                const double dgamma_sum2_term = dgamma_sum2_lanes[lane + 4];
-                const double dgamma_sum2_next = dgamma_sum2_lanes[lane] + dgamma_sum2_term;
-                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane];
-                dgamma_sum2_errors[lane] += dgamma_sum2_lanes[lane] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
-                dgamma_sum2_lanes[lane] = dgamma_sum2_next;
-                dgamma_sum2_errors[lane] += dgamma_sum2_errors[lane + 4];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 4];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
-                dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane] = dbeta_sum_next;
-                dbeta_sum_errors[lane] += dbeta_sum_errors[lane + 4];
+                const double sum = dgamma_sum2_lanes[lane] + dgamma_sum2_lanes[lane + 4];
+                const double sum_low = sum_error(dgamma_sum2_lanes[lane], dgamma_sum2_lanes[lane + 4], sum) + (dgamma_sum2_lanes_low[lane] + dgamma_sum2_lanes_low[lane + 4]);
+                dgamma_sum2_lanes[lane] = sum;
+                dgamma_sum2_lanes_low[lane] = sum_low;
+                const double sum2 = dbeta_sum_lanes[lane] + dbeta_sum_lanes[lane + 4];
+                const double sum2_low = sum_error(dbeta_sum_lanes[lane], dbeta_sum_lanes[lane + 4], sum2) + (dbeta_sum_lanes_low[lane] + dbeta_sum_lanes_low[lane + 4]);
+                dbeta_sum_lanes[lane] = sum2;
+                dbeta_sum_lanes_low[lane] = sum2_low;
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                const double dgamma_sum2_term = dgamma_sum2_lanes[lane + 2];
-                const double dgamma_sum2_next = dgamma_sum2_lanes[lane] + dgamma_sum2_term;
-                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane];
-                dgamma_sum2_errors[lane] += dgamma_sum2_lanes[lane] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
-                dgamma_sum2_lanes[lane] = dgamma_sum2_next;
-                dgamma_sum2_errors[lane] += dgamma_sum2_errors[lane + 2];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 2];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
-                dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane] = dbeta_sum_next;
-                dbeta_sum_errors[lane] += dbeta_sum_errors[lane + 2];
+                const double sum = dgamma_sum2_lanes[lane] + dgamma_sum2_lanes[lane + 2];
+                const double sum_low = sum_error(dgamma_sum2_lanes[lane], dgamma_sum2_lanes[lane + 2], sum) + (dgamma_sum2_lanes_low[lane] + dgamma_sum2_lanes_low[lane + 2]);
+                dgamma_sum2_lanes[lane] = sum;
+                dgamma_sum2_lanes_low[lane] = sum_low;
+                const double sum2 = dbeta_sum_lanes[lane] + dbeta_sum_lanes[lane + 2];
+                const double sum2_low = sum_error(dbeta_sum_lanes[lane], dbeta_sum_lanes[lane + 2], sum2) + (dbeta_sum_lanes_low[lane] + dbeta_sum_lanes_low[lane + 2]);
+                dbeta_sum_lanes[lane] = sum2;
+                dbeta_sum_lanes_low[lane] = sum2_low;
             }
-            for (ptrdiff_t lane = 0; lane < 1; lane++) {
-                const double dgamma_sum2_term = dgamma_sum2_lanes[lane + 1];
-                const double dgamma_sum2_next = dgamma_sum2_lanes[lane] + dgamma_sum2_term;
-                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane];
-                dgamma_sum2_errors[lane] += dgamma_sum2_lanes[lane] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
-                dgamma_sum2_lanes[lane] = dgamma_sum2_next;
-                dgamma_sum2_errors[lane] += dgamma_sum2_errors[lane + 1];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 1];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
-                dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane] = dbeta_sum_next;
-                dbeta_sum_errors[lane] += dbeta_sum_errors[lane + 1];
-            }
-            const double dgamma_sum2_term = dgamma_sum2_lanes[0];
-            const double dgamma_sum2_next = dgamma_sum2_total + dgamma_sum2_term;
-            const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_total;
-            dgamma_sum2_rest += dgamma_sum2_total - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
-            dgamma_sum2_total = dgamma_sum2_next;
-            dgamma_sum2_rest += dgamma_sum2_errors[0];
-            const double dbeta_sum_term = dbeta_sum_lanes[0];
-            const double dbeta_sum_next = dbeta_sum_total + dbeta_sum_term;
-            const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_total;
-            dbeta_sum_rest += dbeta_sum_total - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-            dbeta_sum_total = dbeta_sum_next;
-            dbeta_sum_rest += dbeta_sum_errors[0];
+            const double sum = dgamma_sum2_lanes[0] + dgamma_sum2_lanes[1];
+            const double sum_low = sum_error(dgamma_sum2_lanes[0], dgamma_sum2_lanes[1], sum) + (dgamma_sum2_lanes_low[0] + dgamma_sum2_lanes_low[1]);
+            dgamma_sum2_lanes[0] = sum;
+            dgamma_sum2_lanes_low[0] = sum_low;
+            const double sum2 = dbeta_sum_lanes[0] + dbeta_sum_lanes[1];
+            const double sum2_low = sum_error(dbeta_sum_lanes[0], dbeta_sum_lanes[1], sum2) + (dbeta_sum_lanes_low[0] + dbeta_sum_lanes_low[1]);
+            dbeta_sum_lanes[0] = sum2;
+            dbeta_sum_lanes_low[0] = sum2_low;
+            const double sum3 = dgamma_sum2_total + dgamma_sum2_lanes[0];
+            const double sum3_low = sum_error(dgamma_sum2_total, dgamma_sum2_lanes[0], sum3) + (dgamma_sum2_total_low + dgamma_sum2_lanes_low[0]);
+            dgamma_sum2_total = sum3;
+            dgamma_sum2_total_low = sum3_low;
+            const double sum4 = dbeta_sum_total + dbeta_sum_lanes[0];
+            const double sum4_low = sum_error(dbeta_sum_total, dbeta_sum_lanes[0], sum4) + (dbeta_sum_total_low + dbeta_sum_lanes_low[0]);
+            dbeta_sum_total = sum4;
+            dbeta_sum_total_low = sum4_low;
         }
         /* (1) */
-        const double dgamma_sum2 = dgamma_sum2_total + (isfinite(dgamma_sum2_total) ? dgamma_sum2_rest : 0.0);
+        const double dgamma_sum2 = dgamma_sum2_total;
+        const double dgamma_sum2_low = dgamma_sum2_total_low;
         /* (2) */
-        const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
+        const double dbeta_sum = dbeta_sum_total;
+        const double dbeta_sum_low = dbeta_sum_total_low;
         /* (1), (2) */
-        dgamma[c * layout->dgamma__c] = dgamma_sum2;
-        dbeta[c * layout->dbeta__c] = dbeta_sum;
+        dgamma[c * layout->dgamma__c] = rounded(dgamma_sum2, dgamma_sum2_low);
+        dbeta[c * layout->dbeta__c] = rounded(dbeta_sum, dbeta_sum_low);
     }
 }
 
@@ -895,9 +990,11 @@ static void group2_kept(
     double *all_dx_sum,
     double *all_eq1_part,
     double *dgamma_sum2_blocks,
-    double *dgamma_sum2_block_errors,
     double *dbeta_sum_blocks,
-    double *dbeta_sum_block_errors,
+    double *all_dgamma_sum_low,
+    double *all_dx_sum_low,
+    double *dgamma_sum2_blocks_low,
+    double *dbeta_sum_blocks_low,
     double epsilon
 )
 {
@@ -925,16 +1022,16 @@ static void group2_kept(
         const ptrdiff_t stop = smaller(first + 128, C);
         const ptrdiff_t width = stop - first;
         double dgamma_sum2_lanes[16][128];
-        double dgamma_sum2_errors[16][128];
+        double dgamma_sum2_lanes_low[16][128];
         double dbeta_sum_lanes[16][128];
-        double dbeta_sum_errors[16][128];
+        double dbeta_sum_lanes_low[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum2_lanes[lane][j] = 0.0;
-                dgamma_sum2_errors[lane][j] = 0.0;
+                dgamma_sum2_lanes_low[lane][j] = 0.0;
                 dbeta_sum_lanes[lane][j] = 0.0;
-                dbeta_sum_errors[lane][j] = 0.0;
+                dbeta_sum_lanes_low[lane][j] = 0.0;
             }
         }
         const ptrdiff_t ahead = (width + 1023) / width;
@@ -952,16 +1049,24 @@ static void group2_kept(
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t c = first + j;
                 /* (1), (2) */
-                const double dgamma_sum2_term = (all_eq1_part[c] ? all_dgamma_sum[n0 * N1 * C + n1 * C + c] / sqrt(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c] + epsilon) : 0.0);
-                const double dgamma_sum2_next = dgamma_sum2_lanes[lane][j] + dgamma_sum2_term;
-                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane][j];
-                dgamma_sum2_errors[lane][j] += dgamma_sum2_lanes[lane][j] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
-                dgamma_sum2_lanes[lane][j] = dgamma_sum2_next;
-                const double dbeta_sum_term = all_dx_sum[n0 * N1 * C + n1 * C + c];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane][j] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane][j];
-                dbeta_sum_errors[lane][j] += dbeta_sum_lanes[lane][j] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane][j] = dbeta_sum_next;
+                const double sum2 = sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c] + epsilon;
+                const double sum2_low = sum_error(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c], epsilon, sum2);
+                const double root = sqrt(sum2);
+                const double root_low = root_error(sum2, sum2_low, root);
+                const double tight = rounded(all_dgamma_sum[n0 * N1 * C + n1 * C + c], all_dgamma_sum_low[n0 * N1 * C + n1 * C + c]);
+                const double tight_low = sum_error(all_dgamma_sum[n0 * N1 * C + n1 * C + c], all_dgamma_sum_low[n0 * N1 * C + n1 * C + c], tight);
+                const double quotient = tight / root;
+                const double quotient_low = quotient_error(tight, tight_low, root, root_low, quotient);
+                const double choice = (all_eq1_part[c] ? quotient : 0.0);
+                const double choice_low = (all_eq1_part[c] ? quotient_low : 0.0);
+                const double sum = dgamma_sum2_lanes[lane][j] + choice;
+                const double sum_low = sum_error(dgamma_sum2_lanes[lane][j], choice, sum) + (dgamma_sum2_lanes_low[lane][j] + choice_low);
+                dgamma_sum2_lanes[lane][j] = sum;
+                dgamma_sum2_lanes_low[lane][j] = sum_low;
+                const double sum3 = dbeta_sum_lanes[lane][j] + all_dx_sum[n0 * N1 * C + n1 * C + c];
+                const double sum3_low = sum_error(dbeta_sum_lanes[lane][j], all_dx_sum[n0 * N1 * C + n1 * C + c], sum3) + (dbeta_sum_lanes_low[lane][j] + all_dx_sum_low[n0 * N1 * C + n1 * C + c]);
+                dbeta_sum_lanes[lane][j] = sum3;
+                dbeta_sum_lanes_low[lane][j] = sum3_low;
             }
             if (++n1 == N1) {
                 n1 = 0;
@@ -971,109 +1076,89 @@ static void group2_kept(
         for (ptrdiff_t lane = 0; lane < 8; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double dgamma_sum2_term = dgamma_sum2_lanes[lane + 8][j];
-                const double dgamma_sum2_next = dgamma_sum2_lanes[lane][j] + dgamma_sum2_term;
-                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane][j];
-                dgamma_sum2_errors[lane][j] += dgamma_sum2_lanes[lane][j] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
-                dgamma_sum2_lanes[lane][j] = dgamma_sum2_next;
-                dgamma_sum2_errors[lane][j] += dgamma_sum2_errors[lane + 8][j];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 8][j];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane][j] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane][j];
-                dbeta_sum_errors[lane][j] += dbeta_sum_lanes[lane][j] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane][j] = dbeta_sum_next;
-                dbeta_sum_errors[lane][j] += dbeta_sum_errors[lane + 8][j];
+                const double sum = dgamma_sum2_lanes[lane][j] + dgamma_sum2_lanes[lane + 8][j];
+                const double sum_low = sum_error(dgamma_sum2_lanes[lane][j], dgamma_sum2_lanes[lane + 8][j], sum) + (dgamma_sum2_lanes_low[lane][j] + dgamma_sum2_lanes_low[lane + 8][j]);
+                dgamma_sum2_lanes[lane][j] = sum;
+                dgamma_sum2_lanes_low[lane][j] = sum_low;
+                const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 8][j];
+                const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 8][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 8][j]);
+                dbeta_sum_lanes[lane][j] = sum2;
+                dbeta_sum_lanes_low[lane][j] = sum2_low;
             }
         }
         for (ptrdiff_t lane = 0; lane < 4; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double dgamma_sum2_term = dgamma_sum2_lanes[lane + 4][j];
-                const double dgamma_sum2_next = dgamma_sum2_lanes[lane][j] + dgamma_sum2_term;
-                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane][j];
-                dgamma_sum2_errors[lane][j] += dgamma_sum2_lanes[lane][j] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
-                dgamma_sum2_lanes[lane][j] = dgamma_sum2_next;
-                dgamma_sum2_errors[lane][j] += dgamma_sum2_errors[lane + 4][j];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 4][j];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane][j] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane][j];
-                dbeta_sum_errors[lane][j] += dbeta_sum_lanes[lane][j] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane][j] = dbeta_sum_next;
-                dbeta_sum_errors[lane][j] += dbeta_sum_errors[lane + 4][j];
+                const double sum = dgamma_sum2_lanes[lane][j] + dgamma_sum2_lanes[lane + 4][j];
+                const double sum_low = sum_error(dgamma_sum2_lanes[lane][j], dgamma_sum2_lanes[lane + 4][j], sum) + (dgamma_sum2_lanes_low[lane][j] + dgamma_sum2_lanes_low[lane + 4][j]);
+                dgamma_sum2_lanes[lane][j] = sum;
+                dgamma_sum2_lanes_low[lane][j] = sum_low;
+                const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 4][j];
+                const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 4][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 4][j]);
+                dbeta_sum_lanes[lane][j] = sum2;
+                dbeta_sum_lanes_low[lane][j] = sum2_low;
             }
         }
         for (ptrdiff_t lane = 0; lane < 2; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double dgamma_sum2_term = dgamma_sum2_lanes[lane + 2][j];
-                const double dgamma_sum2_next = dgamma_sum2_lanes[lane][j] + dgamma_sum2_term;
-                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane][j];
-                dgamma_sum2_errors[lane][j] += dgamma_sum2_lanes[lane][j] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
-                dgamma_sum2_lanes[lane][j] = dgamma_sum2_next;
-                dgamma_sum2_errors[lane][j] += dgamma_sum2_errors[lane + 2][j];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 2][j];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane][j] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane][j];
-                dbeta_sum_errors[lane][j] += dbeta_sum_lanes[lane][j] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane][j] = dbeta_sum_next;
-                dbeta_sum_errors[lane][j] += dbeta_sum_errors[lane + 2][j];
+                const double sum = dgamma_sum2_lanes[lane][j] + dgamma_sum2_lanes[lane + 2][j];
+                const double sum_low = sum_error(dgamma_sum2_lanes[lane][j], dgamma_sum2_lanes[lane + 2][j], sum) + (dgamma_sum2_lanes_low[lane][j] + dgamma_sum2_lanes_low[lane + 2][j]);
+                dgamma_sum2_lanes[lane][j] = sum;
+                dgamma_sum2_lanes_low[lane][j] = sum_low;
+                const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 2][j];
+                const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 2][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 2][j]);
+                dbeta_sum_lanes[lane][j] = sum2;
+                dbeta_sum_lanes_low[lane][j] = sum2_low;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 1; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double dgamma_sum2_term = dgamma_sum2_lanes[lane + 1][j];
-                const double dgamma_sum2_next = dgamma_sum2_lanes[lane][j] + dgamma_sum2_term;
-                const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_lanes[lane][j];
-                dgamma_sum2_errors[lane][j] += dgamma_sum2_lanes[lane][j] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
-                dgamma_sum2_lanes[lane][j] = dgamma_sum2_next;
-                dgamma_sum2_errors[lane][j] += dgamma_sum2_errors[lane + 1][j];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 1][j];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane][j] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane][j];
-                dbeta_sum_errors[lane][j] += dbeta_sum_lanes[lane][j] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane][j] = dbeta_sum_next;
-                dbeta_sum_errors[lane][j] += dbeta_sum_errors[lane + 1][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < width; j++) {
+            const double sum = dgamma_sum2_lanes[0][j] + dgamma_sum2_lanes[1][j];
+            const double sum_low = sum_error(dgamma_sum2_lanes[0][j], dgamma_sum2_lanes[1][j], sum) + (dgamma_sum2_lanes_low[0][j] + dgamma_sum2_lanes_low[1][j]);
+            dgamma_sum2_lanes[0][j] = sum;
+            dgamma_sum2_lanes_low[0][j] = sum_low;
+            const double sum2 = dbeta_sum_lanes[0][j] + dbeta_sum_lanes[1][j];
+            const double sum2_low = sum_error(dbeta_sum_lanes[0][j], dbeta_sum_lanes[1][j], sum2) + (dbeta_sum_lanes_low[0][j] + dbeta_sum_lanes_low[1][j]);
+            dbeta_sum_lanes[0][j] = sum2;
+            dbeta_sum_lanes_low[0][j] = sum2_low;
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t c = first + j;
             dgamma_sum2_blocks[block * C + c] = dgamma_sum2_lanes[0][j];
-            dgamma_sum2_block_errors[block * C + c] = dgamma_sum2_errors[0][j];
+            dgamma_sum2_blocks_low[block * C + c] = dgamma_sum2_lanes_low[0][j];
             dbeta_sum_blocks[block * C + c] = dbeta_sum_lanes[0][j];
-            dbeta_sum_block_errors[block * C + c] = dbeta_sum_errors[0][j];
+            dbeta_sum_blocks_low[block * C + c] = dbeta_sum_lanes_low[0][j];
         }
     }
     SHARED_FOR
     for (ptrdiff_t c = 0; c < C; c++) {
         double dgamma_sum2_total = 0.0;
-        double dgamma_sum2_rest = 0.0;
+        double dgamma_sum2_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (N0 * N1 + 511) / 512; block++) {
-            const double dgamma_sum2_term = dgamma_sum2_blocks[block * C + c];
-            const double dgamma_sum2_next = dgamma_sum2_total + dgamma_sum2_term;
-            const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_total;
-            dgamma_sum2_rest += dgamma_sum2_total - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
-            dgamma_sum2_total = dgamma_sum2_next;
-            dgamma_sum2_rest += dgamma_sum2_block_errors[block * C + c];
+            const double sum = dgamma_sum2_total + dgamma_sum2_blocks[block * C + c];
+            const double sum_low = sum_error(dgamma_sum2_total, dgamma_sum2_blocks[block * C + c], sum) + (dgamma_sum2_total_low + dgamma_sum2_blocks_low[block * C + c]);
+            dgamma_sum2_total = sum;
+            dgamma_sum2_total_low = sum_low;
         }
         /* (1) */
-        const double dgamma_sum2 = dgamma_sum2_total + (isfinite(dgamma_sum2_total) ? dgamma_sum2_rest : 0.0);
+        const double dgamma_sum2 = dgamma_sum2_total;
+        const double dgamma_sum2_low = dgamma_sum2_total_low;
         double dbeta_sum_total = 0.0;
-        double dbeta_sum_rest = 0.0;
+        double dbeta_sum_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (N0 * N1 + 511) / 512; block++) {
-            const double dbeta_sum_term = dbeta_sum_blocks[block * C + c];
-            const double dbeta_sum_next = dbeta_sum_total + dbeta_sum_term;
-            const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_total;
-            dbeta_sum_rest += dbeta_sum_total - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-            dbeta_sum_total = dbeta_sum_next;
-            dbeta_sum_rest += dbeta_sum_block_errors[block * C + c];
+            const double sum = dbeta_sum_total + dbeta_sum_blocks[block * C + c];
+            const double sum_low = sum_error(dbeta_sum_total, dbeta_sum_blocks[block * C + c], sum) + (dbeta_sum_total_low + dbeta_sum_blocks_low[block * C + c]);
+            dbeta_sum_total = sum;
+            dbeta_sum_total_low = sum_low;
         }
         /* (2) */
-        const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
+        const double dbeta_sum = dbeta_sum_total;
+        const double dbeta_sum_low = dbeta_sum_total_low;
         /* (1), (2) */
-        dgamma[c * layout->dgamma__c] = dgamma_sum2;
-        dbeta[c * layout->dbeta__c] = dbeta_sum;
+        dgamma[c * layout->dgamma__c] = rounded(dgamma_sum2, dgamma_sum2_low);
+        dbeta[c * layout->dbeta__c] = rounded(dbeta_sum, dbeta_sum_low);
     }
 }
 
@@ -1095,44 +1180,48 @@ int instance_norm_backward_float64(
     const ptrdiff_t C = layout->C;
     const ptrdiff_t S0 = layout->S0;
     const ptrdiff_t S1 = layout->S1;
-    double *const shared = malloc(sizeof(double) * (size_t)(N0 * N1 * C + N0 * N1 * C + 1));
+    double *const shared = malloc(sizeof(double) * (size_t)(N0 * N1 * C + N0 * N1 * C + N0 * N1 * C + N0 * N1 * C + 1));
     double *shared_left = shared;
     int status = !shared;
     double *const all_dgamma_sum = status ? NULL : take(&shared_left, N0 * N1 * C);
     double *const all_dx_sum = status ? NULL : take(&shared_left, N0 * N1 * C);
+    double *const all_dgamma_sum_low = status ? NULL : take(&shared_left, N0 * N1 * C);
+    double *const all_dx_sum_low = status ? NULL : take(&shared_left, N0 * N1 * C);
 
     (void)threads;
     if (status == 0 && layout->x__s1 != 1 && layout->x__c == 1 && layout->dy__c == 1 && layout->dx__c == 1) {
-        double *const memory = malloc(sizeof(double) * (size_t)(N0 * N1 * C + N0 * N1 * C + N0 * N1 * C + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + N0 * N1 * C + 1));
+        double *const memory = malloc(sizeof(double) * (size_t)(N0 * N1 * C + N0 * N1 * C + N0 * N1 * C + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + N0 * N1 * C + N0 * N1 * C + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + N0 * N1 * C + 1));
         double *left = memory;
         status = !memory;
         double *const all_mu_here = status ? NULL : take(&left, N0 * N1 * C);
         double *const all_eq3_part = status ? NULL : take(&left, N0 * N1 * C);
         double *const all_eq3_part2 = status ? NULL : take(&left, N0 * N1 * C);
         double *const dgamma_sum_blocks = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N0 * N1 * C));
-        double *const dgamma_sum_block_errors = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N0 * N1 * C));
         double *const dx_sum_blocks = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N0 * N1 * C));
-        double *const dx_sum_block_errors = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N0 * N1 * C));
         double *const all_eq3_part3 = status ? NULL : take(&left, N0 * N1 * C);
+        double *const all_eq3_part_low = status ? NULL : take(&left, N0 * N1 * C);
+        double *const dgamma_sum_blocks_low = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N0 * N1 * C));
+        double *const dx_sum_blocks_low = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N0 * N1 * C));
+        double *const all_eq3_part3_low = status ? NULL : take(&left, N0 * N1 * C);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, all_dgamma_sum, all_dx_sum, all_mu_here, all_eq3_part, all_eq3_part2, dgamma_sum_blocks, dgamma_sum_block_errors, dx_sum_blocks, dx_sum_block_errors, all_eq3_part3, epsilon);
+            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, all_dgamma_sum, all_dx_sum, all_mu_here, all_eq3_part, all_eq3_part2, dgamma_sum_blocks, dx_sum_blocks, all_eq3_part3, all_dgamma_sum_low, all_dx_sum_low, all_eq3_part_low, dgamma_sum_blocks_low, dx_sum_blocks_low, all_eq3_part3_low, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, all_dgamma_sum, all_dx_sum, all_mu_here, all_eq3_part, all_eq3_part2, dgamma_sum_blocks, dgamma_sum_block_errors, dx_sum_blocks, dx_sum_block_errors, all_eq3_part3, epsilon);
+            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, all_dgamma_sum, all_dx_sum, all_mu_here, all_eq3_part, all_eq3_part2, dgamma_sum_blocks, dx_sum_blocks, all_eq3_part3, all_dgamma_sum_low, all_dx_sum_low, all_eq3_part_low, dgamma_sum_blocks_low, dx_sum_blocks_low, all_eq3_part3_low, epsilon);
         free(memory);
     }
     else if (status == 0) {
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_reduced(layout, dy, x, mu, sigma2, gamma, dx, all_dgamma_sum, all_dx_sum, epsilon);
+            group1_reduced(layout, dy, x, mu, sigma2, gamma, dx, all_dgamma_sum, all_dx_sum, all_dgamma_sum_low, all_dx_sum_low, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_reduced(layout, dy, x, mu, sigma2, gamma, dx, all_dgamma_sum, all_dx_sum, epsilon);
+            group1_reduced(layout, dy, x, mu, sigma2, gamma, dx, all_dgamma_sum, all_dx_sum, all_dgamma_sum_low, all_dx_sum_low, epsilon);
     }
     if (status == 0 && layout->sigma2__n1 != 1 && layout->sigma2__c == 1) {
         double *const memory = malloc(sizeof(double) * (size_t)(C + (N0 * N1 + 511) / 512 * C + (N0 * N1 + 511) / 512 * C + (N0 * N1 + 511) / 512 * C + (N0 * N1 + 511) / 512 * C + 1));
@@ -1140,28 +1229,28 @@ int instance_norm_backward_float64(
         status = !memory;
         double *const all_eq1_part = status ? NULL : take(&left, C);
         double *const dgamma_sum2_blocks = status ? NULL : take(&left, (N0 * N1 + 511) / 512 * C);
-        double *const dgamma_sum2_block_errors = status ? NULL : take(&left, (N0 * N1 + 511) / 512 * C);
         double *const dbeta_sum_blocks = status ? NULL : take(&left, (N0 * N1 + 511) / 512 * C);
-        double *const dbeta_sum_block_errors = status ? NULL : take(&left, (N0 * N1 + 511) / 512 * C);
+        double *const dgamma_sum2_blocks_low = status ? NULL : take(&left, (N0 * N1 + 511) / 512 * C);
+        double *const dbeta_sum_blocks_low = status ? NULL : take(&left, (N0 * N1 + 511) / 512 * C);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group2_kept(layout, sigma2, dgamma, dbeta, all_dgamma_sum, all_dx_sum, all_eq1_part, dgamma_sum2_blocks, dgamma_sum2_block_errors, dbeta_sum_blocks, dbeta_sum_block_errors, epsilon);
+            group2_kept(layout, sigma2, dgamma, dbeta, all_dgamma_sum, all_dx_sum, all_eq1_part, dgamma_sum2_blocks, dbeta_sum_blocks, all_dgamma_sum_low, all_dx_sum_low, dgamma_sum2_blocks_low, dbeta_sum_blocks_low, epsilon);
         } else
 #endif
         if (status == 0)
-            group2_kept(layout, sigma2, dgamma, dbeta, all_dgamma_sum, all_dx_sum, all_eq1_part, dgamma_sum2_blocks, dgamma_sum2_block_errors, dbeta_sum_blocks, dbeta_sum_block_errors, epsilon);
+            group2_kept(layout, sigma2, dgamma, dbeta, all_dgamma_sum, all_dx_sum, all_eq1_part, dgamma_sum2_blocks, dbeta_sum_blocks, all_dgamma_sum_low, all_dx_sum_low, dgamma_sum2_blocks_low, dbeta_sum_blocks_low, epsilon);
         free(memory);
     }
     else if (status == 0) {
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group2_reduced(layout, sigma2, dgamma, dbeta, all_dgamma_sum, all_dx_sum, epsilon);
+            group2_reduced(layout, sigma2, dgamma, dbeta, all_dgamma_sum, all_dx_sum, all_dgamma_sum_low, all_dx_sum_low, epsilon);
         } else
 #endif
         if (status == 0)
-            group2_reduced(layout, sigma2, dgamma, dbeta, all_dgamma_sum, all_dx_sum, epsilon);
+            group2_reduced(layout, sigma2, dgamma, dbeta, all_dgamma_sum, all_dx_sum, all_dgamma_sum_low, all_dx_sum_low, epsilon);
     }
     free(shared);
     return status;

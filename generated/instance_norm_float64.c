@@ -13,11 +13,10 @@
  *   (2) sigma2[n, c] = Sum((x[n, c, s] - mu[n, c])**2, s=1..S)/S
  *   (3) y[n, c, s] = (x[n, c, s] - mu[n, c])*gamma[c]/sqrt(epsilon + sigma2[n, c]) + beta[c]
  *
- * Arithmetic is in double.
+ * Arithmetic is in pairs of double: a value and one in _low, its rounding error, which together have twice the digits.
  * Reductions are formed in a fixed tree: blocks of 512 terms, 16 interleaved partial results (lanes) in
- * a block, then the blocks in order; so the bits depend on neither memory layout nor number of threads. A name in
- * _total and one in _rest are a sum and what its additions rounded away; _hi and _lo are a mean in two
- * parts, so that what is centred by it keeps every digit.
+ * a block, then the blocks in order; so the bits depend on neither memory layout nor number of threads. _hi and _lo are
+ * a mean in two parts, so that what is centred by it keeps every digit.
  * eq3_part is a part of equation (3) that is computed once, _here an element read once, all_ the values of
  * either for every element. A number in parentheses is the equation that a statement computes.
  *
@@ -52,6 +51,62 @@
 static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b)
 {
     return a < b ? a : b;
+}
+
+/*
+ * A value is a pair, a + a_low: a is what plain arithmetic gives, a_low the error of that, which the functions below find,
+ * and what the operands' own low parts add to it. What has no _low is exact. Where a is not finite, a_low may be no
+ * number, and has nothing to say. A pair whose a may have cancelled is made tight: a is the sum of both, rounded.
+ */
+static inline double rounded(double a, double a_low)
+{
+    const double sum = a + a_low;
+    return sum == sum ? sum : a;
+}
+
+/* a + b - sum, exactly, where the sum is a + b rounded. */
+static inline double sum_error(double a, double b, double sum)
+{
+    const double back = sum - a;
+    return (a - (sum - back)) + (b - back);
+}
+
+/* a - b - difference, exactly, where the difference is a - b rounded. */
+static inline double difference_error(double a, double b, double difference)
+{
+    const double back = difference - a;
+    return (a - (difference - back)) - (b + back);
+}
+
+/* a * b - product, exactly, where the product is a * b rounded. */
+static inline double product_error(double a, double b, double product)
+{
+#if defined FP_FAST_FMA || defined __FMA__
+    return fma(a, b, -product);
+#else
+    /* Each factor is split in halves, whose products are exact; beyond 1e300 there is no error known. */
+    const double a_far = 134217729.0 * a, a_head = a_far - (a_far - a), a_tail = a - a_head;
+    const double b_far = 134217729.0 * b, b_head = b_far - (b_far - b), b_tail = b - b_head;
+    return ((a_head * b_head - product) + a_head * b_tail + a_tail * b_head) + a_tail * b_tail;
+#endif
+}
+
+/* (a + a_low) / (b + b_low) - quotient to a double's digits, where the quotient is a / b rounded. */
+static inline double quotient_error(double a, double a_low, double b, double b_low, double quotient)
+{
+    const double product = quotient * b;
+    const double left = (a - product) - product_error(quotient, b, product);
+    const double error = (left + (a_low - quotient * b_low)) / b;
+    return error == error ? error : 0.0;
+}
+
+/* The root of a + a_low, less root, to a double's digits, where root is that of a rounded. */
+static inline double root_error(double a, double a_low, double root)
+{
+    const double square = root * root;
+    const double left = (a - square) - product_error(root, root, square);
+    const double error = (left + a_low) / (root + root);
+    return error == error ? error : 0.0;
 }
 
 /* The place on each level of a flat position, and the offset of that element. */
@@ -306,7 +361,7 @@ static void group1_reduced(
         /* (3) */
         const double beta_here = beta[c * layout->beta__c];
         double mu_hi_total = 0.0;
-        double mu_hi_rest = 0.0;
+        double mu_hi_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, S0 * S1 - start);
@@ -317,73 +372,70 @@ static void group1_reduced(
                 gather_double(x + n * layout->x__n + c * layout->x__c, 2, x_row_extents, x_row_strides, start, count, x_slab + start, c + 1 < C ? layout->x__c : 0);
             const double *x_row = x_slab ? x_slab + start : read_window_double(x + n * layout->x__n + c * layout->x__c, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
             double mu_hi_lanes[16] = {0.0};
-            double mu_hi_errors[16] = {0.0};
+            double mu_hi_lanes_low[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (1) */
-                    const double mu_hi_term = x_row[q + lane];
-                    const double mu_hi_next = mu_hi_lanes[lane] + mu_hi_term;
-                    const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane];
-                    mu_hi_errors[lane] += mu_hi_lanes[lane] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                    mu_hi_lanes[lane] = mu_hi_next;
+                    const double sum = mu_hi_lanes[lane] + x_row[q + lane];
+                    const double sum_low = sum_error(mu_hi_lanes[lane], x_row[q + lane], sum) + mu_hi_lanes_low[lane];
+                    mu_hi_lanes[lane] = sum;
+                    mu_hi_lanes_low[lane] = sum_low;
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (1) */
-                const double mu_hi_term = x_row[whole + lane];
-                const double mu_hi_next = mu_hi_lanes[lane] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane];
-                mu_hi_errors[lane] += mu_hi_lanes[lane] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane] = mu_hi_next;
+                const double sum = mu_hi_lanes[lane] + x_row[whole + lane];
+                const double sum_low = sum_error(mu_hi_lanes[lane], x_row[whole + lane], sum) + mu_hi_lanes_low[lane];
+                mu_hi_lanes[lane] = sum;
+                mu_hi_lanes_low[lane] = sum_low;
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                const double mu_hi_term = mu_hi_lanes[lane + 8];
-                const double mu_hi_next = mu_hi_lanes[lane] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane];
-                mu_hi_errors[lane] += mu_hi_lanes[lane] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane] = mu_hi_next;
-                mu_hi_errors[lane] += mu_hi_errors[lane + 8];
+                const double sum = mu_hi_lanes[lane] + mu_hi_lanes[lane + 8];
+                const double sum_low = sum_error(mu_hi_lanes[lane], mu_hi_lanes[lane + 8], sum) + (mu_hi_lanes_low[lane] + mu_hi_lanes_low[lane + 8]);
+                mu_hi_lanes[lane] = sum;
+                mu_hi_lanes_low[lane] = sum_low;
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                const double mu_hi_term = mu_hi_lanes[lane + 4];
-                const double mu_hi_next = mu_hi_lanes[lane] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane];
-                mu_hi_errors[lane] += mu_hi_lanes[lane] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane] = mu_hi_next;
-                mu_hi_errors[lane] += mu_hi_errors[lane + 4];
+                const double sum = mu_hi_lanes[lane] + mu_hi_lanes[lane + 4];
+                const double sum_low = sum_error(mu_hi_lanes[lane], mu_hi_lanes[lane + 4], sum) + (mu_hi_lanes_low[lane] + mu_hi_lanes_low[lane + 4]);
+                mu_hi_lanes[lane] = sum;
+                mu_hi_lanes_low[lane] = sum_low;
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                const double mu_hi_term = mu_hi_lanes[lane + 2];
-                const double mu_hi_next = mu_hi_lanes[lane] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane];
-                mu_hi_errors[lane] += mu_hi_lanes[lane] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane] = mu_hi_next;
-                mu_hi_errors[lane] += mu_hi_errors[lane + 2];
+                const double sum = mu_hi_lanes[lane] + mu_hi_lanes[lane + 2];
+                const double sum_low = sum_error(mu_hi_lanes[lane], mu_hi_lanes[lane + 2], sum) + (mu_hi_lanes_low[lane] + mu_hi_lanes_low[lane + 2]);
+                mu_hi_lanes[lane] = sum;
+                mu_hi_lanes_low[lane] = sum_low;
             }
-            for (ptrdiff_t lane = 0; lane < 1; lane++) {
-                const double mu_hi_term = mu_hi_lanes[lane + 1];
-                const double mu_hi_next = mu_hi_lanes[lane] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane];
-                mu_hi_errors[lane] += mu_hi_lanes[lane] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane] = mu_hi_next;
-                mu_hi_errors[lane] += mu_hi_errors[lane + 1];
-            }
-            const double mu_hi_term = mu_hi_lanes[0];
-            const double mu_hi_next = mu_hi_total + mu_hi_term;
-            const double mu_hi_back = mu_hi_next - mu_hi_total;
-            mu_hi_rest += mu_hi_total - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-            mu_hi_total = mu_hi_next;
-            mu_hi_rest += mu_hi_errors[0];
+            const double sum = mu_hi_lanes[0] + mu_hi_lanes[1];
+            const double sum_low = sum_error(mu_hi_lanes[0], mu_hi_lanes[1], sum) + (mu_hi_lanes_low[0] + mu_hi_lanes_low[1]);
+            mu_hi_lanes[0] = sum;
+            mu_hi_lanes_low[0] = sum_low;
+            const double sum2 = mu_hi_total + mu_hi_lanes[0];
+            const double sum2_low = sum_error(mu_hi_total, mu_hi_lanes[0], sum2) + (mu_hi_total_low + mu_hi_lanes_low[0]);
+            mu_hi_total = sum2;
+            mu_hi_total_low = sum2_low;
         }
         /* (1) */
-        const double mu_hi = mu_hi_total / (double)(S0 * S1);
-        const double mu_lo = (isfinite(mu_hi) ? (fma(-mu_hi, (double)(S0 * S1), mu_hi_total) + mu_hi_rest) / (double)(S0 * S1) : 0.0);
+        const double tight = rounded(mu_hi_total, mu_hi_total_low);
+        const double mu_hi = tight / (double)(S0 * S1);
+        const double product = mu_hi * (double)(S0 * S1);
+        const double product_low = product_error(mu_hi, (double)(S0 * S1), product);
+        const double difference = mu_hi_total - product;
+        const double difference_low = difference_error(mu_hi_total, product, difference) + (mu_hi_total_low - product_low);
+        const double tight2 = rounded(difference, difference_low);
+        const double tight2_low = sum_error(difference, difference_low, tight2);
+        const double quotient = tight2 / (double)(S0 * S1);
+        const double quotient_low = quotient_error(tight2, tight2_low, (double)(S0 * S1), 0.0, quotient);
+        const double mu_lo = (isfinite(mu_hi) ? quotient : 0.0);
+        const double mu_lo_low = (isfinite(mu_hi) ? quotient_low : 0.0);
         const double eq1_part = mu_hi + mu_lo;
-        mu[n * layout->mu__n + c * layout->mu__c] = eq1_part;
+        const double eq1_part_low = sum_error(mu_hi, mu_lo, eq1_part) + mu_lo_low;
+        mu[n * layout->mu__n + c * layout->mu__c] = rounded(eq1_part, eq1_part_low);
         double sigma2_hi_total = 0.0;
-        double sigma2_hi_rest = 0.0;
+        double sigma2_hi_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, S0 * S1 - start);
@@ -392,76 +444,92 @@ static void group1_reduced(
             const ptrdiff_t x_row2_strides[2] = {layout->x__s0, layout->x__s1};
             const double *x_row2 = x_slab ? x_slab + start : read_window_double(x + n * layout->x__n + c * layout->x__c, 2, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
             double sigma2_hi_lanes[16] = {0.0};
-            double sigma2_hi_errors[16] = {0.0};
+            double sigma2_hi_lanes_low[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (2) */
-                    const double t1 = x_row2[q + lane] - mu_hi - mu_lo;
-                    const double sigma2_hi_term = t1 * t1;
-                    const double sigma2_hi_next = sigma2_hi_lanes[lane] + sigma2_hi_term;
-                    const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane];
-                    sigma2_hi_errors[lane] += sigma2_hi_lanes[lane] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                    sigma2_hi_lanes[lane] = sigma2_hi_next;
+                    const double difference2 = x_row2[q + lane] - mu_hi;
+                    const double difference2_low = difference_error(x_row2[q + lane], mu_hi, difference2);
+                    const double t1 = difference2 - mu_lo;
+                    const double t1_low = difference_error(difference2, mu_lo, t1) + (difference2_low - mu_lo_low);
+                    const double product2 = t1 * t1;
+                    const double product2_low = product_error(t1, t1, product2) + t1 * t1_low + t1 * t1_low;
+                    const double sum = sigma2_hi_lanes[lane] + product2;
+                    const double sum_low = sum_error(sigma2_hi_lanes[lane], product2, sum) + (sigma2_hi_lanes_low[lane] + product2_low);
+                    sigma2_hi_lanes[lane] = sum;
+                    sigma2_hi_lanes_low[lane] = sum_low;
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (2) */
-                const double t1 = x_row2[whole + lane] - mu_hi - mu_lo;
-                const double sigma2_hi_term = t1 * t1;
-                const double sigma2_hi_next = sigma2_hi_lanes[lane] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane];
-                sigma2_hi_errors[lane] += sigma2_hi_lanes[lane] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane] = sigma2_hi_next;
+                const double difference2 = x_row2[whole + lane] - mu_hi;
+                const double difference2_low = difference_error(x_row2[whole + lane], mu_hi, difference2);
+                const double t1 = difference2 - mu_lo;
+                const double t1_low = difference_error(difference2, mu_lo, t1) + (difference2_low - mu_lo_low);
+                const double product2 = t1 * t1;
+                const double product2_low = product_error(t1, t1, product2) + t1 * t1_low + t1 * t1_low;
+                const double sum = sigma2_hi_lanes[lane] + product2;
+                const double sum_low = sum_error(sigma2_hi_lanes[lane], product2, sum) + (sigma2_hi_lanes_low[lane] + product2_low);
+                sigma2_hi_lanes[lane] = sum;
+                sigma2_hi_lanes_low[lane] = sum_low;
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                const double sigma2_hi_term = sigma2_hi_lanes[lane + 8];
-                const double sigma2_hi_next = sigma2_hi_lanes[lane] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane];
-                sigma2_hi_errors[lane] += sigma2_hi_lanes[lane] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane] = sigma2_hi_next;
-                sigma2_hi_errors[lane] += sigma2_hi_errors[lane + 8];
+                const double sum = sigma2_hi_lanes[lane] + sigma2_hi_lanes[lane + 8];
+                const double sum_low = sum_error(sigma2_hi_lanes[lane], sigma2_hi_lanes[lane + 8], sum) + (sigma2_hi_lanes_low[lane] + sigma2_hi_lanes_low[lane + 8]);
+                sigma2_hi_lanes[lane] = sum;
+                sigma2_hi_lanes_low[lane] = sum_low;
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                const double sigma2_hi_term = sigma2_hi_lanes[lane + 4];
-                const double sigma2_hi_next = sigma2_hi_lanes[lane] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane];
-                sigma2_hi_errors[lane] += sigma2_hi_lanes[lane] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane] = sigma2_hi_next;
-                sigma2_hi_errors[lane] += sigma2_hi_errors[lane + 4];
+                const double sum = sigma2_hi_lanes[lane] + sigma2_hi_lanes[lane + 4];
+                const double sum_low = sum_error(sigma2_hi_lanes[lane], sigma2_hi_lanes[lane + 4], sum) + (sigma2_hi_lanes_low[lane] + sigma2_hi_lanes_low[lane + 4]);
+                sigma2_hi_lanes[lane] = sum;
+                sigma2_hi_lanes_low[lane] = sum_low;
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                const double sigma2_hi_term = sigma2_hi_lanes[lane + 2];
-                const double sigma2_hi_next = sigma2_hi_lanes[lane] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane];
-                sigma2_hi_errors[lane] += sigma2_hi_lanes[lane] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane] = sigma2_hi_next;
-                sigma2_hi_errors[lane] += sigma2_hi_errors[lane + 2];
+                const double sum = sigma2_hi_lanes[lane] + sigma2_hi_lanes[lane + 2];
+                const double sum_low = sum_error(sigma2_hi_lanes[lane], sigma2_hi_lanes[lane + 2], sum) + (sigma2_hi_lanes_low[lane] + sigma2_hi_lanes_low[lane + 2]);
+                sigma2_hi_lanes[lane] = sum;
+                sigma2_hi_lanes_low[lane] = sum_low;
             }
-            for (ptrdiff_t lane = 0; lane < 1; lane++) {
-                const double sigma2_hi_term = sigma2_hi_lanes[lane + 1];
-                const double sigma2_hi_next = sigma2_hi_lanes[lane] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane];
-                sigma2_hi_errors[lane] += sigma2_hi_lanes[lane] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane] = sigma2_hi_next;
-                sigma2_hi_errors[lane] += sigma2_hi_errors[lane + 1];
-            }
-            const double sigma2_hi_term = sigma2_hi_lanes[0];
-            const double sigma2_hi_next = sigma2_hi_total + sigma2_hi_term;
-            const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_total;
-            sigma2_hi_rest += sigma2_hi_total - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-            sigma2_hi_total = sigma2_hi_next;
-            sigma2_hi_rest += sigma2_hi_errors[0];
+            const double sum = sigma2_hi_lanes[0] + sigma2_hi_lanes[1];
+            const double sum_low = sum_error(sigma2_hi_lanes[0], sigma2_hi_lanes[1], sum) + (sigma2_hi_lanes_low[0] + sigma2_hi_lanes_low[1]);
+            sigma2_hi_lanes[0] = sum;
+            sigma2_hi_lanes_low[0] = sum_low;
+            const double sum2 = sigma2_hi_total + sigma2_hi_lanes[0];
+            const double sum2_low = sum_error(sigma2_hi_total, sigma2_hi_lanes[0], sum2) + (sigma2_hi_total_low + sigma2_hi_lanes_low[0]);
+            sigma2_hi_total = sum2;
+            sigma2_hi_total_low = sum2_low;
         }
         /* (2) */
-        const double sigma2_hi = sigma2_hi_total / (double)(S0 * S1);
-        const double sigma2_lo = (isfinite(sigma2_hi) ? (fma(-sigma2_hi, (double)(S0 * S1), sigma2_hi_total) + sigma2_hi_rest) / (double)(S0 * S1) : 0.0);
+        const double tight3 = rounded(sigma2_hi_total, sigma2_hi_total_low);
+        const double sigma2_hi = tight3 / (double)(S0 * S1);
+        const double product2 = sigma2_hi * (double)(S0 * S1);
+        const double product2_low = product_error(sigma2_hi, (double)(S0 * S1), product2);
+        const double difference2 = sigma2_hi_total - product2;
+        const double difference2_low = difference_error(sigma2_hi_total, product2, difference2) + (sigma2_hi_total_low - product2_low);
+        const double tight4 = rounded(difference2, difference2_low);
+        const double tight4_low = sum_error(difference2, difference2_low, tight4);
+        const double quotient2 = tight4 / (double)(S0 * S1);
+        const double quotient2_low = quotient_error(tight4, tight4_low, (double)(S0 * S1), 0.0, quotient2);
+        const double sigma2_lo = (isfinite(sigma2_hi) ? quotient2 : 0.0);
+        const double sigma2_lo_low = (isfinite(sigma2_hi) ? quotient2_low : 0.0);
         /* (3) */
-        const double eq3_part = gamma[c * layout->gamma__c] / sqrt(sigma2_hi + epsilon + sigma2_lo);
+        const double sum2 = sigma2_hi + epsilon;
+        const double sum2_low = sum_error(sigma2_hi, epsilon, sum2);
+        const double sum = sum2 + sigma2_lo;
+        const double sum_low = sum_error(sum2, sigma2_lo, sum) + (sum2_low + sigma2_lo_low);
+        const double tight5 = rounded(sum, sum_low);
+        const double tight5_low = sum_error(sum, sum_low, tight5);
+        const double root = sqrt(tight5);
+        const double root_low = root_error(tight5, tight5_low, root);
+        const double eq3_part = gamma[c * layout->gamma__c] / root;
+        const double eq3_part_low = quotient_error(gamma[c * layout->gamma__c], 0.0, root, root_low, eq3_part);
         /* (2) */
         const double eq2_part = sigma2_hi + sigma2_lo;
-        sigma2[n * layout->sigma2__n + c * layout->sigma2__c] = eq2_part;
+        const double eq2_part_low = sum_error(sigma2_hi, sigma2_lo, eq2_part) + sigma2_lo_low;
+        sigma2[n * layout->sigma2__n + c * layout->sigma2__c] = rounded(eq2_part, eq2_part_low);
         for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, S0 * S1 - start);
@@ -475,7 +543,15 @@ static void group1_reduced(
             SIMD
             for (ptrdiff_t q = 0; q < count; q++) {
                 /* (3) */
-                y_row[q] = eq3_part * (x_row3[q] - mu_hi - mu_lo) + beta_here;
+                const double difference4 = x_row3[q] - mu_hi;
+                const double difference4_low = difference_error(x_row3[q], mu_hi, difference4);
+                const double difference3 = difference4 - mu_lo;
+                const double difference3_low = difference_error(difference4, mu_lo, difference3) + (difference4_low - mu_lo_low);
+                const double product3 = eq3_part * difference3;
+                const double product3_low = product_error(eq3_part, difference3, product3) + eq3_part * difference3_low + difference3 * eq3_part_low;
+                const double sum3 = product3 + beta_here;
+                const double sum3_low = sum_error(product3, beta_here, sum3) + product3_low;
+                y_row[q] = rounded(sum3, sum3_low);
             }
             close_window_double(&y_stream, layout->cache__bypass, y + n * layout->y__n + c * layout->y__c, 2, y_row_extents, y_row_strides, start, count);
         }
@@ -496,12 +572,14 @@ static void group1_kept(
     double *sigma2,
     double *all_beta_here,
     double *mu_hi_blocks,
-    double *mu_hi_block_errors,
     double *all_mu_hi,
     double *all_mu_lo,
     double *sigma2_hi_blocks,
-    double *sigma2_hi_block_errors,
     double *all_eq3_part,
+    double *mu_hi_blocks_low,
+    double *all_mu_lo_low,
+    double *sigma2_hi_blocks_low,
+    double *all_eq3_part_low,
     double epsilon
 )
 {
@@ -534,12 +612,12 @@ static void group1_kept(
         const ptrdiff_t stop = smaller(first + 128, C);
         const ptrdiff_t width = stop - first;
         double mu_hi_lanes[16][128];
-        double mu_hi_errors[16][128];
+        double mu_hi_lanes_low[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 mu_hi_lanes[lane][j] = 0.0;
-                mu_hi_errors[lane][j] = 0.0;
+                mu_hi_lanes_low[lane][j] = 0.0;
             }
         }
         const ptrdiff_t ahead = (width + 1023) / width;
@@ -555,11 +633,10 @@ static void group1_kept(
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t c = first + j;
                 /* (1) */
-                const double mu_hi_term = x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1];
-                const double mu_hi_next = mu_hi_lanes[lane][j] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane][j];
-                mu_hi_errors[lane][j] += mu_hi_lanes[lane][j] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane][j] = mu_hi_next;
+                const double sum = mu_hi_lanes[lane][j] + x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1];
+                const double sum_low = sum_error(mu_hi_lanes[lane][j], x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1], sum) + mu_hi_lanes_low[lane][j];
+                mu_hi_lanes[lane][j] = sum;
+                mu_hi_lanes_low[lane][j] = sum_low;
             }
             if (++s1 == S1) {
                 s1 = 0;
@@ -569,52 +646,42 @@ static void group1_kept(
         for (ptrdiff_t lane = 0; lane < 8; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double mu_hi_term = mu_hi_lanes[lane + 8][j];
-                const double mu_hi_next = mu_hi_lanes[lane][j] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane][j];
-                mu_hi_errors[lane][j] += mu_hi_lanes[lane][j] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane][j] = mu_hi_next;
-                mu_hi_errors[lane][j] += mu_hi_errors[lane + 8][j];
+                const double sum = mu_hi_lanes[lane][j] + mu_hi_lanes[lane + 8][j];
+                const double sum_low = sum_error(mu_hi_lanes[lane][j], mu_hi_lanes[lane + 8][j], sum) + (mu_hi_lanes_low[lane][j] + mu_hi_lanes_low[lane + 8][j]);
+                mu_hi_lanes[lane][j] = sum;
+                mu_hi_lanes_low[lane][j] = sum_low;
             }
         }
         for (ptrdiff_t lane = 0; lane < 4; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double mu_hi_term = mu_hi_lanes[lane + 4][j];
-                const double mu_hi_next = mu_hi_lanes[lane][j] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane][j];
-                mu_hi_errors[lane][j] += mu_hi_lanes[lane][j] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane][j] = mu_hi_next;
-                mu_hi_errors[lane][j] += mu_hi_errors[lane + 4][j];
+                const double sum = mu_hi_lanes[lane][j] + mu_hi_lanes[lane + 4][j];
+                const double sum_low = sum_error(mu_hi_lanes[lane][j], mu_hi_lanes[lane + 4][j], sum) + (mu_hi_lanes_low[lane][j] + mu_hi_lanes_low[lane + 4][j]);
+                mu_hi_lanes[lane][j] = sum;
+                mu_hi_lanes_low[lane][j] = sum_low;
             }
         }
         for (ptrdiff_t lane = 0; lane < 2; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double mu_hi_term = mu_hi_lanes[lane + 2][j];
-                const double mu_hi_next = mu_hi_lanes[lane][j] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane][j];
-                mu_hi_errors[lane][j] += mu_hi_lanes[lane][j] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane][j] = mu_hi_next;
-                mu_hi_errors[lane][j] += mu_hi_errors[lane + 2][j];
+                const double sum = mu_hi_lanes[lane][j] + mu_hi_lanes[lane + 2][j];
+                const double sum_low = sum_error(mu_hi_lanes[lane][j], mu_hi_lanes[lane + 2][j], sum) + (mu_hi_lanes_low[lane][j] + mu_hi_lanes_low[lane + 2][j]);
+                mu_hi_lanes[lane][j] = sum;
+                mu_hi_lanes_low[lane][j] = sum_low;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 1; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double mu_hi_term = mu_hi_lanes[lane + 1][j];
-                const double mu_hi_next = mu_hi_lanes[lane][j] + mu_hi_term;
-                const double mu_hi_back = mu_hi_next - mu_hi_lanes[lane][j];
-                mu_hi_errors[lane][j] += mu_hi_lanes[lane][j] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-                mu_hi_lanes[lane][j] = mu_hi_next;
-                mu_hi_errors[lane][j] += mu_hi_errors[lane + 1][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < width; j++) {
+            const double sum = mu_hi_lanes[0][j] + mu_hi_lanes[1][j];
+            const double sum_low = sum_error(mu_hi_lanes[0][j], mu_hi_lanes[1][j], sum) + (mu_hi_lanes_low[0][j] + mu_hi_lanes_low[1][j]);
+            mu_hi_lanes[0][j] = sum;
+            mu_hi_lanes_low[0][j] = sum_low;
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t c = first + j;
             mu_hi_blocks[block * N * C + n * C + c] = mu_hi_lanes[0][j];
-            mu_hi_block_errors[block * N * C + n * C + c] = mu_hi_errors[0][j];
+            mu_hi_blocks_low[block * N * C + n * C + c] = mu_hi_lanes_low[0][j];
         }
     }
     SHARED_FOR
@@ -622,22 +689,32 @@ static void group1_kept(
         const ptrdiff_t n = place / C;
         const ptrdiff_t c = place % C;
         double mu_hi_total = 0.0;
-        double mu_hi_rest = 0.0;
+        double mu_hi_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
-            const double mu_hi_term = mu_hi_blocks[block * N * C + n * C + c];
-            const double mu_hi_next = mu_hi_total + mu_hi_term;
-            const double mu_hi_back = mu_hi_next - mu_hi_total;
-            mu_hi_rest += mu_hi_total - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
-            mu_hi_total = mu_hi_next;
-            mu_hi_rest += mu_hi_block_errors[block * N * C + n * C + c];
+            const double sum = mu_hi_total + mu_hi_blocks[block * N * C + n * C + c];
+            const double sum_low = sum_error(mu_hi_total, mu_hi_blocks[block * N * C + n * C + c], sum) + (mu_hi_total_low + mu_hi_blocks_low[block * N * C + n * C + c]);
+            mu_hi_total = sum;
+            mu_hi_total_low = sum_low;
         }
         /* (1) */
-        const double mu_hi = mu_hi_total / (double)(S0 * S1);
-        const double mu_lo = (isfinite(mu_hi) ? (fma(-mu_hi, (double)(S0 * S1), mu_hi_total) + mu_hi_rest) / (double)(S0 * S1) : 0.0);
+        const double tight = rounded(mu_hi_total, mu_hi_total_low);
+        const double mu_hi = tight / (double)(S0 * S1);
+        const double product = mu_hi * (double)(S0 * S1);
+        const double product_low = product_error(mu_hi, (double)(S0 * S1), product);
+        const double difference = mu_hi_total - product;
+        const double difference_low = difference_error(mu_hi_total, product, difference) + (mu_hi_total_low - product_low);
+        const double tight2 = rounded(difference, difference_low);
+        const double tight2_low = sum_error(difference, difference_low, tight2);
+        const double quotient = tight2 / (double)(S0 * S1);
+        const double quotient_low = quotient_error(tight2, tight2_low, (double)(S0 * S1), 0.0, quotient);
+        const double mu_lo = (isfinite(mu_hi) ? quotient : 0.0);
+        const double mu_lo_low = (isfinite(mu_hi) ? quotient_low : 0.0);
         all_mu_hi[n * C + c] = mu_hi;
         all_mu_lo[n * C + c] = mu_lo;
+        all_mu_lo_low[n * C + c] = mu_lo_low;
         const double eq1_part = mu_hi + mu_lo;
-        mu[n * layout->mu__n + c * layout->mu__c] = eq1_part;
+        const double eq1_part_low = sum_error(mu_hi, mu_lo, eq1_part) + mu_lo_low;
+        mu[n * layout->mu__n + c * layout->mu__c] = rounded(eq1_part, eq1_part_low);
     }
     SHARED_FOR
     for (ptrdiff_t task = 0; task < N * ((S0 * S1 + 511) / 512) * ((C + 127) / 128); task++) {
@@ -651,12 +728,12 @@ static void group1_kept(
         const ptrdiff_t stop = smaller(first + 128, C);
         const ptrdiff_t width = stop - first;
         double sigma2_hi_lanes[16][128];
-        double sigma2_hi_errors[16][128];
+        double sigma2_hi_lanes_low[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 sigma2_hi_lanes[lane][j] = 0.0;
-                sigma2_hi_errors[lane][j] = 0.0;
+                sigma2_hi_lanes_low[lane][j] = 0.0;
             }
         }
         const ptrdiff_t ahead = (width + 1023) / width;
@@ -672,12 +749,16 @@ static void group1_kept(
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t c = first + j;
                 /* (2) */
-                const double t1 = x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_hi[n * C + c] - all_mu_lo[n * C + c];
-                const double sigma2_hi_term = t1 * t1;
-                const double sigma2_hi_next = sigma2_hi_lanes[lane][j] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane][j];
-                sigma2_hi_errors[lane][j] += sigma2_hi_lanes[lane][j] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane][j] = sigma2_hi_next;
+                const double difference = x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_hi[n * C + c];
+                const double difference_low = difference_error(x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1], all_mu_hi[n * C + c], difference);
+                const double t1 = difference - all_mu_lo[n * C + c];
+                const double t1_low = difference_error(difference, all_mu_lo[n * C + c], t1) + (difference_low - all_mu_lo_low[n * C + c]);
+                const double product = t1 * t1;
+                const double product_low = product_error(t1, t1, product) + t1 * t1_low + t1 * t1_low;
+                const double sum = sigma2_hi_lanes[lane][j] + product;
+                const double sum_low = sum_error(sigma2_hi_lanes[lane][j], product, sum) + (sigma2_hi_lanes_low[lane][j] + product_low);
+                sigma2_hi_lanes[lane][j] = sum;
+                sigma2_hi_lanes_low[lane][j] = sum_low;
             }
             if (++s1 == S1) {
                 s1 = 0;
@@ -687,52 +768,42 @@ static void group1_kept(
         for (ptrdiff_t lane = 0; lane < 8; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double sigma2_hi_term = sigma2_hi_lanes[lane + 8][j];
-                const double sigma2_hi_next = sigma2_hi_lanes[lane][j] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane][j];
-                sigma2_hi_errors[lane][j] += sigma2_hi_lanes[lane][j] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane][j] = sigma2_hi_next;
-                sigma2_hi_errors[lane][j] += sigma2_hi_errors[lane + 8][j];
+                const double sum = sigma2_hi_lanes[lane][j] + sigma2_hi_lanes[lane + 8][j];
+                const double sum_low = sum_error(sigma2_hi_lanes[lane][j], sigma2_hi_lanes[lane + 8][j], sum) + (sigma2_hi_lanes_low[lane][j] + sigma2_hi_lanes_low[lane + 8][j]);
+                sigma2_hi_lanes[lane][j] = sum;
+                sigma2_hi_lanes_low[lane][j] = sum_low;
             }
         }
         for (ptrdiff_t lane = 0; lane < 4; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double sigma2_hi_term = sigma2_hi_lanes[lane + 4][j];
-                const double sigma2_hi_next = sigma2_hi_lanes[lane][j] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane][j];
-                sigma2_hi_errors[lane][j] += sigma2_hi_lanes[lane][j] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane][j] = sigma2_hi_next;
-                sigma2_hi_errors[lane][j] += sigma2_hi_errors[lane + 4][j];
+                const double sum = sigma2_hi_lanes[lane][j] + sigma2_hi_lanes[lane + 4][j];
+                const double sum_low = sum_error(sigma2_hi_lanes[lane][j], sigma2_hi_lanes[lane + 4][j], sum) + (sigma2_hi_lanes_low[lane][j] + sigma2_hi_lanes_low[lane + 4][j]);
+                sigma2_hi_lanes[lane][j] = sum;
+                sigma2_hi_lanes_low[lane][j] = sum_low;
             }
         }
         for (ptrdiff_t lane = 0; lane < 2; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double sigma2_hi_term = sigma2_hi_lanes[lane + 2][j];
-                const double sigma2_hi_next = sigma2_hi_lanes[lane][j] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane][j];
-                sigma2_hi_errors[lane][j] += sigma2_hi_lanes[lane][j] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane][j] = sigma2_hi_next;
-                sigma2_hi_errors[lane][j] += sigma2_hi_errors[lane + 2][j];
+                const double sum = sigma2_hi_lanes[lane][j] + sigma2_hi_lanes[lane + 2][j];
+                const double sum_low = sum_error(sigma2_hi_lanes[lane][j], sigma2_hi_lanes[lane + 2][j], sum) + (sigma2_hi_lanes_low[lane][j] + sigma2_hi_lanes_low[lane + 2][j]);
+                sigma2_hi_lanes[lane][j] = sum;
+                sigma2_hi_lanes_low[lane][j] = sum_low;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 1; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sigma2_hi_term = sigma2_hi_lanes[lane + 1][j];
-                const double sigma2_hi_next = sigma2_hi_lanes[lane][j] + sigma2_hi_term;
-                const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_lanes[lane][j];
-                sigma2_hi_errors[lane][j] += sigma2_hi_lanes[lane][j] - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-                sigma2_hi_lanes[lane][j] = sigma2_hi_next;
-                sigma2_hi_errors[lane][j] += sigma2_hi_errors[lane + 1][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < width; j++) {
+            const double sum = sigma2_hi_lanes[0][j] + sigma2_hi_lanes[1][j];
+            const double sum_low = sum_error(sigma2_hi_lanes[0][j], sigma2_hi_lanes[1][j], sum) + (sigma2_hi_lanes_low[0][j] + sigma2_hi_lanes_low[1][j]);
+            sigma2_hi_lanes[0][j] = sum;
+            sigma2_hi_lanes_low[0][j] = sum_low;
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t c = first + j;
             sigma2_hi_blocks[block * N * C + n * C + c] = sigma2_hi_lanes[0][j];
-            sigma2_hi_block_errors[block * N * C + n * C + c] = sigma2_hi_errors[0][j];
+            sigma2_hi_blocks_low[block * N * C + n * C + c] = sigma2_hi_lanes_low[0][j];
         }
     }
     SHARED_FOR
@@ -740,24 +811,43 @@ static void group1_kept(
         const ptrdiff_t n = place / C;
         const ptrdiff_t c = place % C;
         double sigma2_hi_total = 0.0;
-        double sigma2_hi_rest = 0.0;
+        double sigma2_hi_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
-            const double sigma2_hi_term = sigma2_hi_blocks[block * N * C + n * C + c];
-            const double sigma2_hi_next = sigma2_hi_total + sigma2_hi_term;
-            const double sigma2_hi_back = sigma2_hi_next - sigma2_hi_total;
-            sigma2_hi_rest += sigma2_hi_total - (sigma2_hi_next - sigma2_hi_back) + (sigma2_hi_term - sigma2_hi_back);
-            sigma2_hi_total = sigma2_hi_next;
-            sigma2_hi_rest += sigma2_hi_block_errors[block * N * C + n * C + c];
+            const double sum = sigma2_hi_total + sigma2_hi_blocks[block * N * C + n * C + c];
+            const double sum_low = sum_error(sigma2_hi_total, sigma2_hi_blocks[block * N * C + n * C + c], sum) + (sigma2_hi_total_low + sigma2_hi_blocks_low[block * N * C + n * C + c]);
+            sigma2_hi_total = sum;
+            sigma2_hi_total_low = sum_low;
         }
         /* (2) */
-        const double sigma2_hi = sigma2_hi_total / (double)(S0 * S1);
-        const double sigma2_lo = (isfinite(sigma2_hi) ? (fma(-sigma2_hi, (double)(S0 * S1), sigma2_hi_total) + sigma2_hi_rest) / (double)(S0 * S1) : 0.0);
+        const double tight = rounded(sigma2_hi_total, sigma2_hi_total_low);
+        const double sigma2_hi = tight / (double)(S0 * S1);
+        const double product = sigma2_hi * (double)(S0 * S1);
+        const double product_low = product_error(sigma2_hi, (double)(S0 * S1), product);
+        const double difference = sigma2_hi_total - product;
+        const double difference_low = difference_error(sigma2_hi_total, product, difference) + (sigma2_hi_total_low - product_low);
+        const double tight2 = rounded(difference, difference_low);
+        const double tight2_low = sum_error(difference, difference_low, tight2);
+        const double quotient = tight2 / (double)(S0 * S1);
+        const double quotient_low = quotient_error(tight2, tight2_low, (double)(S0 * S1), 0.0, quotient);
+        const double sigma2_lo = (isfinite(sigma2_hi) ? quotient : 0.0);
+        const double sigma2_lo_low = (isfinite(sigma2_hi) ? quotient_low : 0.0);
         /* (3) */
-        const double eq3_part = gamma[c * layout->gamma__c] / sqrt(sigma2_hi + epsilon + sigma2_lo);
+        const double sum2 = sigma2_hi + epsilon;
+        const double sum2_low = sum_error(sigma2_hi, epsilon, sum2);
+        const double sum = sum2 + sigma2_lo;
+        const double sum_low = sum_error(sum2, sigma2_lo, sum) + (sum2_low + sigma2_lo_low);
+        const double tight3 = rounded(sum, sum_low);
+        const double tight3_low = sum_error(sum, sum_low, tight3);
+        const double root = sqrt(tight3);
+        const double root_low = root_error(tight3, tight3_low, root);
+        const double eq3_part = gamma[c * layout->gamma__c] / root;
+        const double eq3_part_low = quotient_error(gamma[c * layout->gamma__c], 0.0, root, root_low, eq3_part);
         all_eq3_part[n * C + c] = eq3_part;
+        all_eq3_part_low[n * C + c] = eq3_part_low;
         /* (2) */
         const double eq2_part = sigma2_hi + sigma2_lo;
-        sigma2[n * layout->sigma2__n + c * layout->sigma2__c] = eq2_part;
+        const double eq2_part_low = sum_error(sigma2_hi, sigma2_lo, eq2_part) + sigma2_lo_low;
+        sigma2[n * layout->sigma2__n + c * layout->sigma2__c] = rounded(eq2_part, eq2_part_low);
     }
     SHARED_FOR
     for (ptrdiff_t task = 0; task < N * ((S0 * S1 + 511) / 512) * ((C + 2047) / 2048); task++) {
@@ -787,7 +877,15 @@ static void group1_kept(
                 for (ptrdiff_t j = 0; j < width; j++) {
                     const ptrdiff_t c = first + j;
                     /* (3) */
-                    y_strip[j] = all_eq3_part[n * C + c] * (x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_hi[n * C + c] - all_mu_lo[n * C + c]) + all_beta_here[n * C + c];
+                    const double difference2 = x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_hi[n * C + c];
+                    const double difference2_low = difference_error(x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1], all_mu_hi[n * C + c], difference2);
+                    const double difference = difference2 - all_mu_lo[n * C + c];
+                    const double difference_low = difference_error(difference2, all_mu_lo[n * C + c], difference) + (difference2_low - all_mu_lo_low[n * C + c]);
+                    const double product = all_eq3_part[n * C + c] * difference;
+                    const double product_low = product_error(all_eq3_part[n * C + c], difference, product) + all_eq3_part[n * C + c] * difference_low + difference * all_eq3_part_low[n * C + c];
+                    const double sum = product + all_beta_here[n * C + c];
+                    const double sum_low = sum_error(product, all_beta_here[n * C + c], sum) + product_low;
+                    y_strip[j] = rounded(sum, sum_low);
                 }
                 close_window_double(&y_stream, layout->cache__bypass, y + n * layout->y__n + s0 * layout->y__s0 + s1 * layout->y__s1, 1, y_strip_extents, y_strip_strides, first, width);
             }
@@ -821,25 +919,27 @@ int instance_norm_float64(
 
     (void)threads;
     if (status == 0 && layout->x__s1 != 1 && layout->x__c == 1 && layout->y__c == 1) {
-        double *const memory = malloc(sizeof(double) * (size_t)(N * C + (S0 * S1 + 511) / 512 * (N * C) + (S0 * S1 + 511) / 512 * (N * C) + N * C + N * C + (S0 * S1 + 511) / 512 * (N * C) + (S0 * S1 + 511) / 512 * (N * C) + N * C + 1));
+        double *const memory = malloc(sizeof(double) * (size_t)(N * C + (S0 * S1 + 511) / 512 * (N * C) + N * C + N * C + (S0 * S1 + 511) / 512 * (N * C) + N * C + (S0 * S1 + 511) / 512 * (N * C) + N * C + (S0 * S1 + 511) / 512 * (N * C) + N * C + 1));
         double *left = memory;
         status = !memory;
         double *const all_beta_here = status ? NULL : take(&left, N * C);
         double *const mu_hi_blocks = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N * C));
-        double *const mu_hi_block_errors = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N * C));
         double *const all_mu_hi = status ? NULL : take(&left, N * C);
         double *const all_mu_lo = status ? NULL : take(&left, N * C);
         double *const sigma2_hi_blocks = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N * C));
-        double *const sigma2_hi_block_errors = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N * C));
         double *const all_eq3_part = status ? NULL : take(&left, N * C);
+        double *const mu_hi_blocks_low = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N * C));
+        double *const all_mu_lo_low = status ? NULL : take(&left, N * C);
+        double *const sigma2_hi_blocks_low = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N * C));
+        double *const all_eq3_part_low = status ? NULL : take(&left, N * C);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_kept(layout, x, gamma, beta, y, mu, sigma2, all_beta_here, mu_hi_blocks, mu_hi_block_errors, all_mu_hi, all_mu_lo, sigma2_hi_blocks, sigma2_hi_block_errors, all_eq3_part, epsilon);
+            group1_kept(layout, x, gamma, beta, y, mu, sigma2, all_beta_here, mu_hi_blocks, all_mu_hi, all_mu_lo, sigma2_hi_blocks, all_eq3_part, mu_hi_blocks_low, all_mu_lo_low, sigma2_hi_blocks_low, all_eq3_part_low, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_kept(layout, x, gamma, beta, y, mu, sigma2, all_beta_here, mu_hi_blocks, mu_hi_block_errors, all_mu_hi, all_mu_lo, sigma2_hi_blocks, sigma2_hi_block_errors, all_eq3_part, epsilon);
+            group1_kept(layout, x, gamma, beta, y, mu, sigma2, all_beta_here, mu_hi_blocks, all_mu_hi, all_mu_lo, sigma2_hi_blocks, all_eq3_part, mu_hi_blocks_low, all_mu_lo_low, sigma2_hi_blocks_low, all_eq3_part_low, epsilon);
         free(memory);
     }
     else if (status == 0) {

@@ -15,11 +15,10 @@
  *         l=1..n)/(epsilon + sigma2[i]) - Sum(dy[i, l]*gamma[l], l=1..n))/(n*sqrt(epsilon +
  *         sigma2[i]))
  *
- * Arithmetic is in double.
+ * Arithmetic is in pairs of double: a value and one in _low, its rounding error, which together have twice the digits.
  * Reductions are formed in a fixed tree: blocks of 512 terms, 16 interleaved partial results (lanes) in
- * a block, then the blocks in order; so the bits depend on neither memory layout nor number of threads. A name in
- * _total and one in _rest are a sum and what its additions rounded away; _hi and _lo are a mean in two
- * parts, so that what is centred by it keeps every digit.
+ * a block, then the blocks in order; so the bits depend on neither memory layout nor number of threads. _hi and _lo are
+ * a mean in two parts, so that what is centred by it keeps every digit.
  * eq3_part is a part of equation (3) that is computed once, _here an element read once, all_ the values of
  * either for every element. A number in parentheses is the equation that a statement computes.
  *
@@ -54,6 +53,62 @@
 static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b)
 {
     return a < b ? a : b;
+}
+
+/*
+ * A value is a pair, a + a_low: a is what plain arithmetic gives, a_low the error of that, which the functions below find,
+ * and what the operands' own low parts add to it. What has no _low is exact. Where a is not finite, a_low may be no
+ * number, and has nothing to say. A pair whose a may have cancelled is made tight: a is the sum of both, rounded.
+ */
+static inline double rounded(double a, double a_low)
+{
+    const double sum = a + a_low;
+    return sum == sum ? sum : a;
+}
+
+/* a + b - sum, exactly, where the sum is a + b rounded. */
+static inline double sum_error(double a, double b, double sum)
+{
+    const double back = sum - a;
+    return (a - (sum - back)) + (b - back);
+}
+
+/* a - b - difference, exactly, where the difference is a - b rounded. */
+static inline double difference_error(double a, double b, double difference)
+{
+    const double back = difference - a;
+    return (a - (difference - back)) - (b + back);
+}
+
+/* a * b - product, exactly, where the product is a * b rounded. */
+static inline double product_error(double a, double b, double product)
+{
+#if defined FP_FAST_FMA || defined __FMA__
+    return fma(a, b, -product);
+#else
+    /* Each factor is split in halves, whose products are exact; beyond 1e300 there is no error known. */
+    const double a_far = 134217729.0 * a, a_head = a_far - (a_far - a), a_tail = a - a_head;
+    const double b_far = 134217729.0 * b, b_head = b_far - (b_far - b), b_tail = b - b_head;
+    return ((a_head * b_head - product) + a_head * b_tail + a_tail * b_head) + a_tail * b_tail;
+#endif
+}
+
+/* (a + a_low) / (b + b_low) - quotient to a double's digits, where the quotient is a / b rounded. */
+static inline double quotient_error(double a, double a_low, double b, double b_low, double quotient)
+{
+    const double product = quotient * b;
+    const double left = (a - product) - product_error(quotient, b, product);
+    const double error = (left + (a_low - quotient * b_low)) / b;
+    return error == error ? error : 0.0;
+}
+
+/* The root of a + a_low, less root, to a double's digits, where root is that of a rounded. */
+static inline double root_error(double a, double a_low, double root)
+{
+    const double square = root * root;
+    const double left = (a - square) - product_error(root, root, square);
+    const double error = (left + a_low) / (root + root);
+    return error == error ? error : 0.0;
 }
 
 /* The place on each level of a flat position, and the offset of that element. */
@@ -287,9 +342,9 @@ static void group1_crossed(
     const double *gamma,
     double *dx,
     double *dgamma_sum_lane_sums,
-    double *dgamma_sum_lane_errors,
     double *dbeta_sum_lane_sums,
-    double *dbeta_sum_lane_errors,
+    double *dgamma_sum_lane_sums_low,
+    double *dbeta_sum_lane_sums_low,
     double epsilon
 )
 {
@@ -320,9 +375,9 @@ static void group1_crossed(
                 SIMD
                 for (ptrdiff_t k1 = 0; k1 < n1; k1++) {
                     dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = 0.0;
-                    dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = 0.0;
+                    dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = 0.0;
                     dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = 0.0;
-                    dbeta_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = 0.0;
+                    dbeta_sum_lane_sums_low[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = 0.0;
                 }
             }
         }
@@ -331,19 +386,31 @@ static void group1_crossed(
         for (ptrdiff_t row = 0; row < rows; row++) {
             const ptrdiff_t row_lane = row % 16;
             double *const dgamma_sum_lane_sums_row = dgamma_sum_lane_sums + row_block * 16 * n0 * n1 + row_lane * n0 * n1;
-            double *const dgamma_sum_lane_errors_row = dgamma_sum_lane_errors + row_block * 16 * n0 * n1 + row_lane * n0 * n1;
+            double *const dgamma_sum_lane_sums_row_low = dgamma_sum_lane_sums_low + row_block * 16 * n0 * n1 + row_lane * n0 * n1;
             double *const dbeta_sum_lane_sums_row = dbeta_sum_lane_sums + row_block * 16 * n0 * n1 + row_lane * n0 * n1;
-            double *const dbeta_sum_lane_errors_row = dbeta_sum_lane_errors + row_block * 16 * n0 * n1 + row_lane * n0 * n1;
+            double *const dbeta_sum_lane_sums_row_low = dbeta_sum_lane_sums_low + row_block * 16 * n0 * n1 + row_lane * n0 * n1;
             /* (3) */
             const double mu_here = mu[i0 * layout->mu__i0 + i1 * layout->mu__i1];
-            const double eq3_part = 1.0 / (double)(n0 * n1) / sqrt(sigma2[i0 * layout->sigma2__i0 + i1 * layout->sigma2__i1] + epsilon);
+            const double quotient = 1.0 / (double)(n0 * n1);
+            const double quotient_low = quotient_error(1.0, 0.0, (double)(n0 * n1), 0.0, quotient);
+            const double sum = sigma2[i0 * layout->sigma2__i0 + i1 * layout->sigma2__i1] + epsilon;
+            const double sum_low = sum_error(sigma2[i0 * layout->sigma2__i0 + i1 * layout->sigma2__i1], epsilon, sum);
+            const double root = sqrt(sum);
+            const double root_low = root_error(sum, sum_low, root);
+            const double eq3_part = quotient / root;
+            const double eq3_part_low = quotient_error(quotient, quotient_low, root, root_low, eq3_part);
             const double eq3_part2 = (double)(n0 * n1);
             /* (1) */
-            const double eq1_part = 1.0 / sqrt(sigma2[i0 * layout->sigma2__i0 + i1 * layout->sigma2__i1] + epsilon);
+            const double sum2 = sigma2[i0 * layout->sigma2__i0 + i1 * layout->sigma2__i1] + epsilon;
+            const double sum2_low = sum_error(sigma2[i0 * layout->sigma2__i0 + i1 * layout->sigma2__i1], epsilon, sum2);
+            const double root2 = sqrt(sum2);
+            const double root2_low = root_error(sum2, sum2_low, root2);
+            const double eq1_part = 1.0 / root2;
+            const double eq1_part_low = quotient_error(1.0, 0.0, root2, root2_low, eq1_part);
             double dx_sum_total = 0.0;
-            double dx_sum_rest = 0.0;
+            double dx_sum_total_low = 0.0;
             double dx_sum2_total = 0.0;
-            double dx_sum2_rest = 0.0;
+            double dx_sum2_total_low = 0.0;
             for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
                 const ptrdiff_t start = block * 512;
                 const ptrdiff_t count = smaller(512, n0 * n1 - start);
@@ -366,134 +433,133 @@ static void group1_crossed(
                     gather_double(dy + i0 * layout->dy__i0 + i1 * layout->dy__i1, 2, dy_row_extents, dy_row_strides, start, count, dy_slab + start, i1 + 1 < m1 ? layout->dy__i1 : 0);
                 const double *dy_row = dy_slab ? dy_slab + start : read_window_double(dy + i0 * layout->dy__i0 + i1 * layout->dy__i1, 2, dy_row_extents, dy_row_strides, start, count, dy_row_buffer);
                 double dx_sum_lanes[16] = {0.0};
-                double dx_sum_errors[16] = {0.0};
+                double dx_sum_lanes_low[16] = {0.0};
                 double dx_sum2_lanes[16] = {0.0};
-                double dx_sum2_errors[16] = {0.0};
+                double dx_sum2_lanes_low[16] = {0.0};
                 const ptrdiff_t whole = count - count % 16;
                 for (ptrdiff_t q = 0; q < whole; q += 16) {
                     SIMD
                     for (ptrdiff_t lane = 0; lane < 16; lane++) {
                         /* (1), (2), (3) */
                         const double t1 = x_row[q + lane] - mu_here;
-                        const double dx_sum_term = gamma_row[q + lane] * t1 * dy_row[q + lane];
-                        const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                        const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                        dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                        dx_sum_lanes[lane] = dx_sum_next;
-                        const double dx_sum2_term = gamma_row[q + lane] * dy_row[q + lane];
-                        const double dx_sum2_next = dx_sum2_lanes[lane] + dx_sum2_term;
-                        const double dx_sum2_back = dx_sum2_next - dx_sum2_lanes[lane];
-                        dx_sum2_errors[lane] += dx_sum2_lanes[lane] - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-                        dx_sum2_lanes[lane] = dx_sum2_next;
-                        const double dgamma_sum_term = eq1_part * t1 * dy_row[q + lane];
-                        const double dgamma_sum_next = dgamma_sum_lane_sums_row[start + (q + lane)] + dgamma_sum_term;
-                        const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lane_sums_row[start + (q + lane)];
-                        dgamma_sum_lane_errors_row[start + (q + lane)] += dgamma_sum_lane_sums_row[start + (q + lane)] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                        dgamma_sum_lane_sums_row[start + (q + lane)] = dgamma_sum_next;
-                        const double dbeta_sum_term = dy_row[q + lane];
-                        const double dbeta_sum_next = dbeta_sum_lane_sums_row[start + (q + lane)] + dbeta_sum_term;
-                        const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lane_sums_row[start + (q + lane)];
-                        dbeta_sum_lane_errors_row[start + (q + lane)] += dbeta_sum_lane_sums_row[start + (q + lane)] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                        dbeta_sum_lane_sums_row[start + (q + lane)] = dbeta_sum_next;
+                        const double t1_low = difference_error(x_row[q + lane], mu_here, t1);
+                        const double product2 = gamma_row[q + lane] * t1;
+                        const double product2_low = product_error(gamma_row[q + lane], t1, product2) + gamma_row[q + lane] * t1_low;
+                        const double product = product2 * dy_row[q + lane];
+                        const double product_low = product_error(product2, dy_row[q + lane], product) + dy_row[q + lane] * product2_low;
+                        const double sum3 = dx_sum_lanes[lane] + product;
+                        const double sum3_low = sum_error(dx_sum_lanes[lane], product, sum3) + (dx_sum_lanes_low[lane] + product_low);
+                        dx_sum_lanes[lane] = sum3;
+                        dx_sum_lanes_low[lane] = sum3_low;
+                        const double product3 = gamma_row[q + lane] * dy_row[q + lane];
+                        const double product3_low = product_error(gamma_row[q + lane], dy_row[q + lane], product3);
+                        const double sum4 = dx_sum2_lanes[lane] + product3;
+                        const double sum4_low = sum_error(dx_sum2_lanes[lane], product3, sum4) + (dx_sum2_lanes_low[lane] + product3_low);
+                        dx_sum2_lanes[lane] = sum4;
+                        dx_sum2_lanes_low[lane] = sum4_low;
+                        const double product5 = eq1_part * t1;
+                        const double product5_low = product_error(eq1_part, t1, product5) + eq1_part * t1_low + t1 * eq1_part_low;
+                        const double product4 = product5 * dy_row[q + lane];
+                        const double product4_low = product_error(product5, dy_row[q + lane], product4) + dy_row[q + lane] * product5_low;
+                        const double sum5 = dgamma_sum_lane_sums_row[start + (q + lane)] + product4;
+                        const double sum5_low = sum_error(dgamma_sum_lane_sums_row[start + (q + lane)], product4, sum5) + (dgamma_sum_lane_sums_row_low[start + (q + lane)] + product4_low);
+                        dgamma_sum_lane_sums_row[start + (q + lane)] = sum5;
+                        dgamma_sum_lane_sums_row_low[start + (q + lane)] = sum5_low;
+                        const double sum6 = dbeta_sum_lane_sums_row[start + (q + lane)] + dy_row[q + lane];
+                        const double sum6_low = sum_error(dbeta_sum_lane_sums_row[start + (q + lane)], dy_row[q + lane], sum6) + dbeta_sum_lane_sums_row_low[start + (q + lane)];
+                        dbeta_sum_lane_sums_row[start + (q + lane)] = sum6;
+                        dbeta_sum_lane_sums_row_low[start + (q + lane)] = sum6_low;
                     }
                 }
                 for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                     /* (1), (2), (3) */
                     const double t1 = x_row[whole + lane] - mu_here;
-                    const double dx_sum_term = gamma_row[whole + lane] * t1 * dy_row[whole + lane];
-                    const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                    const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                    dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                    dx_sum_lanes[lane] = dx_sum_next;
-                    const double dx_sum2_term = gamma_row[whole + lane] * dy_row[whole + lane];
-                    const double dx_sum2_next = dx_sum2_lanes[lane] + dx_sum2_term;
-                    const double dx_sum2_back = dx_sum2_next - dx_sum2_lanes[lane];
-                    dx_sum2_errors[lane] += dx_sum2_lanes[lane] - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-                    dx_sum2_lanes[lane] = dx_sum2_next;
-                    const double dgamma_sum_term = eq1_part * t1 * dy_row[whole + lane];
-                    const double dgamma_sum_next = dgamma_sum_lane_sums_row[start + (whole + lane)] + dgamma_sum_term;
-                    const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lane_sums_row[start + (whole + lane)];
-                    dgamma_sum_lane_errors_row[start + (whole + lane)] += dgamma_sum_lane_sums_row[start + (whole + lane)] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                    dgamma_sum_lane_sums_row[start + (whole + lane)] = dgamma_sum_next;
-                    const double dbeta_sum_term = dy_row[whole + lane];
-                    const double dbeta_sum_next = dbeta_sum_lane_sums_row[start + (whole + lane)] + dbeta_sum_term;
-                    const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lane_sums_row[start + (whole + lane)];
-                    dbeta_sum_lane_errors_row[start + (whole + lane)] += dbeta_sum_lane_sums_row[start + (whole + lane)] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                    dbeta_sum_lane_sums_row[start + (whole + lane)] = dbeta_sum_next;
+                    const double t1_low = difference_error(x_row[whole + lane], mu_here, t1);
+                    const double product2 = gamma_row[whole + lane] * t1;
+                    const double product2_low = product_error(gamma_row[whole + lane], t1, product2) + gamma_row[whole + lane] * t1_low;
+                    const double product = product2 * dy_row[whole + lane];
+                    const double product_low = product_error(product2, dy_row[whole + lane], product) + dy_row[whole + lane] * product2_low;
+                    const double sum3 = dx_sum_lanes[lane] + product;
+                    const double sum3_low = sum_error(dx_sum_lanes[lane], product, sum3) + (dx_sum_lanes_low[lane] + product_low);
+                    dx_sum_lanes[lane] = sum3;
+                    dx_sum_lanes_low[lane] = sum3_low;
+                    const double product3 = gamma_row[whole + lane] * dy_row[whole + lane];
+                    const double product3_low = product_error(gamma_row[whole + lane], dy_row[whole + lane], product3);
+                    const double sum4 = dx_sum2_lanes[lane] + product3;
+                    const double sum4_low = sum_error(dx_sum2_lanes[lane], product3, sum4) + (dx_sum2_lanes_low[lane] + product3_low);
+                    dx_sum2_lanes[lane] = sum4;
+                    dx_sum2_lanes_low[lane] = sum4_low;
+                    const double product5 = eq1_part * t1;
+                    const double product5_low = product_error(eq1_part, t1, product5) + eq1_part * t1_low + t1 * eq1_part_low;
+                    const double product4 = product5 * dy_row[whole + lane];
+                    const double product4_low = product_error(product5, dy_row[whole + lane], product4) + dy_row[whole + lane] * product5_low;
+                    const double sum5 = dgamma_sum_lane_sums_row[start + (whole + lane)] + product4;
+                    const double sum5_low = sum_error(dgamma_sum_lane_sums_row[start + (whole + lane)], product4, sum5) + (dgamma_sum_lane_sums_row_low[start + (whole + lane)] + product4_low);
+                    dgamma_sum_lane_sums_row[start + (whole + lane)] = sum5;
+                    dgamma_sum_lane_sums_row_low[start + (whole + lane)] = sum5_low;
+                    const double sum6 = dbeta_sum_lane_sums_row[start + (whole + lane)] + dy_row[whole + lane];
+                    const double sum6_low = sum_error(dbeta_sum_lane_sums_row[start + (whole + lane)], dy_row[whole + lane], sum6) + dbeta_sum_lane_sums_row_low[start + (whole + lane)];
+                    dbeta_sum_lane_sums_row[start + (whole + lane)] = sum6;
+                    dbeta_sum_lane_sums_row_low[start + (whole + lane)] = sum6_low;
                 }
                 for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                    const double dx_sum_term = dx_sum_lanes[lane + 8];
-                    const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                    const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                    dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                    dx_sum_lanes[lane] = dx_sum_next;
-                    dx_sum_errors[lane] += dx_sum_errors[lane + 8];
-                    const double dx_sum2_term = dx_sum2_lanes[lane + 8];
-                    const double dx_sum2_next = dx_sum2_lanes[lane] + dx_sum2_term;
-                    const double dx_sum2_back = dx_sum2_next - dx_sum2_lanes[lane];
-                    dx_sum2_errors[lane] += dx_sum2_lanes[lane] - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-                    dx_sum2_lanes[lane] = dx_sum2_next;
-                    dx_sum2_errors[lane] += dx_sum2_errors[lane + 8];
+                    const double sum3 = dx_sum_lanes[lane] + dx_sum_lanes[lane + 8];
+                    const double sum3_low = sum_error(dx_sum_lanes[lane], dx_sum_lanes[lane + 8], sum3) + (dx_sum_lanes_low[lane] + dx_sum_lanes_low[lane + 8]);
+                    dx_sum_lanes[lane] = sum3;
+                    dx_sum_lanes_low[lane] = sum3_low;
+                    const double sum4 = dx_sum2_lanes[lane] + dx_sum2_lanes[lane + 8];
+                    const double sum4_low = sum_error(dx_sum2_lanes[lane], dx_sum2_lanes[lane + 8], sum4) + (dx_sum2_lanes_low[lane] + dx_sum2_lanes_low[lane + 8]);
+                    dx_sum2_lanes[lane] = sum4;
+                    dx_sum2_lanes_low[lane] = sum4_low;
                 }
                 for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                    const double dx_sum_term = dx_sum_lanes[lane + 4];
-                    const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                    const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                    dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                    dx_sum_lanes[lane] = dx_sum_next;
-                    dx_sum_errors[lane] += dx_sum_errors[lane + 4];
-                    const double dx_sum2_term = dx_sum2_lanes[lane + 4];
-                    const double dx_sum2_next = dx_sum2_lanes[lane] + dx_sum2_term;
-                    const double dx_sum2_back = dx_sum2_next - dx_sum2_lanes[lane];
-                    dx_sum2_errors[lane] += dx_sum2_lanes[lane] - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-                    dx_sum2_lanes[lane] = dx_sum2_next;
-                    dx_sum2_errors[lane] += dx_sum2_errors[lane + 4];
+                    const double sum3 = dx_sum_lanes[lane] + dx_sum_lanes[lane + 4];
+                    const double sum3_low = sum_error(dx_sum_lanes[lane], dx_sum_lanes[lane + 4], sum3) + (dx_sum_lanes_low[lane] + dx_sum_lanes_low[lane + 4]);
+                    dx_sum_lanes[lane] = sum3;
+                    dx_sum_lanes_low[lane] = sum3_low;
+                    const double sum4 = dx_sum2_lanes[lane] + dx_sum2_lanes[lane + 4];
+                    const double sum4_low = sum_error(dx_sum2_lanes[lane], dx_sum2_lanes[lane + 4], sum4) + (dx_sum2_lanes_low[lane] + dx_sum2_lanes_low[lane + 4]);
+                    dx_sum2_lanes[lane] = sum4;
+                    dx_sum2_lanes_low[lane] = sum4_low;
                 }
                 for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                    const double dx_sum_term = dx_sum_lanes[lane + 2];
-                    const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                    const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                    dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                    dx_sum_lanes[lane] = dx_sum_next;
-                    dx_sum_errors[lane] += dx_sum_errors[lane + 2];
-                    const double dx_sum2_term = dx_sum2_lanes[lane + 2];
-                    const double dx_sum2_next = dx_sum2_lanes[lane] + dx_sum2_term;
-                    const double dx_sum2_back = dx_sum2_next - dx_sum2_lanes[lane];
-                    dx_sum2_errors[lane] += dx_sum2_lanes[lane] - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-                    dx_sum2_lanes[lane] = dx_sum2_next;
-                    dx_sum2_errors[lane] += dx_sum2_errors[lane + 2];
+                    const double sum3 = dx_sum_lanes[lane] + dx_sum_lanes[lane + 2];
+                    const double sum3_low = sum_error(dx_sum_lanes[lane], dx_sum_lanes[lane + 2], sum3) + (dx_sum_lanes_low[lane] + dx_sum_lanes_low[lane + 2]);
+                    dx_sum_lanes[lane] = sum3;
+                    dx_sum_lanes_low[lane] = sum3_low;
+                    const double sum4 = dx_sum2_lanes[lane] + dx_sum2_lanes[lane + 2];
+                    const double sum4_low = sum_error(dx_sum2_lanes[lane], dx_sum2_lanes[lane + 2], sum4) + (dx_sum2_lanes_low[lane] + dx_sum2_lanes_low[lane + 2]);
+                    dx_sum2_lanes[lane] = sum4;
+                    dx_sum2_lanes_low[lane] = sum4_low;
                 }
-                for (ptrdiff_t lane = 0; lane < 1; lane++) {
-                    const double dx_sum_term = dx_sum_lanes[lane + 1];
-                    const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                    const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                    dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                    dx_sum_lanes[lane] = dx_sum_next;
-                    dx_sum_errors[lane] += dx_sum_errors[lane + 1];
-                    const double dx_sum2_term = dx_sum2_lanes[lane + 1];
-                    const double dx_sum2_next = dx_sum2_lanes[lane] + dx_sum2_term;
-                    const double dx_sum2_back = dx_sum2_next - dx_sum2_lanes[lane];
-                    dx_sum2_errors[lane] += dx_sum2_lanes[lane] - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-                    dx_sum2_lanes[lane] = dx_sum2_next;
-                    dx_sum2_errors[lane] += dx_sum2_errors[lane + 1];
-                }
-                const double dx_sum_term = dx_sum_lanes[0];
-                const double dx_sum_next = dx_sum_total + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_total;
-                dx_sum_rest += dx_sum_total - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_total = dx_sum_next;
-                dx_sum_rest += dx_sum_errors[0];
-                const double dx_sum2_term = dx_sum2_lanes[0];
-                const double dx_sum2_next = dx_sum2_total + dx_sum2_term;
-                const double dx_sum2_back = dx_sum2_next - dx_sum2_total;
-                dx_sum2_rest += dx_sum2_total - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-                dx_sum2_total = dx_sum2_next;
-                dx_sum2_rest += dx_sum2_errors[0];
+                const double sum3 = dx_sum_lanes[0] + dx_sum_lanes[1];
+                const double sum3_low = sum_error(dx_sum_lanes[0], dx_sum_lanes[1], sum3) + (dx_sum_lanes_low[0] + dx_sum_lanes_low[1]);
+                dx_sum_lanes[0] = sum3;
+                dx_sum_lanes_low[0] = sum3_low;
+                const double sum4 = dx_sum2_lanes[0] + dx_sum2_lanes[1];
+                const double sum4_low = sum_error(dx_sum2_lanes[0], dx_sum2_lanes[1], sum4) + (dx_sum2_lanes_low[0] + dx_sum2_lanes_low[1]);
+                dx_sum2_lanes[0] = sum4;
+                dx_sum2_lanes_low[0] = sum4_low;
+                const double sum5 = dx_sum_total + dx_sum_lanes[0];
+                const double sum5_low = sum_error(dx_sum_total, dx_sum_lanes[0], sum5) + (dx_sum_total_low + dx_sum_lanes_low[0]);
+                dx_sum_total = sum5;
+                dx_sum_total_low = sum5_low;
+                const double sum6 = dx_sum2_total + dx_sum2_lanes[0];
+                const double sum6_low = sum_error(dx_sum2_total, dx_sum2_lanes[0], sum6) + (dx_sum2_total_low + dx_sum2_lanes_low[0]);
+                dx_sum2_total = sum6;
+                dx_sum2_total_low = sum6_low;
             }
             /* (3) */
-            const double dx_sum = dx_sum_total + (isfinite(dx_sum_total) ? dx_sum_rest : 0.0);
-            const double dx_sum2 = dx_sum2_total + (isfinite(dx_sum2_total) ? dx_sum2_rest : 0.0);
-            const double eq3_part3 = dx_sum / (sigma2[i0 * layout->sigma2__i0 + i1 * layout->sigma2__i1] + epsilon);
+            const double dx_sum = dx_sum_total;
+            const double dx_sum_low = dx_sum_total_low;
+            const double dx_sum2 = dx_sum2_total;
+            const double dx_sum2_low = dx_sum2_total_low;
+            const double sum3 = sigma2[i0 * layout->sigma2__i0 + i1 * layout->sigma2__i1] + epsilon;
+            const double sum3_low = sum_error(sigma2[i0 * layout->sigma2__i0 + i1 * layout->sigma2__i1], epsilon, sum3);
+            const double tight = rounded(dx_sum, dx_sum_low);
+            const double tight_low = sum_error(dx_sum, dx_sum_low, tight);
+            const double eq3_part3 = tight / sum3;
+            const double eq3_part3_low = quotient_error(tight, tight_low, sum3, sum3_low, eq3_part3);
             for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
                 const ptrdiff_t start = block * 512;
                 const ptrdiff_t count = smaller(512, n0 * n1 - start);
@@ -515,7 +581,23 @@ static void group1_crossed(
                 SIMD
                 for (ptrdiff_t q = 0; q < count; q++) {
                     /* (3) */
-                    dx_row[q] = eq3_part * (eq3_part2 * gamma_row2[q] * dy_row2[q] - eq3_part3 * (x_row2[q] - mu_here) - dx_sum2);
+                    const double product3 = eq3_part2 * gamma_row2[q];
+                    const double product3_low = product_error(eq3_part2, gamma_row2[q], product3);
+                    const double product2 = product3 * dy_row2[q];
+                    const double product2_low = product_error(product3, dy_row2[q], product2) + dy_row2[q] * product3_low;
+                    const double difference3 = x_row2[q] - mu_here;
+                    const double difference3_low = difference_error(x_row2[q], mu_here, difference3);
+                    const double product4 = eq3_part3 * difference3;
+                    const double product4_low = product_error(eq3_part3, difference3, product4) + eq3_part3 * difference3_low + difference3 * eq3_part3_low;
+                    const double difference2 = product2 - product4;
+                    const double difference2_low = difference_error(product2, product4, difference2) + (product2_low - product4_low);
+                    const double difference = difference2 - dx_sum2;
+                    const double difference_low = difference_error(difference2, dx_sum2, difference) + (difference2_low - dx_sum2_low);
+                    const double tight2 = rounded(difference, difference_low);
+                    const double tight2_low = sum_error(difference, difference_low, tight2);
+                    const double product = eq3_part * tight2;
+                    const double product_low = product_error(eq3_part, tight2, product) + eq3_part * tight2_low + tight2 * eq3_part_low;
+                    dx_row[q] = rounded(product, product_low);
                 }
                 close_window_double(&dx_stream, layout->cache__bypass, dx + i0 * layout->dx__i0 + i1 * layout->dx__i1, 2, dx_row_extents, dx_row_strides, start, count);
             }
@@ -528,18 +610,14 @@ static void group1_crossed(
             for (ptrdiff_t k0 = 0; k0 < n0; k0++) {
                 SIMD
                 for (ptrdiff_t k1 = 0; k1 < n1; k1++) {
-                    const double dgamma_sum_term = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 8) * n0 * n1 + k0 * n1 + k1];
-                    const double dgamma_sum_next = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dgamma_sum_term;
-                    const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1];
-                    dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                    dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = dgamma_sum_next;
-                    dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + (lane + 8) * n0 * n1 + k0 * n1 + k1];
-                    const double dbeta_sum_term = dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 8) * n0 * n1 + k0 * n1 + k1];
-                    const double dbeta_sum_next = dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dbeta_sum_term;
-                    const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1];
-                    dbeta_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                    dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = dbeta_sum_next;
-                    dbeta_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dbeta_sum_lane_errors[row_block * 16 * n0 * n1 + (lane + 8) * n0 * n1 + k0 * n1 + k1];
+                    const double sum = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 8) * n0 * n1 + k0 * n1 + k1];
+                    const double sum_low = sum_error(dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1], dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 8) * n0 * n1 + k0 * n1 + k1], sum) + (dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + (lane + 8) * n0 * n1 + k0 * n1 + k1]);
+                    dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = sum;
+                    dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = sum_low;
+                    const double sum2 = dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 8) * n0 * n1 + k0 * n1 + k1];
+                    const double sum2_low = sum_error(dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1], dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 8) * n0 * n1 + k0 * n1 + k1], sum2) + (dbeta_sum_lane_sums_low[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dbeta_sum_lane_sums_low[row_block * 16 * n0 * n1 + (lane + 8) * n0 * n1 + k0 * n1 + k1]);
+                    dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = sum2;
+                    dbeta_sum_lane_sums_low[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = sum2_low;
                 }
             }
         }
@@ -547,18 +625,14 @@ static void group1_crossed(
             for (ptrdiff_t k0 = 0; k0 < n0; k0++) {
                 SIMD
                 for (ptrdiff_t k1 = 0; k1 < n1; k1++) {
-                    const double dgamma_sum_term = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 4) * n0 * n1 + k0 * n1 + k1];
-                    const double dgamma_sum_next = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dgamma_sum_term;
-                    const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1];
-                    dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                    dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = dgamma_sum_next;
-                    dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + (lane + 4) * n0 * n1 + k0 * n1 + k1];
-                    const double dbeta_sum_term = dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 4) * n0 * n1 + k0 * n1 + k1];
-                    const double dbeta_sum_next = dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dbeta_sum_term;
-                    const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1];
-                    dbeta_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                    dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = dbeta_sum_next;
-                    dbeta_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dbeta_sum_lane_errors[row_block * 16 * n0 * n1 + (lane + 4) * n0 * n1 + k0 * n1 + k1];
+                    const double sum = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 4) * n0 * n1 + k0 * n1 + k1];
+                    const double sum_low = sum_error(dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1], dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 4) * n0 * n1 + k0 * n1 + k1], sum) + (dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + (lane + 4) * n0 * n1 + k0 * n1 + k1]);
+                    dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = sum;
+                    dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = sum_low;
+                    const double sum2 = dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 4) * n0 * n1 + k0 * n1 + k1];
+                    const double sum2_low = sum_error(dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1], dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 4) * n0 * n1 + k0 * n1 + k1], sum2) + (dbeta_sum_lane_sums_low[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dbeta_sum_lane_sums_low[row_block * 16 * n0 * n1 + (lane + 4) * n0 * n1 + k0 * n1 + k1]);
+                    dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = sum2;
+                    dbeta_sum_lane_sums_low[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = sum2_low;
                 }
             }
         }
@@ -566,38 +640,28 @@ static void group1_crossed(
             for (ptrdiff_t k0 = 0; k0 < n0; k0++) {
                 SIMD
                 for (ptrdiff_t k1 = 0; k1 < n1; k1++) {
-                    const double dgamma_sum_term = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 2) * n0 * n1 + k0 * n1 + k1];
-                    const double dgamma_sum_next = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dgamma_sum_term;
-                    const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1];
-                    dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                    dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = dgamma_sum_next;
-                    dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + (lane + 2) * n0 * n1 + k0 * n1 + k1];
-                    const double dbeta_sum_term = dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 2) * n0 * n1 + k0 * n1 + k1];
-                    const double dbeta_sum_next = dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dbeta_sum_term;
-                    const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1];
-                    dbeta_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                    dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = dbeta_sum_next;
-                    dbeta_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dbeta_sum_lane_errors[row_block * 16 * n0 * n1 + (lane + 2) * n0 * n1 + k0 * n1 + k1];
+                    const double sum = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 2) * n0 * n1 + k0 * n1 + k1];
+                    const double sum_low = sum_error(dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1], dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 2) * n0 * n1 + k0 * n1 + k1], sum) + (dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + (lane + 2) * n0 * n1 + k0 * n1 + k1]);
+                    dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = sum;
+                    dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = sum_low;
+                    const double sum2 = dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 2) * n0 * n1 + k0 * n1 + k1];
+                    const double sum2_low = sum_error(dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1], dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 2) * n0 * n1 + k0 * n1 + k1], sum2) + (dbeta_sum_lane_sums_low[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dbeta_sum_lane_sums_low[row_block * 16 * n0 * n1 + (lane + 2) * n0 * n1 + k0 * n1 + k1]);
+                    dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = sum2;
+                    dbeta_sum_lane_sums_low[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = sum2_low;
                 }
             }
         }
-        for (ptrdiff_t lane = 0; lane < 1; lane++) {
-            for (ptrdiff_t k0 = 0; k0 < n0; k0++) {
-                SIMD
-                for (ptrdiff_t k1 = 0; k1 < n1; k1++) {
-                    const double dgamma_sum_term = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 1) * n0 * n1 + k0 * n1 + k1];
-                    const double dgamma_sum_next = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dgamma_sum_term;
-                    const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1];
-                    dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                    dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = dgamma_sum_next;
-                    dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + (lane + 1) * n0 * n1 + k0 * n1 + k1];
-                    const double dbeta_sum_term = dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 1) * n0 * n1 + k0 * n1 + k1];
-                    const double dbeta_sum_next = dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dbeta_sum_term;
-                    const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1];
-                    dbeta_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                    dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = dbeta_sum_next;
-                    dbeta_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dbeta_sum_lane_errors[row_block * 16 * n0 * n1 + (lane + 1) * n0 * n1 + k0 * n1 + k1];
-                }
+        for (ptrdiff_t k0 = 0; k0 < n0; k0++) {
+            SIMD
+            for (ptrdiff_t k1 = 0; k1 < n1; k1++) {
+                const double sum = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1] + dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (1) * n0 * n1 + k0 * n1 + k1];
+                const double sum_low = sum_error(dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1], dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (1) * n0 * n1 + k0 * n1 + k1], sum) + (dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1] + dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + (1) * n0 * n1 + k0 * n1 + k1]);
+                dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1] = sum;
+                dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1] = sum_low;
+                const double sum2 = dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1] + dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + (1) * n0 * n1 + k0 * n1 + k1];
+                const double sum2_low = sum_error(dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1], dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + (1) * n0 * n1 + k0 * n1 + k1], sum2) + (dbeta_sum_lane_sums_low[row_block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1] + dbeta_sum_lane_sums_low[row_block * 16 * n0 * n1 + (1) * n0 * n1 + k0 * n1 + k1]);
+                dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1] = sum2;
+                dbeta_sum_lane_sums_low[row_block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1] = sum2_low;
             }
         }
     }
@@ -614,9 +678,9 @@ static void group1_merged(
     double *dgamma,
     double *dbeta,
     double *dgamma_sum_lane_sums,
-    double *dgamma_sum_lane_errors,
     double *dbeta_sum_lane_sums,
-    double *dbeta_sum_lane_errors
+    double *dgamma_sum_lane_sums_low,
+    double *dbeta_sum_lane_sums_low
 )
 {
     const ptrdiff_t m0 = layout->m0;
@@ -630,32 +694,30 @@ static void group1_merged(
         const ptrdiff_t k0 = place / n1;
         const ptrdiff_t k1 = place % n1;
         double dgamma_sum_total = 0.0;
-        double dgamma_sum_rest = 0.0;
+        double dgamma_sum_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
-            const double dgamma_sum_term = dgamma_sum_lane_sums[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1];
-            const double dgamma_sum_next = dgamma_sum_total + dgamma_sum_term;
-            const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_total;
-            dgamma_sum_rest += dgamma_sum_total - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-            dgamma_sum_total = dgamma_sum_next;
-            dgamma_sum_rest += dgamma_sum_lane_errors[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1];
+            const double sum = dgamma_sum_total + dgamma_sum_lane_sums[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1];
+            const double sum_low = sum_error(dgamma_sum_total, dgamma_sum_lane_sums[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1], sum) + (dgamma_sum_total_low + dgamma_sum_lane_sums_low[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1]);
+            dgamma_sum_total = sum;
+            dgamma_sum_total_low = sum_low;
         }
         /* (1) */
-        const double dgamma_sum = dgamma_sum_total + (isfinite(dgamma_sum_total) ? dgamma_sum_rest : 0.0);
+        const double dgamma_sum = dgamma_sum_total;
+        const double dgamma_sum_low = dgamma_sum_total_low;
         double dbeta_sum_total = 0.0;
-        double dbeta_sum_rest = 0.0;
+        double dbeta_sum_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
-            const double dbeta_sum_term = dbeta_sum_lane_sums[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1];
-            const double dbeta_sum_next = dbeta_sum_total + dbeta_sum_term;
-            const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_total;
-            dbeta_sum_rest += dbeta_sum_total - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-            dbeta_sum_total = dbeta_sum_next;
-            dbeta_sum_rest += dbeta_sum_lane_errors[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1];
+            const double sum = dbeta_sum_total + dbeta_sum_lane_sums[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1];
+            const double sum_low = sum_error(dbeta_sum_total, dbeta_sum_lane_sums[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1], sum) + (dbeta_sum_total_low + dbeta_sum_lane_sums_low[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1]);
+            dbeta_sum_total = sum;
+            dbeta_sum_total_low = sum_low;
         }
         /* (2) */
-        const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
+        const double dbeta_sum = dbeta_sum_total;
+        const double dbeta_sum_low = dbeta_sum_total_low;
         /* (1), (2) */
-        dgamma[k0 * layout->dgamma__k0 + k1 * layout->dgamma__k1] = dgamma_sum;
-        dbeta[k0 * layout->dbeta__k0 + k1 * layout->dbeta__k1] = dbeta_sum;
+        dgamma[k0 * layout->dgamma__k0 + k1 * layout->dgamma__k1] = rounded(dgamma_sum, dgamma_sum_low);
+        dbeta[k0 * layout->dbeta__k0 + k1 * layout->dbeta__k1] = rounded(dbeta_sum, dbeta_sum_low);
     }
 }
 
@@ -681,9 +743,9 @@ static void group1_reduced(
         const ptrdiff_t k0 = place / n1;
         const ptrdiff_t k1 = place % n1;
         double dgamma_sum_total = 0.0;
-        double dgamma_sum_rest = 0.0;
+        double dgamma_sum_total_low = 0.0;
         double dbeta_sum_total = 0.0;
-        double dbeta_sum_rest = 0.0;
+        double dbeta_sum_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, m0 * m1 - start);
@@ -704,115 +766,115 @@ static void group1_reduced(
             const ptrdiff_t dy_row_strides[2] = {layout->dy__i0, layout->dy__i1};
             const double *dy_row = read_window_double(dy + k0 * layout->dy__k0 + k1 * layout->dy__k1, 2, dy_row_extents, dy_row_strides, start, count, dy_row_buffer);
             double dgamma_sum_lanes[16] = {0.0};
-            double dgamma_sum_errors[16] = {0.0};
+            double dgamma_sum_lanes_low[16] = {0.0};
             double dbeta_sum_lanes[16] = {0.0};
-            double dbeta_sum_errors[16] = {0.0};
+            double dbeta_sum_lanes_low[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (1), (2) */
-                    const double dgamma_sum_term = 1.0 / sqrt(sigma2_row[q + lane] + epsilon) * (x_row[q + lane] - mu_row[q + lane]) * dy_row[q + lane];
-                    const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                    const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                    dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                    dgamma_sum_lanes[lane] = dgamma_sum_next;
-                    const double dbeta_sum_term = dy_row[q + lane];
-                    const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
-                    const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
-                    dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                    dbeta_sum_lanes[lane] = dbeta_sum_next;
+                    const double sum2 = sigma2_row[q + lane] + epsilon;
+                    const double sum2_low = sum_error(sigma2_row[q + lane], epsilon, sum2);
+                    const double root = sqrt(sum2);
+                    const double root_low = root_error(sum2, sum2_low, root);
+                    const double quotient = 1.0 / root;
+                    const double quotient_low = quotient_error(1.0, 0.0, root, root_low, quotient);
+                    const double difference = x_row[q + lane] - mu_row[q + lane];
+                    const double difference_low = difference_error(x_row[q + lane], mu_row[q + lane], difference);
+                    const double product2 = quotient * difference;
+                    const double product2_low = product_error(quotient, difference, product2) + quotient * difference_low + difference * quotient_low;
+                    const double product = product2 * dy_row[q + lane];
+                    const double product_low = product_error(product2, dy_row[q + lane], product) + dy_row[q + lane] * product2_low;
+                    const double sum = dgamma_sum_lanes[lane] + product;
+                    const double sum_low = sum_error(dgamma_sum_lanes[lane], product, sum) + (dgamma_sum_lanes_low[lane] + product_low);
+                    dgamma_sum_lanes[lane] = sum;
+                    dgamma_sum_lanes_low[lane] = sum_low;
+                    const double sum3 = dbeta_sum_lanes[lane] + dy_row[q + lane];
+                    const double sum3_low = sum_error(dbeta_sum_lanes[lane], dy_row[q + lane], sum3) + dbeta_sum_lanes_low[lane];
+                    dbeta_sum_lanes[lane] = sum3;
+                    dbeta_sum_lanes_low[lane] = sum3_low;
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (1), (2) */
-                const double dgamma_sum_term = 1.0 / sqrt(sigma2_row[whole + lane] + epsilon) * (x_row[whole + lane] - mu_row[whole + lane]) * dy_row[whole + lane];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane] = dgamma_sum_next;
-                const double dbeta_sum_term = dy_row[whole + lane];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
-                dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane] = dbeta_sum_next;
+                const double sum2 = sigma2_row[whole + lane] + epsilon;
+                const double sum2_low = sum_error(sigma2_row[whole + lane], epsilon, sum2);
+                const double root = sqrt(sum2);
+                const double root_low = root_error(sum2, sum2_low, root);
+                const double quotient = 1.0 / root;
+                const double quotient_low = quotient_error(1.0, 0.0, root, root_low, quotient);
+                const double difference = x_row[whole + lane] - mu_row[whole + lane];
+                const double difference_low = difference_error(x_row[whole + lane], mu_row[whole + lane], difference);
+                const double product2 = quotient * difference;
+                const double product2_low = product_error(quotient, difference, product2) + quotient * difference_low + difference * quotient_low;
+                const double product = product2 * dy_row[whole + lane];
+                const double product_low = product_error(product2, dy_row[whole + lane], product) + dy_row[whole + lane] * product2_low;
+                const double sum = dgamma_sum_lanes[lane] + product;
+                const double sum_low = sum_error(dgamma_sum_lanes[lane], product, sum) + (dgamma_sum_lanes_low[lane] + product_low);
+                dgamma_sum_lanes[lane] = sum;
+                dgamma_sum_lanes_low[lane] = sum_low;
+                const double sum3 = dbeta_sum_lanes[lane] + dy_row[whole + lane];
+                const double sum3_low = sum_error(dbeta_sum_lanes[lane], dy_row[whole + lane], sum3) + dbeta_sum_lanes_low[lane];
+                dbeta_sum_lanes[lane] = sum3;
+                dbeta_sum_lanes_low[lane] = sum3_low;
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 8];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane] = dgamma_sum_next;
-                dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 8];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 8];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
-                dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane] = dbeta_sum_next;
-                dbeta_sum_errors[lane] += dbeta_sum_errors[lane + 8];
+                const double sum = dgamma_sum_lanes[lane] + dgamma_sum_lanes[lane + 8];
+                const double sum_low = sum_error(dgamma_sum_lanes[lane], dgamma_sum_lanes[lane + 8], sum) + (dgamma_sum_lanes_low[lane] + dgamma_sum_lanes_low[lane + 8]);
+                dgamma_sum_lanes[lane] = sum;
+                dgamma_sum_lanes_low[lane] = sum_low;
+                const double sum2 = dbeta_sum_lanes[lane] + dbeta_sum_lanes[lane + 8];
+                const double sum2_low = sum_error(dbeta_sum_lanes[lane], dbeta_sum_lanes[lane + 8], sum2) + (dbeta_sum_lanes_low[lane] + dbeta_sum_lanes_low[lane + 8]);
+                dbeta_sum_lanes[lane] = sum2;
+                dbeta_sum_lanes_low[lane] = sum2_low;
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 4];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane] = dgamma_sum_next;
-                dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 4];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 4];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
-                dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane] = dbeta_sum_next;
-                dbeta_sum_errors[lane] += dbeta_sum_errors[lane + 4];
+                const double sum = dgamma_sum_lanes[lane] + dgamma_sum_lanes[lane + 4];
+                const double sum_low = sum_error(dgamma_sum_lanes[lane], dgamma_sum_lanes[lane + 4], sum) + (dgamma_sum_lanes_low[lane] + dgamma_sum_lanes_low[lane + 4]);
+                dgamma_sum_lanes[lane] = sum;
+                dgamma_sum_lanes_low[lane] = sum_low;
+                const double sum2 = dbeta_sum_lanes[lane] + dbeta_sum_lanes[lane + 4];
+                const double sum2_low = sum_error(dbeta_sum_lanes[lane], dbeta_sum_lanes[lane + 4], sum2) + (dbeta_sum_lanes_low[lane] + dbeta_sum_lanes_low[lane + 4]);
+                dbeta_sum_lanes[lane] = sum2;
+                dbeta_sum_lanes_low[lane] = sum2_low;
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 2];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane] = dgamma_sum_next;
-                dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 2];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 2];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
-                dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane] = dbeta_sum_next;
-                dbeta_sum_errors[lane] += dbeta_sum_errors[lane + 2];
+                const double sum = dgamma_sum_lanes[lane] + dgamma_sum_lanes[lane + 2];
+                const double sum_low = sum_error(dgamma_sum_lanes[lane], dgamma_sum_lanes[lane + 2], sum) + (dgamma_sum_lanes_low[lane] + dgamma_sum_lanes_low[lane + 2]);
+                dgamma_sum_lanes[lane] = sum;
+                dgamma_sum_lanes_low[lane] = sum_low;
+                const double sum2 = dbeta_sum_lanes[lane] + dbeta_sum_lanes[lane + 2];
+                const double sum2_low = sum_error(dbeta_sum_lanes[lane], dbeta_sum_lanes[lane + 2], sum2) + (dbeta_sum_lanes_low[lane] + dbeta_sum_lanes_low[lane + 2]);
+                dbeta_sum_lanes[lane] = sum2;
+                dbeta_sum_lanes_low[lane] = sum2_low;
             }
-            for (ptrdiff_t lane = 0; lane < 1; lane++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 1];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane] = dgamma_sum_next;
-                dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 1];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 1];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane];
-                dbeta_sum_errors[lane] += dbeta_sum_lanes[lane] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane] = dbeta_sum_next;
-                dbeta_sum_errors[lane] += dbeta_sum_errors[lane + 1];
-            }
-            const double dgamma_sum_term = dgamma_sum_lanes[0];
-            const double dgamma_sum_next = dgamma_sum_total + dgamma_sum_term;
-            const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_total;
-            dgamma_sum_rest += dgamma_sum_total - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-            dgamma_sum_total = dgamma_sum_next;
-            dgamma_sum_rest += dgamma_sum_errors[0];
-            const double dbeta_sum_term = dbeta_sum_lanes[0];
-            const double dbeta_sum_next = dbeta_sum_total + dbeta_sum_term;
-            const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_total;
-            dbeta_sum_rest += dbeta_sum_total - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-            dbeta_sum_total = dbeta_sum_next;
-            dbeta_sum_rest += dbeta_sum_errors[0];
+            const double sum = dgamma_sum_lanes[0] + dgamma_sum_lanes[1];
+            const double sum_low = sum_error(dgamma_sum_lanes[0], dgamma_sum_lanes[1], sum) + (dgamma_sum_lanes_low[0] + dgamma_sum_lanes_low[1]);
+            dgamma_sum_lanes[0] = sum;
+            dgamma_sum_lanes_low[0] = sum_low;
+            const double sum2 = dbeta_sum_lanes[0] + dbeta_sum_lanes[1];
+            const double sum2_low = sum_error(dbeta_sum_lanes[0], dbeta_sum_lanes[1], sum2) + (dbeta_sum_lanes_low[0] + dbeta_sum_lanes_low[1]);
+            dbeta_sum_lanes[0] = sum2;
+            dbeta_sum_lanes_low[0] = sum2_low;
+            const double sum3 = dgamma_sum_total + dgamma_sum_lanes[0];
+            const double sum3_low = sum_error(dgamma_sum_total, dgamma_sum_lanes[0], sum3) + (dgamma_sum_total_low + dgamma_sum_lanes_low[0]);
+            dgamma_sum_total = sum3;
+            dgamma_sum_total_low = sum3_low;
+            const double sum4 = dbeta_sum_total + dbeta_sum_lanes[0];
+            const double sum4_low = sum_error(dbeta_sum_total, dbeta_sum_lanes[0], sum4) + (dbeta_sum_total_low + dbeta_sum_lanes_low[0]);
+            dbeta_sum_total = sum4;
+            dbeta_sum_total_low = sum4_low;
         }
         /* (1) */
-        const double dgamma_sum = dgamma_sum_total + (isfinite(dgamma_sum_total) ? dgamma_sum_rest : 0.0);
+        const double dgamma_sum = dgamma_sum_total;
+        const double dgamma_sum_low = dgamma_sum_total_low;
         /* (2) */
-        const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
+        const double dbeta_sum = dbeta_sum_total;
+        const double dbeta_sum_low = dbeta_sum_total_low;
         /* (1), (2) */
-        dgamma[k0 * layout->dgamma__k0 + k1 * layout->dgamma__k1] = dgamma_sum;
-        dbeta[k0 * layout->dbeta__k0 + k1 * layout->dbeta__k1] = dbeta_sum;
+        dgamma[k0 * layout->dgamma__k0 + k1 * layout->dgamma__k1] = rounded(dgamma_sum, dgamma_sum_low);
+        dbeta[k0 * layout->dbeta__k0 + k1 * layout->dbeta__k1] = rounded(dbeta_sum, dbeta_sum_low);
     }
 }
 
@@ -825,9 +887,9 @@ static void group1_kept(
     double *dgamma,
     double *dbeta,
     double *dgamma_sum_blocks,
-    double *dgamma_sum_block_errors,
     double *dbeta_sum_blocks,
-    double *dbeta_sum_block_errors,
+    double *dgamma_sum_blocks_low,
+    double *dbeta_sum_blocks_low,
     double epsilon
 )
 {
@@ -849,16 +911,16 @@ static void group1_kept(
         const ptrdiff_t stop = smaller(first + 128, n1);
         const ptrdiff_t width = stop - first;
         double dgamma_sum_lanes[16][128];
-        double dgamma_sum_errors[16][128];
+        double dgamma_sum_lanes_low[16][128];
         double dbeta_sum_lanes[16][128];
-        double dbeta_sum_errors[16][128];
+        double dbeta_sum_lanes_low[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum_lanes[lane][j] = 0.0;
-                dgamma_sum_errors[lane][j] = 0.0;
+                dgamma_sum_lanes_low[lane][j] = 0.0;
                 dbeta_sum_lanes[lane][j] = 0.0;
-                dbeta_sum_errors[lane][j] = 0.0;
+                dbeta_sum_lanes_low[lane][j] = 0.0;
             }
         }
         const ptrdiff_t ahead = (width + 1023) / width;
@@ -875,16 +937,26 @@ static void group1_kept(
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t k1 = first + j;
                 /* (1), (2) */
-                const double dgamma_sum_term = 1.0 / sqrt(sigma2[i0 * layout->sigma2__i0 + i1 * layout->sigma2__i1] + epsilon) * (x[i0 * layout->x__i0 + i1 * layout->x__i1 + k0 * layout->x__k0 + k1] - mu[i0 * layout->mu__i0 + i1 * layout->mu__i1]) * dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
-                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
-                const double dbeta_sum_term = dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane][j] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane][j];
-                dbeta_sum_errors[lane][j] += dbeta_sum_lanes[lane][j] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane][j] = dbeta_sum_next;
+                const double sum2 = sigma2[i0 * layout->sigma2__i0 + i1 * layout->sigma2__i1] + epsilon;
+                const double sum2_low = sum_error(sigma2[i0 * layout->sigma2__i0 + i1 * layout->sigma2__i1], epsilon, sum2);
+                const double root = sqrt(sum2);
+                const double root_low = root_error(sum2, sum2_low, root);
+                const double quotient = 1.0 / root;
+                const double quotient_low = quotient_error(1.0, 0.0, root, root_low, quotient);
+                const double difference = x[i0 * layout->x__i0 + i1 * layout->x__i1 + k0 * layout->x__k0 + k1] - mu[i0 * layout->mu__i0 + i1 * layout->mu__i1];
+                const double difference_low = difference_error(x[i0 * layout->x__i0 + i1 * layout->x__i1 + k0 * layout->x__k0 + k1], mu[i0 * layout->mu__i0 + i1 * layout->mu__i1], difference);
+                const double product2 = quotient * difference;
+                const double product2_low = product_error(quotient, difference, product2) + quotient * difference_low + difference * quotient_low;
+                const double product = product2 * dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1];
+                const double product_low = product_error(product2, dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1], product) + dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1] * product2_low;
+                const double sum = dgamma_sum_lanes[lane][j] + product;
+                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], product, sum) + (dgamma_sum_lanes_low[lane][j] + product_low);
+                dgamma_sum_lanes[lane][j] = sum;
+                dgamma_sum_lanes_low[lane][j] = sum_low;
+                const double sum3 = dbeta_sum_lanes[lane][j] + dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1];
+                const double sum3_low = sum_error(dbeta_sum_lanes[lane][j], dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1], sum3) + dbeta_sum_lanes_low[lane][j];
+                dbeta_sum_lanes[lane][j] = sum3;
+                dbeta_sum_lanes_low[lane][j] = sum3_low;
             }
             if (++i1 == m1) {
                 i1 = 0;
@@ -894,78 +966,60 @@ static void group1_kept(
         for (ptrdiff_t lane = 0; lane < 8; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 8][j];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
-                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
-                dgamma_sum_errors[lane][j] += dgamma_sum_errors[lane + 8][j];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 8][j];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane][j] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane][j];
-                dbeta_sum_errors[lane][j] += dbeta_sum_lanes[lane][j] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane][j] = dbeta_sum_next;
-                dbeta_sum_errors[lane][j] += dbeta_sum_errors[lane + 8][j];
+                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 8][j];
+                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 8][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 8][j]);
+                dgamma_sum_lanes[lane][j] = sum;
+                dgamma_sum_lanes_low[lane][j] = sum_low;
+                const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 8][j];
+                const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 8][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 8][j]);
+                dbeta_sum_lanes[lane][j] = sum2;
+                dbeta_sum_lanes_low[lane][j] = sum2_low;
             }
         }
         for (ptrdiff_t lane = 0; lane < 4; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 4][j];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
-                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
-                dgamma_sum_errors[lane][j] += dgamma_sum_errors[lane + 4][j];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 4][j];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane][j] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane][j];
-                dbeta_sum_errors[lane][j] += dbeta_sum_lanes[lane][j] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane][j] = dbeta_sum_next;
-                dbeta_sum_errors[lane][j] += dbeta_sum_errors[lane + 4][j];
+                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 4][j];
+                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 4][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 4][j]);
+                dgamma_sum_lanes[lane][j] = sum;
+                dgamma_sum_lanes_low[lane][j] = sum_low;
+                const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 4][j];
+                const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 4][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 4][j]);
+                dbeta_sum_lanes[lane][j] = sum2;
+                dbeta_sum_lanes_low[lane][j] = sum2_low;
             }
         }
         for (ptrdiff_t lane = 0; lane < 2; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 2][j];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
-                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
-                dgamma_sum_errors[lane][j] += dgamma_sum_errors[lane + 2][j];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 2][j];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane][j] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane][j];
-                dbeta_sum_errors[lane][j] += dbeta_sum_lanes[lane][j] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane][j] = dbeta_sum_next;
-                dbeta_sum_errors[lane][j] += dbeta_sum_errors[lane + 2][j];
+                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 2][j];
+                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 2][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 2][j]);
+                dgamma_sum_lanes[lane][j] = sum;
+                dgamma_sum_lanes_low[lane][j] = sum_low;
+                const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 2][j];
+                const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 2][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 2][j]);
+                dbeta_sum_lanes[lane][j] = sum2;
+                dbeta_sum_lanes_low[lane][j] = sum2_low;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 1; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 1][j];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
-                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
-                dgamma_sum_errors[lane][j] += dgamma_sum_errors[lane + 1][j];
-                const double dbeta_sum_term = dbeta_sum_lanes[lane + 1][j];
-                const double dbeta_sum_next = dbeta_sum_lanes[lane][j] + dbeta_sum_term;
-                const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_lanes[lane][j];
-                dbeta_sum_errors[lane][j] += dbeta_sum_lanes[lane][j] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-                dbeta_sum_lanes[lane][j] = dbeta_sum_next;
-                dbeta_sum_errors[lane][j] += dbeta_sum_errors[lane + 1][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < width; j++) {
+            const double sum = dgamma_sum_lanes[0][j] + dgamma_sum_lanes[1][j];
+            const double sum_low = sum_error(dgamma_sum_lanes[0][j], dgamma_sum_lanes[1][j], sum) + (dgamma_sum_lanes_low[0][j] + dgamma_sum_lanes_low[1][j]);
+            dgamma_sum_lanes[0][j] = sum;
+            dgamma_sum_lanes_low[0][j] = sum_low;
+            const double sum2 = dbeta_sum_lanes[0][j] + dbeta_sum_lanes[1][j];
+            const double sum2_low = sum_error(dbeta_sum_lanes[0][j], dbeta_sum_lanes[1][j], sum2) + (dbeta_sum_lanes_low[0][j] + dbeta_sum_lanes_low[1][j]);
+            dbeta_sum_lanes[0][j] = sum2;
+            dbeta_sum_lanes_low[0][j] = sum2_low;
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t k1 = first + j;
             dgamma_sum_blocks[block * n0 * n1 + k0 * n1 + k1] = dgamma_sum_lanes[0][j];
-            dgamma_sum_block_errors[block * n0 * n1 + k0 * n1 + k1] = dgamma_sum_errors[0][j];
+            dgamma_sum_blocks_low[block * n0 * n1 + k0 * n1 + k1] = dgamma_sum_lanes_low[0][j];
             dbeta_sum_blocks[block * n0 * n1 + k0 * n1 + k1] = dbeta_sum_lanes[0][j];
-            dbeta_sum_block_errors[block * n0 * n1 + k0 * n1 + k1] = dbeta_sum_errors[0][j];
+            dbeta_sum_blocks_low[block * n0 * n1 + k0 * n1 + k1] = dbeta_sum_lanes_low[0][j];
         }
     }
     SHARED_FOR
@@ -973,32 +1027,30 @@ static void group1_kept(
         const ptrdiff_t k0 = place / n1;
         const ptrdiff_t k1 = place % n1;
         double dgamma_sum_total = 0.0;
-        double dgamma_sum_rest = 0.0;
+        double dgamma_sum_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
-            const double dgamma_sum_term = dgamma_sum_blocks[block * n0 * n1 + k0 * n1 + k1];
-            const double dgamma_sum_next = dgamma_sum_total + dgamma_sum_term;
-            const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_total;
-            dgamma_sum_rest += dgamma_sum_total - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-            dgamma_sum_total = dgamma_sum_next;
-            dgamma_sum_rest += dgamma_sum_block_errors[block * n0 * n1 + k0 * n1 + k1];
+            const double sum = dgamma_sum_total + dgamma_sum_blocks[block * n0 * n1 + k0 * n1 + k1];
+            const double sum_low = sum_error(dgamma_sum_total, dgamma_sum_blocks[block * n0 * n1 + k0 * n1 + k1], sum) + (dgamma_sum_total_low + dgamma_sum_blocks_low[block * n0 * n1 + k0 * n1 + k1]);
+            dgamma_sum_total = sum;
+            dgamma_sum_total_low = sum_low;
         }
         /* (1) */
-        const double dgamma_sum = dgamma_sum_total + (isfinite(dgamma_sum_total) ? dgamma_sum_rest : 0.0);
+        const double dgamma_sum = dgamma_sum_total;
+        const double dgamma_sum_low = dgamma_sum_total_low;
         double dbeta_sum_total = 0.0;
-        double dbeta_sum_rest = 0.0;
+        double dbeta_sum_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
-            const double dbeta_sum_term = dbeta_sum_blocks[block * n0 * n1 + k0 * n1 + k1];
-            const double dbeta_sum_next = dbeta_sum_total + dbeta_sum_term;
-            const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_total;
-            dbeta_sum_rest += dbeta_sum_total - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-            dbeta_sum_total = dbeta_sum_next;
-            dbeta_sum_rest += dbeta_sum_block_errors[block * n0 * n1 + k0 * n1 + k1];
+            const double sum = dbeta_sum_total + dbeta_sum_blocks[block * n0 * n1 + k0 * n1 + k1];
+            const double sum_low = sum_error(dbeta_sum_total, dbeta_sum_blocks[block * n0 * n1 + k0 * n1 + k1], sum) + (dbeta_sum_total_low + dbeta_sum_blocks_low[block * n0 * n1 + k0 * n1 + k1]);
+            dbeta_sum_total = sum;
+            dbeta_sum_total_low = sum_low;
         }
         /* (2) */
-        const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
+        const double dbeta_sum = dbeta_sum_total;
+        const double dbeta_sum_low = dbeta_sum_total_low;
         /* (1), (2) */
-        dgamma[k0 * layout->dgamma__k0 + k1 * layout->dgamma__k1] = dgamma_sum;
-        dbeta[k0 * layout->dbeta__k0 + k1 * layout->dbeta__k1] = dbeta_sum;
+        dgamma[k0 * layout->dgamma__k0 + k1 * layout->dgamma__k1] = rounded(dgamma_sum, dgamma_sum_low);
+        dbeta[k0 * layout->dbeta__k0 + k1 * layout->dbeta__k1] = rounded(dbeta_sum, dbeta_sum_low);
     }
 }
 
@@ -1037,12 +1089,19 @@ static void group1_reduced2(
         const ptrdiff_t i1 = place % m1;
         /* (3) */
         const double mu_here = mu[i0 * layout->mu__i0 + i1 * layout->mu__i1];
-        const double eq3_part = 1.0 / (double)(n0 * n1) / sqrt(sigma2[i0 * layout->sigma2__i0 + i1 * layout->sigma2__i1] + epsilon);
+        const double quotient = 1.0 / (double)(n0 * n1);
+        const double quotient_low = quotient_error(1.0, 0.0, (double)(n0 * n1), 0.0, quotient);
+        const double sum = sigma2[i0 * layout->sigma2__i0 + i1 * layout->sigma2__i1] + epsilon;
+        const double sum_low = sum_error(sigma2[i0 * layout->sigma2__i0 + i1 * layout->sigma2__i1], epsilon, sum);
+        const double root = sqrt(sum);
+        const double root_low = root_error(sum, sum_low, root);
+        const double eq3_part = quotient / root;
+        const double eq3_part_low = quotient_error(quotient, quotient_low, root, root_low, eq3_part);
         const double eq3_part2 = (double)(n0 * n1);
         double dx_sum_total = 0.0;
-        double dx_sum_rest = 0.0;
+        double dx_sum_total_low = 0.0;
         double dx_sum2_total = 0.0;
-        double dx_sum2_rest = 0.0;
+        double dx_sum2_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, n0 * n1 - start);
@@ -1065,112 +1124,109 @@ static void group1_reduced2(
                 gather_double(dy + i0 * layout->dy__i0 + i1 * layout->dy__i1, 2, dy_row_extents, dy_row_strides, start, count, dy_slab + start, i1 + 1 < m1 ? layout->dy__i1 : 0);
             const double *dy_row = dy_slab ? dy_slab + start : read_window_double(dy + i0 * layout->dy__i0 + i1 * layout->dy__i1, 2, dy_row_extents, dy_row_strides, start, count, dy_row_buffer);
             double dx_sum_lanes[16] = {0.0};
-            double dx_sum_errors[16] = {0.0};
+            double dx_sum_lanes_low[16] = {0.0};
             double dx_sum2_lanes[16] = {0.0};
-            double dx_sum2_errors[16] = {0.0};
+            double dx_sum2_lanes_low[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (3) */
-                    const double dx_sum_term = gamma_row[q + lane] * (x_row[q + lane] - mu_here) * dy_row[q + lane];
-                    const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                    const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                    dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                    dx_sum_lanes[lane] = dx_sum_next;
-                    const double dx_sum2_term = gamma_row[q + lane] * dy_row[q + lane];
-                    const double dx_sum2_next = dx_sum2_lanes[lane] + dx_sum2_term;
-                    const double dx_sum2_back = dx_sum2_next - dx_sum2_lanes[lane];
-                    dx_sum2_errors[lane] += dx_sum2_lanes[lane] - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-                    dx_sum2_lanes[lane] = dx_sum2_next;
+                    const double difference = x_row[q + lane] - mu_here;
+                    const double difference_low = difference_error(x_row[q + lane], mu_here, difference);
+                    const double product2 = gamma_row[q + lane] * difference;
+                    const double product2_low = product_error(gamma_row[q + lane], difference, product2) + gamma_row[q + lane] * difference_low;
+                    const double product = product2 * dy_row[q + lane];
+                    const double product_low = product_error(product2, dy_row[q + lane], product) + dy_row[q + lane] * product2_low;
+                    const double sum2 = dx_sum_lanes[lane] + product;
+                    const double sum2_low = sum_error(dx_sum_lanes[lane], product, sum2) + (dx_sum_lanes_low[lane] + product_low);
+                    dx_sum_lanes[lane] = sum2;
+                    dx_sum_lanes_low[lane] = sum2_low;
+                    const double product3 = gamma_row[q + lane] * dy_row[q + lane];
+                    const double product3_low = product_error(gamma_row[q + lane], dy_row[q + lane], product3);
+                    const double sum3 = dx_sum2_lanes[lane] + product3;
+                    const double sum3_low = sum_error(dx_sum2_lanes[lane], product3, sum3) + (dx_sum2_lanes_low[lane] + product3_low);
+                    dx_sum2_lanes[lane] = sum3;
+                    dx_sum2_lanes_low[lane] = sum3_low;
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (3) */
-                const double dx_sum_term = gamma_row[whole + lane] * (x_row[whole + lane] - mu_here) * dy_row[whole + lane];
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
-                const double dx_sum2_term = gamma_row[whole + lane] * dy_row[whole + lane];
-                const double dx_sum2_next = dx_sum2_lanes[lane] + dx_sum2_term;
-                const double dx_sum2_back = dx_sum2_next - dx_sum2_lanes[lane];
-                dx_sum2_errors[lane] += dx_sum2_lanes[lane] - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-                dx_sum2_lanes[lane] = dx_sum2_next;
+                const double difference = x_row[whole + lane] - mu_here;
+                const double difference_low = difference_error(x_row[whole + lane], mu_here, difference);
+                const double product2 = gamma_row[whole + lane] * difference;
+                const double product2_low = product_error(gamma_row[whole + lane], difference, product2) + gamma_row[whole + lane] * difference_low;
+                const double product = product2 * dy_row[whole + lane];
+                const double product_low = product_error(product2, dy_row[whole + lane], product) + dy_row[whole + lane] * product2_low;
+                const double sum2 = dx_sum_lanes[lane] + product;
+                const double sum2_low = sum_error(dx_sum_lanes[lane], product, sum2) + (dx_sum_lanes_low[lane] + product_low);
+                dx_sum_lanes[lane] = sum2;
+                dx_sum_lanes_low[lane] = sum2_low;
+                const double product3 = gamma_row[whole + lane] * dy_row[whole + lane];
+                const double product3_low = product_error(gamma_row[whole + lane], dy_row[whole + lane], product3);
+                const double sum3 = dx_sum2_lanes[lane] + product3;
+                const double sum3_low = sum_error(dx_sum2_lanes[lane], product3, sum3) + (dx_sum2_lanes_low[lane] + product3_low);
+                dx_sum2_lanes[lane] = sum3;
+                dx_sum2_lanes_low[lane] = sum3_low;
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 8];
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
-                dx_sum_errors[lane] += dx_sum_errors[lane + 8];
-                const double dx_sum2_term = dx_sum2_lanes[lane + 8];
-                const double dx_sum2_next = dx_sum2_lanes[lane] + dx_sum2_term;
-                const double dx_sum2_back = dx_sum2_next - dx_sum2_lanes[lane];
-                dx_sum2_errors[lane] += dx_sum2_lanes[lane] - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-                dx_sum2_lanes[lane] = dx_sum2_next;
-                dx_sum2_errors[lane] += dx_sum2_errors[lane + 8];
+                const double sum2 = dx_sum_lanes[lane] + dx_sum_lanes[lane + 8];
+                const double sum2_low = sum_error(dx_sum_lanes[lane], dx_sum_lanes[lane + 8], sum2) + (dx_sum_lanes_low[lane] + dx_sum_lanes_low[lane + 8]);
+                dx_sum_lanes[lane] = sum2;
+                dx_sum_lanes_low[lane] = sum2_low;
+                const double sum3 = dx_sum2_lanes[lane] + dx_sum2_lanes[lane + 8];
+                const double sum3_low = sum_error(dx_sum2_lanes[lane], dx_sum2_lanes[lane + 8], sum3) + (dx_sum2_lanes_low[lane] + dx_sum2_lanes_low[lane + 8]);
+                dx_sum2_lanes[lane] = sum3;
+                dx_sum2_lanes_low[lane] = sum3_low;
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 4];
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
-                dx_sum_errors[lane] += dx_sum_errors[lane + 4];
-                const double dx_sum2_term = dx_sum2_lanes[lane + 4];
-                const double dx_sum2_next = dx_sum2_lanes[lane] + dx_sum2_term;
-                const double dx_sum2_back = dx_sum2_next - dx_sum2_lanes[lane];
-                dx_sum2_errors[lane] += dx_sum2_lanes[lane] - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-                dx_sum2_lanes[lane] = dx_sum2_next;
-                dx_sum2_errors[lane] += dx_sum2_errors[lane + 4];
+                const double sum2 = dx_sum_lanes[lane] + dx_sum_lanes[lane + 4];
+                const double sum2_low = sum_error(dx_sum_lanes[lane], dx_sum_lanes[lane + 4], sum2) + (dx_sum_lanes_low[lane] + dx_sum_lanes_low[lane + 4]);
+                dx_sum_lanes[lane] = sum2;
+                dx_sum_lanes_low[lane] = sum2_low;
+                const double sum3 = dx_sum2_lanes[lane] + dx_sum2_lanes[lane + 4];
+                const double sum3_low = sum_error(dx_sum2_lanes[lane], dx_sum2_lanes[lane + 4], sum3) + (dx_sum2_lanes_low[lane] + dx_sum2_lanes_low[lane + 4]);
+                dx_sum2_lanes[lane] = sum3;
+                dx_sum2_lanes_low[lane] = sum3_low;
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 2];
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
-                dx_sum_errors[lane] += dx_sum_errors[lane + 2];
-                const double dx_sum2_term = dx_sum2_lanes[lane + 2];
-                const double dx_sum2_next = dx_sum2_lanes[lane] + dx_sum2_term;
-                const double dx_sum2_back = dx_sum2_next - dx_sum2_lanes[lane];
-                dx_sum2_errors[lane] += dx_sum2_lanes[lane] - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-                dx_sum2_lanes[lane] = dx_sum2_next;
-                dx_sum2_errors[lane] += dx_sum2_errors[lane + 2];
+                const double sum2 = dx_sum_lanes[lane] + dx_sum_lanes[lane + 2];
+                const double sum2_low = sum_error(dx_sum_lanes[lane], dx_sum_lanes[lane + 2], sum2) + (dx_sum_lanes_low[lane] + dx_sum_lanes_low[lane + 2]);
+                dx_sum_lanes[lane] = sum2;
+                dx_sum_lanes_low[lane] = sum2_low;
+                const double sum3 = dx_sum2_lanes[lane] + dx_sum2_lanes[lane + 2];
+                const double sum3_low = sum_error(dx_sum2_lanes[lane], dx_sum2_lanes[lane + 2], sum3) + (dx_sum2_lanes_low[lane] + dx_sum2_lanes_low[lane + 2]);
+                dx_sum2_lanes[lane] = sum3;
+                dx_sum2_lanes_low[lane] = sum3_low;
             }
-            for (ptrdiff_t lane = 0; lane < 1; lane++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 1];
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
-                dx_sum_errors[lane] += dx_sum_errors[lane + 1];
-                const double dx_sum2_term = dx_sum2_lanes[lane + 1];
-                const double dx_sum2_next = dx_sum2_lanes[lane] + dx_sum2_term;
-                const double dx_sum2_back = dx_sum2_next - dx_sum2_lanes[lane];
-                dx_sum2_errors[lane] += dx_sum2_lanes[lane] - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-                dx_sum2_lanes[lane] = dx_sum2_next;
-                dx_sum2_errors[lane] += dx_sum2_errors[lane + 1];
-            }
-            const double dx_sum_term = dx_sum_lanes[0];
-            const double dx_sum_next = dx_sum_total + dx_sum_term;
-            const double dx_sum_back = dx_sum_next - dx_sum_total;
-            dx_sum_rest += dx_sum_total - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-            dx_sum_total = dx_sum_next;
-            dx_sum_rest += dx_sum_errors[0];
-            const double dx_sum2_term = dx_sum2_lanes[0];
-            const double dx_sum2_next = dx_sum2_total + dx_sum2_term;
-            const double dx_sum2_back = dx_sum2_next - dx_sum2_total;
-            dx_sum2_rest += dx_sum2_total - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-            dx_sum2_total = dx_sum2_next;
-            dx_sum2_rest += dx_sum2_errors[0];
+            const double sum2 = dx_sum_lanes[0] + dx_sum_lanes[1];
+            const double sum2_low = sum_error(dx_sum_lanes[0], dx_sum_lanes[1], sum2) + (dx_sum_lanes_low[0] + dx_sum_lanes_low[1]);
+            dx_sum_lanes[0] = sum2;
+            dx_sum_lanes_low[0] = sum2_low;
+            const double sum3 = dx_sum2_lanes[0] + dx_sum2_lanes[1];
+            const double sum3_low = sum_error(dx_sum2_lanes[0], dx_sum2_lanes[1], sum3) + (dx_sum2_lanes_low[0] + dx_sum2_lanes_low[1]);
+            dx_sum2_lanes[0] = sum3;
+            dx_sum2_lanes_low[0] = sum3_low;
+            const double sum4 = dx_sum_total + dx_sum_lanes[0];
+            const double sum4_low = sum_error(dx_sum_total, dx_sum_lanes[0], sum4) + (dx_sum_total_low + dx_sum_lanes_low[0]);
+            dx_sum_total = sum4;
+            dx_sum_total_low = sum4_low;
+            const double sum5 = dx_sum2_total + dx_sum2_lanes[0];
+            const double sum5_low = sum_error(dx_sum2_total, dx_sum2_lanes[0], sum5) + (dx_sum2_total_low + dx_sum2_lanes_low[0]);
+            dx_sum2_total = sum5;
+            dx_sum2_total_low = sum5_low;
         }
         /* (3) */
-        const double dx_sum = dx_sum_total + (isfinite(dx_sum_total) ? dx_sum_rest : 0.0);
-        const double dx_sum2 = dx_sum2_total + (isfinite(dx_sum2_total) ? dx_sum2_rest : 0.0);
-        const double eq3_part3 = dx_sum / (sigma2[i0 * layout->sigma2__i0 + i1 * layout->sigma2__i1] + epsilon);
+        const double dx_sum = dx_sum_total;
+        const double dx_sum_low = dx_sum_total_low;
+        const double dx_sum2 = dx_sum2_total;
+        const double dx_sum2_low = dx_sum2_total_low;
+        const double sum2 = sigma2[i0 * layout->sigma2__i0 + i1 * layout->sigma2__i1] + epsilon;
+        const double sum2_low = sum_error(sigma2[i0 * layout->sigma2__i0 + i1 * layout->sigma2__i1], epsilon, sum2);
+        const double tight = rounded(dx_sum, dx_sum_low);
+        const double tight_low = sum_error(dx_sum, dx_sum_low, tight);
+        const double eq3_part3 = tight / sum2;
+        const double eq3_part3_low = quotient_error(tight, tight_low, sum2, sum2_low, eq3_part3);
         for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, n0 * n1 - start);
@@ -1192,7 +1248,23 @@ static void group1_reduced2(
             SIMD
             for (ptrdiff_t q = 0; q < count; q++) {
                 /* (3) */
-                dx_row[q] = eq3_part * (eq3_part2 * gamma_row2[q] * dy_row2[q] - eq3_part3 * (x_row2[q] - mu_here) - dx_sum2);
+                const double product3 = eq3_part2 * gamma_row2[q];
+                const double product3_low = product_error(eq3_part2, gamma_row2[q], product3);
+                const double product2 = product3 * dy_row2[q];
+                const double product2_low = product_error(product3, dy_row2[q], product2) + dy_row2[q] * product3_low;
+                const double difference3 = x_row2[q] - mu_here;
+                const double difference3_low = difference_error(x_row2[q], mu_here, difference3);
+                const double product4 = eq3_part3 * difference3;
+                const double product4_low = product_error(eq3_part3, difference3, product4) + eq3_part3 * difference3_low + difference3 * eq3_part3_low;
+                const double difference2 = product2 - product4;
+                const double difference2_low = difference_error(product2, product4, difference2) + (product2_low - product4_low);
+                const double difference = difference2 - dx_sum2;
+                const double difference_low = difference_error(difference2, dx_sum2, difference) + (difference2_low - dx_sum2_low);
+                const double tight2 = rounded(difference, difference_low);
+                const double tight2_low = sum_error(difference, difference_low, tight2);
+                const double product = eq3_part * tight2;
+                const double product_low = product_error(eq3_part, tight2, product) + eq3_part * tight2_low + tight2 * eq3_part_low;
+                dx_row[q] = rounded(product, product_low);
             }
             close_window_double(&dx_stream, layout->cache__bypass, dx + i0 * layout->dx__i0 + i1 * layout->dx__i1, 2, dx_row_extents, dx_row_strides, start, count);
         }
@@ -1217,11 +1289,14 @@ static void group1_kept2(
     double *all_eq3_part,
     double *all_eq3_part2,
     double *dx_sum_blocks,
-    double *dx_sum_block_errors,
     double *dx_sum2_blocks,
-    double *dx_sum2_block_errors,
     double *all_dx_sum2,
     double *all_eq3_part3,
+    double *all_eq3_part_low,
+    double *dx_sum_blocks_low,
+    double *dx_sum2_blocks_low,
+    double *all_dx_sum2_low,
+    double *all_eq3_part3_low,
     double epsilon
 )
 {
@@ -1241,8 +1316,16 @@ static void group1_kept2(
         /* (3) */
         const double mu_here = mu[i0 * layout->mu__i0 + i1 * layout->mu__i1];
         all_mu_here[i0 * m1 + i1] = mu_here;
-        const double eq3_part = 1.0 / (double)(n0 * n1) / sqrt(sigma2[i0 * layout->sigma2__i0 + i1 * layout->sigma2__i1] + epsilon);
+        const double quotient = 1.0 / (double)(n0 * n1);
+        const double quotient_low = quotient_error(1.0, 0.0, (double)(n0 * n1), 0.0, quotient);
+        const double sum = sigma2[i0 * layout->sigma2__i0 + i1 * layout->sigma2__i1] + epsilon;
+        const double sum_low = sum_error(sigma2[i0 * layout->sigma2__i0 + i1 * layout->sigma2__i1], epsilon, sum);
+        const double root = sqrt(sum);
+        const double root_low = root_error(sum, sum_low, root);
+        const double eq3_part = quotient / root;
+        const double eq3_part_low = quotient_error(quotient, quotient_low, root, root_low, eq3_part);
         all_eq3_part[i0 * m1 + i1] = eq3_part;
+        all_eq3_part_low[i0 * m1 + i1] = eq3_part_low;
         const double eq3_part2 = (double)(n0 * n1);
         all_eq3_part2[i0 * m1 + i1] = eq3_part2;
     }
@@ -1258,16 +1341,16 @@ static void group1_kept2(
         const ptrdiff_t stop = smaller(first + 128, m1);
         const ptrdiff_t width = stop - first;
         double dx_sum_lanes[16][128];
-        double dx_sum_errors[16][128];
+        double dx_sum_lanes_low[16][128];
         double dx_sum2_lanes[16][128];
-        double dx_sum2_errors[16][128];
+        double dx_sum2_lanes_low[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dx_sum_lanes[lane][j] = 0.0;
-                dx_sum_errors[lane][j] = 0.0;
+                dx_sum_lanes_low[lane][j] = 0.0;
                 dx_sum2_lanes[lane][j] = 0.0;
-                dx_sum2_errors[lane][j] = 0.0;
+                dx_sum2_lanes_low[lane][j] = 0.0;
             }
         }
         const ptrdiff_t ahead = (width + 1023) / width;
@@ -1284,16 +1367,22 @@ static void group1_kept2(
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t i1 = first + j;
                 /* (3) */
-                const double dx_sum_term = gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1] * (x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1] - all_mu_here[i0 * m1 + i1]) * dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1];
-                const double dx_sum_next = dx_sum_lanes[lane][j] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane][j];
-                dx_sum_errors[lane][j] += dx_sum_lanes[lane][j] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane][j] = dx_sum_next;
-                const double dx_sum2_term = gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1] * dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1];
-                const double dx_sum2_next = dx_sum2_lanes[lane][j] + dx_sum2_term;
-                const double dx_sum2_back = dx_sum2_next - dx_sum2_lanes[lane][j];
-                dx_sum2_errors[lane][j] += dx_sum2_lanes[lane][j] - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-                dx_sum2_lanes[lane][j] = dx_sum2_next;
+                const double difference = x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1] - all_mu_here[i0 * m1 + i1];
+                const double difference_low = difference_error(x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1], all_mu_here[i0 * m1 + i1], difference);
+                const double product2 = gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1] * difference;
+                const double product2_low = product_error(gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1], difference, product2) + gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1] * difference_low;
+                const double product = product2 * dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1];
+                const double product_low = product_error(product2, dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1], product) + dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1] * product2_low;
+                const double sum = dx_sum_lanes[lane][j] + product;
+                const double sum_low = sum_error(dx_sum_lanes[lane][j], product, sum) + (dx_sum_lanes_low[lane][j] + product_low);
+                dx_sum_lanes[lane][j] = sum;
+                dx_sum_lanes_low[lane][j] = sum_low;
+                const double product3 = gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1] * dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1];
+                const double product3_low = product_error(gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1], dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1], product3);
+                const double sum2 = dx_sum2_lanes[lane][j] + product3;
+                const double sum2_low = sum_error(dx_sum2_lanes[lane][j], product3, sum2) + (dx_sum2_lanes_low[lane][j] + product3_low);
+                dx_sum2_lanes[lane][j] = sum2;
+                dx_sum2_lanes_low[lane][j] = sum2_low;
             }
             if (++k1 == n1) {
                 k1 = 0;
@@ -1303,78 +1392,60 @@ static void group1_kept2(
         for (ptrdiff_t lane = 0; lane < 8; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 8][j];
-                const double dx_sum_next = dx_sum_lanes[lane][j] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane][j];
-                dx_sum_errors[lane][j] += dx_sum_lanes[lane][j] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane][j] = dx_sum_next;
-                dx_sum_errors[lane][j] += dx_sum_errors[lane + 8][j];
-                const double dx_sum2_term = dx_sum2_lanes[lane + 8][j];
-                const double dx_sum2_next = dx_sum2_lanes[lane][j] + dx_sum2_term;
-                const double dx_sum2_back = dx_sum2_next - dx_sum2_lanes[lane][j];
-                dx_sum2_errors[lane][j] += dx_sum2_lanes[lane][j] - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-                dx_sum2_lanes[lane][j] = dx_sum2_next;
-                dx_sum2_errors[lane][j] += dx_sum2_errors[lane + 8][j];
+                const double sum = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 8][j];
+                const double sum_low = sum_error(dx_sum_lanes[lane][j], dx_sum_lanes[lane + 8][j], sum) + (dx_sum_lanes_low[lane][j] + dx_sum_lanes_low[lane + 8][j]);
+                dx_sum_lanes[lane][j] = sum;
+                dx_sum_lanes_low[lane][j] = sum_low;
+                const double sum2 = dx_sum2_lanes[lane][j] + dx_sum2_lanes[lane + 8][j];
+                const double sum2_low = sum_error(dx_sum2_lanes[lane][j], dx_sum2_lanes[lane + 8][j], sum2) + (dx_sum2_lanes_low[lane][j] + dx_sum2_lanes_low[lane + 8][j]);
+                dx_sum2_lanes[lane][j] = sum2;
+                dx_sum2_lanes_low[lane][j] = sum2_low;
             }
         }
         for (ptrdiff_t lane = 0; lane < 4; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 4][j];
-                const double dx_sum_next = dx_sum_lanes[lane][j] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane][j];
-                dx_sum_errors[lane][j] += dx_sum_lanes[lane][j] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane][j] = dx_sum_next;
-                dx_sum_errors[lane][j] += dx_sum_errors[lane + 4][j];
-                const double dx_sum2_term = dx_sum2_lanes[lane + 4][j];
-                const double dx_sum2_next = dx_sum2_lanes[lane][j] + dx_sum2_term;
-                const double dx_sum2_back = dx_sum2_next - dx_sum2_lanes[lane][j];
-                dx_sum2_errors[lane][j] += dx_sum2_lanes[lane][j] - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-                dx_sum2_lanes[lane][j] = dx_sum2_next;
-                dx_sum2_errors[lane][j] += dx_sum2_errors[lane + 4][j];
+                const double sum = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 4][j];
+                const double sum_low = sum_error(dx_sum_lanes[lane][j], dx_sum_lanes[lane + 4][j], sum) + (dx_sum_lanes_low[lane][j] + dx_sum_lanes_low[lane + 4][j]);
+                dx_sum_lanes[lane][j] = sum;
+                dx_sum_lanes_low[lane][j] = sum_low;
+                const double sum2 = dx_sum2_lanes[lane][j] + dx_sum2_lanes[lane + 4][j];
+                const double sum2_low = sum_error(dx_sum2_lanes[lane][j], dx_sum2_lanes[lane + 4][j], sum2) + (dx_sum2_lanes_low[lane][j] + dx_sum2_lanes_low[lane + 4][j]);
+                dx_sum2_lanes[lane][j] = sum2;
+                dx_sum2_lanes_low[lane][j] = sum2_low;
             }
         }
         for (ptrdiff_t lane = 0; lane < 2; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 2][j];
-                const double dx_sum_next = dx_sum_lanes[lane][j] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane][j];
-                dx_sum_errors[lane][j] += dx_sum_lanes[lane][j] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane][j] = dx_sum_next;
-                dx_sum_errors[lane][j] += dx_sum_errors[lane + 2][j];
-                const double dx_sum2_term = dx_sum2_lanes[lane + 2][j];
-                const double dx_sum2_next = dx_sum2_lanes[lane][j] + dx_sum2_term;
-                const double dx_sum2_back = dx_sum2_next - dx_sum2_lanes[lane][j];
-                dx_sum2_errors[lane][j] += dx_sum2_lanes[lane][j] - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-                dx_sum2_lanes[lane][j] = dx_sum2_next;
-                dx_sum2_errors[lane][j] += dx_sum2_errors[lane + 2][j];
+                const double sum = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 2][j];
+                const double sum_low = sum_error(dx_sum_lanes[lane][j], dx_sum_lanes[lane + 2][j], sum) + (dx_sum_lanes_low[lane][j] + dx_sum_lanes_low[lane + 2][j]);
+                dx_sum_lanes[lane][j] = sum;
+                dx_sum_lanes_low[lane][j] = sum_low;
+                const double sum2 = dx_sum2_lanes[lane][j] + dx_sum2_lanes[lane + 2][j];
+                const double sum2_low = sum_error(dx_sum2_lanes[lane][j], dx_sum2_lanes[lane + 2][j], sum2) + (dx_sum2_lanes_low[lane][j] + dx_sum2_lanes_low[lane + 2][j]);
+                dx_sum2_lanes[lane][j] = sum2;
+                dx_sum2_lanes_low[lane][j] = sum2_low;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 1; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 1][j];
-                const double dx_sum_next = dx_sum_lanes[lane][j] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane][j];
-                dx_sum_errors[lane][j] += dx_sum_lanes[lane][j] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane][j] = dx_sum_next;
-                dx_sum_errors[lane][j] += dx_sum_errors[lane + 1][j];
-                const double dx_sum2_term = dx_sum2_lanes[lane + 1][j];
-                const double dx_sum2_next = dx_sum2_lanes[lane][j] + dx_sum2_term;
-                const double dx_sum2_back = dx_sum2_next - dx_sum2_lanes[lane][j];
-                dx_sum2_errors[lane][j] += dx_sum2_lanes[lane][j] - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-                dx_sum2_lanes[lane][j] = dx_sum2_next;
-                dx_sum2_errors[lane][j] += dx_sum2_errors[lane + 1][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < width; j++) {
+            const double sum = dx_sum_lanes[0][j] + dx_sum_lanes[1][j];
+            const double sum_low = sum_error(dx_sum_lanes[0][j], dx_sum_lanes[1][j], sum) + (dx_sum_lanes_low[0][j] + dx_sum_lanes_low[1][j]);
+            dx_sum_lanes[0][j] = sum;
+            dx_sum_lanes_low[0][j] = sum_low;
+            const double sum2 = dx_sum2_lanes[0][j] + dx_sum2_lanes[1][j];
+            const double sum2_low = sum_error(dx_sum2_lanes[0][j], dx_sum2_lanes[1][j], sum2) + (dx_sum2_lanes_low[0][j] + dx_sum2_lanes_low[1][j]);
+            dx_sum2_lanes[0][j] = sum2;
+            dx_sum2_lanes_low[0][j] = sum2_low;
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t i1 = first + j;
             dx_sum_blocks[block * m0 * m1 + i0 * m1 + i1] = dx_sum_lanes[0][j];
-            dx_sum_block_errors[block * m0 * m1 + i0 * m1 + i1] = dx_sum_errors[0][j];
+            dx_sum_blocks_low[block * m0 * m1 + i0 * m1 + i1] = dx_sum_lanes_low[0][j];
             dx_sum2_blocks[block * m0 * m1 + i0 * m1 + i1] = dx_sum2_lanes[0][j];
-            dx_sum2_block_errors[block * m0 * m1 + i0 * m1 + i1] = dx_sum2_errors[0][j];
+            dx_sum2_blocks_low[block * m0 * m1 + i0 * m1 + i1] = dx_sum2_lanes_low[0][j];
         }
     }
     SHARED_FOR
@@ -1382,32 +1453,37 @@ static void group1_kept2(
         const ptrdiff_t i0 = place / m1;
         const ptrdiff_t i1 = place % m1;
         double dx_sum_total = 0.0;
-        double dx_sum_rest = 0.0;
+        double dx_sum_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
-            const double dx_sum_term = dx_sum_blocks[block * m0 * m1 + i0 * m1 + i1];
-            const double dx_sum_next = dx_sum_total + dx_sum_term;
-            const double dx_sum_back = dx_sum_next - dx_sum_total;
-            dx_sum_rest += dx_sum_total - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-            dx_sum_total = dx_sum_next;
-            dx_sum_rest += dx_sum_block_errors[block * m0 * m1 + i0 * m1 + i1];
+            const double sum = dx_sum_total + dx_sum_blocks[block * m0 * m1 + i0 * m1 + i1];
+            const double sum_low = sum_error(dx_sum_total, dx_sum_blocks[block * m0 * m1 + i0 * m1 + i1], sum) + (dx_sum_total_low + dx_sum_blocks_low[block * m0 * m1 + i0 * m1 + i1]);
+            dx_sum_total = sum;
+            dx_sum_total_low = sum_low;
         }
         /* (3) */
-        const double dx_sum = dx_sum_total + (isfinite(dx_sum_total) ? dx_sum_rest : 0.0);
+        const double dx_sum = dx_sum_total;
+        const double dx_sum_low = dx_sum_total_low;
         double dx_sum2_total = 0.0;
-        double dx_sum2_rest = 0.0;
+        double dx_sum2_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
-            const double dx_sum2_term = dx_sum2_blocks[block * m0 * m1 + i0 * m1 + i1];
-            const double dx_sum2_next = dx_sum2_total + dx_sum2_term;
-            const double dx_sum2_back = dx_sum2_next - dx_sum2_total;
-            dx_sum2_rest += dx_sum2_total - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
-            dx_sum2_total = dx_sum2_next;
-            dx_sum2_rest += dx_sum2_block_errors[block * m0 * m1 + i0 * m1 + i1];
+            const double sum = dx_sum2_total + dx_sum2_blocks[block * m0 * m1 + i0 * m1 + i1];
+            const double sum_low = sum_error(dx_sum2_total, dx_sum2_blocks[block * m0 * m1 + i0 * m1 + i1], sum) + (dx_sum2_total_low + dx_sum2_blocks_low[block * m0 * m1 + i0 * m1 + i1]);
+            dx_sum2_total = sum;
+            dx_sum2_total_low = sum_low;
         }
         /* (3) */
-        const double dx_sum2 = dx_sum2_total + (isfinite(dx_sum2_total) ? dx_sum2_rest : 0.0);
+        const double dx_sum2 = dx_sum2_total;
+        const double dx_sum2_low = dx_sum2_total_low;
         all_dx_sum2[i0 * m1 + i1] = dx_sum2;
-        const double eq3_part3 = dx_sum / (sigma2[i0 * layout->sigma2__i0 + i1 * layout->sigma2__i1] + epsilon);
+        all_dx_sum2_low[i0 * m1 + i1] = dx_sum2_low;
+        const double sum = sigma2[i0 * layout->sigma2__i0 + i1 * layout->sigma2__i1] + epsilon;
+        const double sum_low = sum_error(sigma2[i0 * layout->sigma2__i0 + i1 * layout->sigma2__i1], epsilon, sum);
+        const double tight = rounded(dx_sum, dx_sum_low);
+        const double tight_low = sum_error(dx_sum, dx_sum_low, tight);
+        const double eq3_part3 = tight / sum;
+        const double eq3_part3_low = quotient_error(tight, tight_low, sum, sum_low, eq3_part3);
         all_eq3_part3[i0 * m1 + i1] = eq3_part3;
+        all_eq3_part3_low[i0 * m1 + i1] = eq3_part3_low;
     }
     SHARED_FOR
     for (ptrdiff_t task = 0; task < m0 * ((n0 * n1 + 511) / 512) * ((m1 + 2047) / 2048); task++) {
@@ -1438,7 +1514,23 @@ static void group1_kept2(
                 for (ptrdiff_t j = 0; j < width; j++) {
                     const ptrdiff_t i1 = first + j;
                     /* (3) */
-                    dx_strip[j] = all_eq3_part[i0 * m1 + i1] * (all_eq3_part2[i0 * m1 + i1] * gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1] * dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1] - all_eq3_part3[i0 * m1 + i1] * (x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1] - all_mu_here[i0 * m1 + i1]) - all_dx_sum2[i0 * m1 + i1]);
+                    const double product3 = all_eq3_part2[i0 * m1 + i1] * gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1];
+                    const double product3_low = product_error(all_eq3_part2[i0 * m1 + i1], gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1], product3);
+                    const double product2 = product3 * dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1];
+                    const double product2_low = product_error(product3, dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1], product2) + dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1] * product3_low;
+                    const double difference3 = x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1] - all_mu_here[i0 * m1 + i1];
+                    const double difference3_low = difference_error(x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1], all_mu_here[i0 * m1 + i1], difference3);
+                    const double product4 = all_eq3_part3[i0 * m1 + i1] * difference3;
+                    const double product4_low = product_error(all_eq3_part3[i0 * m1 + i1], difference3, product4) + all_eq3_part3[i0 * m1 + i1] * difference3_low + difference3 * all_eq3_part3_low[i0 * m1 + i1];
+                    const double difference2 = product2 - product4;
+                    const double difference2_low = difference_error(product2, product4, difference2) + (product2_low - product4_low);
+                    const double difference = difference2 - all_dx_sum2[i0 * m1 + i1];
+                    const double difference_low = difference_error(difference2, all_dx_sum2[i0 * m1 + i1], difference) + (difference2_low - all_dx_sum2_low[i0 * m1 + i1]);
+                    const double tight = rounded(difference, difference_low);
+                    const double tight_low = sum_error(difference, difference_low, tight);
+                    const double product = all_eq3_part[i0 * m1 + i1] * tight;
+                    const double product_low = product_error(all_eq3_part[i0 * m1 + i1], tight, product) + all_eq3_part[i0 * m1 + i1] * tight_low + tight * all_eq3_part_low[i0 * m1 + i1];
+                    dx_strip[j] = rounded(product, product_low);
                 }
                 close_window_double(&dx_stream, layout->cache__bypass, dx + i0 * layout->dx__i0 + k0 * layout->dx__k0 + k1 * layout->dx__k1, 1, dx_strip_extents, dx_strip_strides, first, width);
             }
@@ -1478,25 +1570,25 @@ int layer_norm_backward_float64(
         double *left = memory;
         status = !memory;
         double *const dgamma_sum_lane_sums = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * 16 * (n0 * n1));
-        double *const dgamma_sum_lane_errors = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * 16 * (n0 * n1));
         double *const dbeta_sum_lane_sums = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * 16 * (n0 * n1));
-        double *const dbeta_sum_lane_errors = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * 16 * (n0 * n1));
+        double *const dgamma_sum_lane_sums_low = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * 16 * (n0 * n1));
+        double *const dbeta_sum_lane_sums_low = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * 16 * (n0 * n1));
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_crossed(layout, dy, x, mu, sigma2, gamma, dx, dgamma_sum_lane_sums, dgamma_sum_lane_errors, dbeta_sum_lane_sums, dbeta_sum_lane_errors, epsilon);
+            group1_crossed(layout, dy, x, mu, sigma2, gamma, dx, dgamma_sum_lane_sums, dbeta_sum_lane_sums, dgamma_sum_lane_sums_low, dbeta_sum_lane_sums_low, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_crossed(layout, dy, x, mu, sigma2, gamma, dx, dgamma_sum_lane_sums, dgamma_sum_lane_errors, dbeta_sum_lane_sums, dbeta_sum_lane_errors, epsilon);
+            group1_crossed(layout, dy, x, mu, sigma2, gamma, dx, dgamma_sum_lane_sums, dbeta_sum_lane_sums, dgamma_sum_lane_sums_low, dbeta_sum_lane_sums_low, epsilon);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_merged(layout, dgamma, dbeta, dgamma_sum_lane_sums, dgamma_sum_lane_errors, dbeta_sum_lane_sums, dbeta_sum_lane_errors);
+            group1_merged(layout, dgamma, dbeta, dgamma_sum_lane_sums, dbeta_sum_lane_sums, dgamma_sum_lane_sums_low, dbeta_sum_lane_sums_low);
         } else
 #endif
         if (status == 0)
-            group1_merged(layout, dgamma, dbeta, dgamma_sum_lane_sums, dgamma_sum_lane_errors, dbeta_sum_lane_sums, dbeta_sum_lane_errors);
+            group1_merged(layout, dgamma, dbeta, dgamma_sum_lane_sums, dbeta_sum_lane_sums, dgamma_sum_lane_sums_low, dbeta_sum_lane_sums_low);
         free(memory);
     }
     else if (status == 0 && layout->x__i1 != 1 && layout->x__k1 == 1 && layout->dy__k1 == 1) {
@@ -1504,17 +1596,17 @@ int layer_norm_backward_float64(
         double *left = memory;
         status = !memory;
         double *const dgamma_sum_blocks = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * (n0 * n1));
-        double *const dgamma_sum_block_errors = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * (n0 * n1));
         double *const dbeta_sum_blocks = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * (n0 * n1));
-        double *const dbeta_sum_block_errors = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * (n0 * n1));
+        double *const dgamma_sum_blocks_low = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * (n0 * n1));
+        double *const dbeta_sum_blocks_low = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * (n0 * n1));
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_kept(layout, dy, x, mu, sigma2, dgamma, dbeta, dgamma_sum_blocks, dgamma_sum_block_errors, dbeta_sum_blocks, dbeta_sum_block_errors, epsilon);
+            group1_kept(layout, dy, x, mu, sigma2, dgamma, dbeta, dgamma_sum_blocks, dbeta_sum_blocks, dgamma_sum_blocks_low, dbeta_sum_blocks_low, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_kept(layout, dy, x, mu, sigma2, dgamma, dbeta, dgamma_sum_blocks, dgamma_sum_block_errors, dbeta_sum_blocks, dbeta_sum_block_errors, epsilon);
+            group1_kept(layout, dy, x, mu, sigma2, dgamma, dbeta, dgamma_sum_blocks, dbeta_sum_blocks, dgamma_sum_blocks_low, dbeta_sum_blocks_low, epsilon);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
@@ -1526,18 +1618,21 @@ int layer_norm_backward_float64(
         free(memory);
     }
     else if (status == 0 && layout->x__k1 != 1 && layout->x__i1 == 1 && layout->dy__i1 == 1 && layout->dx__i1 == 1) {
-        double *const memory = malloc(sizeof(double) * (size_t)(m0 * m1 + m0 * m1 + m0 * m1 + (n0 * n1 + 511) / 512 * (m0 * m1) + (n0 * n1 + 511) / 512 * (m0 * m1) + (n0 * n1 + 511) / 512 * (m0 * m1) + (n0 * n1 + 511) / 512 * (m0 * m1) + m0 * m1 + m0 * m1 + 1));
+        double *const memory = malloc(sizeof(double) * (size_t)(m0 * m1 + m0 * m1 + m0 * m1 + (n0 * n1 + 511) / 512 * (m0 * m1) + (n0 * n1 + 511) / 512 * (m0 * m1) + m0 * m1 + m0 * m1 + m0 * m1 + (n0 * n1 + 511) / 512 * (m0 * m1) + (n0 * n1 + 511) / 512 * (m0 * m1) + m0 * m1 + m0 * m1 + 1));
         double *left = memory;
         status = !memory;
         double *const all_mu_here = status ? NULL : take(&left, m0 * m1);
         double *const all_eq3_part = status ? NULL : take(&left, m0 * m1);
         double *const all_eq3_part2 = status ? NULL : take(&left, m0 * m1);
         double *const dx_sum_blocks = status ? NULL : take(&left, (n0 * n1 + 511) / 512 * (m0 * m1));
-        double *const dx_sum_block_errors = status ? NULL : take(&left, (n0 * n1 + 511) / 512 * (m0 * m1));
         double *const dx_sum2_blocks = status ? NULL : take(&left, (n0 * n1 + 511) / 512 * (m0 * m1));
-        double *const dx_sum2_block_errors = status ? NULL : take(&left, (n0 * n1 + 511) / 512 * (m0 * m1));
         double *const all_dx_sum2 = status ? NULL : take(&left, m0 * m1);
         double *const all_eq3_part3 = status ? NULL : take(&left, m0 * m1);
+        double *const all_eq3_part_low = status ? NULL : take(&left, m0 * m1);
+        double *const dx_sum_blocks_low = status ? NULL : take(&left, (n0 * n1 + 511) / 512 * (m0 * m1));
+        double *const dx_sum2_blocks_low = status ? NULL : take(&left, (n0 * n1 + 511) / 512 * (m0 * m1));
+        double *const all_dx_sum2_low = status ? NULL : take(&left, m0 * m1);
+        double *const all_eq3_part3_low = status ? NULL : take(&left, m0 * m1);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
@@ -1549,11 +1644,11 @@ int layer_norm_backward_float64(
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_kept2(layout, dy, x, mu, sigma2, gamma, dx, all_mu_here, all_eq3_part, all_eq3_part2, dx_sum_blocks, dx_sum_block_errors, dx_sum2_blocks, dx_sum2_block_errors, all_dx_sum2, all_eq3_part3, epsilon);
+            group1_kept2(layout, dy, x, mu, sigma2, gamma, dx, all_mu_here, all_eq3_part, all_eq3_part2, dx_sum_blocks, dx_sum2_blocks, all_dx_sum2, all_eq3_part3, all_eq3_part_low, dx_sum_blocks_low, dx_sum2_blocks_low, all_dx_sum2_low, all_eq3_part3_low, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_kept2(layout, dy, x, mu, sigma2, gamma, dx, all_mu_here, all_eq3_part, all_eq3_part2, dx_sum_blocks, dx_sum_block_errors, dx_sum2_blocks, dx_sum2_block_errors, all_dx_sum2, all_eq3_part3, epsilon);
+            group1_kept2(layout, dy, x, mu, sigma2, gamma, dx, all_mu_here, all_eq3_part, all_eq3_part2, dx_sum_blocks, dx_sum2_blocks, all_dx_sum2, all_eq3_part3, all_eq3_part_low, dx_sum_blocks_low, dx_sum2_blocks_low, all_dx_sum2_low, all_eq3_part3_low, epsilon);
         free(memory);
     }
     else if (status == 0) {

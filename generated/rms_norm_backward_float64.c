@@ -13,11 +13,10 @@
  *   (2) dx[i, k] = (n*dy[i, k]*gamma[k] - x[i, k]*Sum(dy[i, l]*gamma[l]*x[i, l], l=1..n)/(epsilon +
  *         mean_square[i]))/(n*sqrt(epsilon + mean_square[i]))
  *
- * Arithmetic is in double.
+ * Arithmetic is in pairs of double: a value and one in _low, its rounding error, which together have twice the digits.
  * Reductions are formed in a fixed tree: blocks of 512 terms, 16 interleaved partial results (lanes) in
- * a block, then the blocks in order; so the bits depend on neither memory layout nor number of threads. A name in
- * _total and one in _rest are a sum and what its additions rounded away; _hi and _lo are a mean in two
- * parts, so that what is centred by it keeps every digit.
+ * a block, then the blocks in order; so the bits depend on neither memory layout nor number of threads. _hi and _lo are
+ * a mean in two parts, so that what is centred by it keeps every digit.
  * eq3_part is a part of equation (3) that is computed once, _here an element read once, all_ the values of
  * either for every element. A number in parentheses is the equation that a statement computes.
  *
@@ -52,6 +51,62 @@
 static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b)
 {
     return a < b ? a : b;
+}
+
+/*
+ * A value is a pair, a + a_low: a is what plain arithmetic gives, a_low the error of that, which the functions below find,
+ * and what the operands' own low parts add to it. What has no _low is exact. Where a is not finite, a_low may be no
+ * number, and has nothing to say. A pair whose a may have cancelled is made tight: a is the sum of both, rounded.
+ */
+static inline double rounded(double a, double a_low)
+{
+    const double sum = a + a_low;
+    return sum == sum ? sum : a;
+}
+
+/* a + b - sum, exactly, where the sum is a + b rounded. */
+static inline double sum_error(double a, double b, double sum)
+{
+    const double back = sum - a;
+    return (a - (sum - back)) + (b - back);
+}
+
+/* a - b - difference, exactly, where the difference is a - b rounded. */
+static inline double difference_error(double a, double b, double difference)
+{
+    const double back = difference - a;
+    return (a - (difference - back)) - (b + back);
+}
+
+/* a * b - product, exactly, where the product is a * b rounded. */
+static inline double product_error(double a, double b, double product)
+{
+#if defined FP_FAST_FMA || defined __FMA__
+    return fma(a, b, -product);
+#else
+    /* Each factor is split in halves, whose products are exact; beyond 1e300 there is no error known. */
+    const double a_far = 134217729.0 * a, a_head = a_far - (a_far - a), a_tail = a - a_head;
+    const double b_far = 134217729.0 * b, b_head = b_far - (b_far - b), b_tail = b - b_head;
+    return ((a_head * b_head - product) + a_head * b_tail + a_tail * b_head) + a_tail * b_tail;
+#endif
+}
+
+/* (a + a_low) / (b + b_low) - quotient to a double's digits, where the quotient is a / b rounded. */
+static inline double quotient_error(double a, double a_low, double b, double b_low, double quotient)
+{
+    const double product = quotient * b;
+    const double left = (a - product) - product_error(quotient, b, product);
+    const double error = (left + (a_low - quotient * b_low)) / b;
+    return error == error ? error : 0.0;
+}
+
+/* The root of a + a_low, less root, to a double's digits, where root is that of a rounded. */
+static inline double root_error(double a, double a_low, double root)
+{
+    const double square = root * root;
+    const double left = (a - square) - product_error(root, root, square);
+    const double error = (left + a_low) / (root + root);
+    return error == error ? error : 0.0;
 }
 
 /* The place on each level of a flat position, and the offset of that element. */
@@ -284,7 +339,7 @@ static void group1_crossed(
     const double *gamma,
     double *dx,
     double *dgamma_sum_lane_sums,
-    double *dgamma_sum_lane_errors,
+    double *dgamma_sum_lane_sums_low,
     double epsilon
 )
 {
@@ -315,7 +370,7 @@ static void group1_crossed(
                 SIMD
                 for (ptrdiff_t k1 = 0; k1 < n1; k1++) {
                     dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = 0.0;
-                    dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = 0.0;
+                    dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = 0.0;
                 }
             }
         }
@@ -324,14 +379,26 @@ static void group1_crossed(
         for (ptrdiff_t row = 0; row < rows; row++) {
             const ptrdiff_t row_lane = row % 16;
             double *const dgamma_sum_lane_sums_row = dgamma_sum_lane_sums + row_block * 16 * n0 * n1 + row_lane * n0 * n1;
-            double *const dgamma_sum_lane_errors_row = dgamma_sum_lane_errors + row_block * 16 * n0 * n1 + row_lane * n0 * n1;
+            double *const dgamma_sum_lane_sums_row_low = dgamma_sum_lane_sums_low + row_block * 16 * n0 * n1 + row_lane * n0 * n1;
             /* (2) */
-            const double eq2_part = 1.0 / (double)(n0 * n1) / sqrt(mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon);
+            const double quotient = 1.0 / (double)(n0 * n1);
+            const double quotient_low = quotient_error(1.0, 0.0, (double)(n0 * n1), 0.0, quotient);
+            const double sum = mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon;
+            const double sum_low = sum_error(mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1], epsilon, sum);
+            const double root = sqrt(sum);
+            const double root_low = root_error(sum, sum_low, root);
+            const double eq2_part = quotient / root;
+            const double eq2_part_low = quotient_error(quotient, quotient_low, root, root_low, eq2_part);
             const double eq2_part2 = (double)(n0 * n1);
             /* (1) */
-            const double eq1_part = 1.0 / sqrt(mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon);
+            const double sum2 = mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon;
+            const double sum2_low = sum_error(mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1], epsilon, sum2);
+            const double root2 = sqrt(sum2);
+            const double root2_low = root_error(sum2, sum2_low, root2);
+            const double eq1_part = 1.0 / root2;
+            const double eq1_part_low = quotient_error(1.0, 0.0, root2, root2_low, eq1_part);
             double dx_sum_total = 0.0;
-            double dx_sum_rest = 0.0;
+            double dx_sum_total_low = 0.0;
             for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
                 const ptrdiff_t start = block * 512;
                 const ptrdiff_t count = smaller(512, n0 * n1 - start);
@@ -354,79 +421,85 @@ static void group1_crossed(
                     gather_double(x + i0 * layout->x__i0 + i1 * layout->x__i1, 2, x_row_extents, x_row_strides, start, count, x_slab + start, i1 + 1 < m1 ? layout->x__i1 : 0);
                 const double *x_row = x_slab ? x_slab + start : read_window_double(x + i0 * layout->x__i0 + i1 * layout->x__i1, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
                 double dx_sum_lanes[16] = {0.0};
-                double dx_sum_errors[16] = {0.0};
+                double dx_sum_lanes_low[16] = {0.0};
                 const ptrdiff_t whole = count - count % 16;
                 for (ptrdiff_t q = 0; q < whole; q += 16) {
                     SIMD
                     for (ptrdiff_t lane = 0; lane < 16; lane++) {
                         /* (1), (2) */
-                        const double dx_sum_term = gamma_row[q + lane] * dy_row[q + lane] * x_row[q + lane];
-                        const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                        const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                        dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                        dx_sum_lanes[lane] = dx_sum_next;
-                        const double dgamma_sum_term = eq1_part * dy_row[q + lane] * x_row[q + lane];
-                        const double dgamma_sum_next = dgamma_sum_lane_sums_row[start + (q + lane)] + dgamma_sum_term;
-                        const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lane_sums_row[start + (q + lane)];
-                        dgamma_sum_lane_errors_row[start + (q + lane)] += dgamma_sum_lane_sums_row[start + (q + lane)] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                        dgamma_sum_lane_sums_row[start + (q + lane)] = dgamma_sum_next;
+                        const double product2 = gamma_row[q + lane] * dy_row[q + lane];
+                        const double product2_low = product_error(gamma_row[q + lane], dy_row[q + lane], product2);
+                        const double product = product2 * x_row[q + lane];
+                        const double product_low = product_error(product2, x_row[q + lane], product) + x_row[q + lane] * product2_low;
+                        const double sum3 = dx_sum_lanes[lane] + product;
+                        const double sum3_low = sum_error(dx_sum_lanes[lane], product, sum3) + (dx_sum_lanes_low[lane] + product_low);
+                        dx_sum_lanes[lane] = sum3;
+                        dx_sum_lanes_low[lane] = sum3_low;
+                        const double product4 = eq1_part * dy_row[q + lane];
+                        const double product4_low = product_error(eq1_part, dy_row[q + lane], product4) + dy_row[q + lane] * eq1_part_low;
+                        const double product3 = product4 * x_row[q + lane];
+                        const double product3_low = product_error(product4, x_row[q + lane], product3) + x_row[q + lane] * product4_low;
+                        const double sum4 = dgamma_sum_lane_sums_row[start + (q + lane)] + product3;
+                        const double sum4_low = sum_error(dgamma_sum_lane_sums_row[start + (q + lane)], product3, sum4) + (dgamma_sum_lane_sums_row_low[start + (q + lane)] + product3_low);
+                        dgamma_sum_lane_sums_row[start + (q + lane)] = sum4;
+                        dgamma_sum_lane_sums_row_low[start + (q + lane)] = sum4_low;
                     }
                 }
                 for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                     /* (1), (2) */
-                    const double dx_sum_term = gamma_row[whole + lane] * dy_row[whole + lane] * x_row[whole + lane];
-                    const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                    const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                    dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                    dx_sum_lanes[lane] = dx_sum_next;
-                    const double dgamma_sum_term = eq1_part * dy_row[whole + lane] * x_row[whole + lane];
-                    const double dgamma_sum_next = dgamma_sum_lane_sums_row[start + (whole + lane)] + dgamma_sum_term;
-                    const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lane_sums_row[start + (whole + lane)];
-                    dgamma_sum_lane_errors_row[start + (whole + lane)] += dgamma_sum_lane_sums_row[start + (whole + lane)] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                    dgamma_sum_lane_sums_row[start + (whole + lane)] = dgamma_sum_next;
+                    const double product2 = gamma_row[whole + lane] * dy_row[whole + lane];
+                    const double product2_low = product_error(gamma_row[whole + lane], dy_row[whole + lane], product2);
+                    const double product = product2 * x_row[whole + lane];
+                    const double product_low = product_error(product2, x_row[whole + lane], product) + x_row[whole + lane] * product2_low;
+                    const double sum3 = dx_sum_lanes[lane] + product;
+                    const double sum3_low = sum_error(dx_sum_lanes[lane], product, sum3) + (dx_sum_lanes_low[lane] + product_low);
+                    dx_sum_lanes[lane] = sum3;
+                    dx_sum_lanes_low[lane] = sum3_low;
+                    const double product4 = eq1_part * dy_row[whole + lane];
+                    const double product4_low = product_error(eq1_part, dy_row[whole + lane], product4) + dy_row[whole + lane] * eq1_part_low;
+                    const double product3 = product4 * x_row[whole + lane];
+                    const double product3_low = product_error(product4, x_row[whole + lane], product3) + x_row[whole + lane] * product4_low;
+                    const double sum4 = dgamma_sum_lane_sums_row[start + (whole + lane)] + product3;
+                    const double sum4_low = sum_error(dgamma_sum_lane_sums_row[start + (whole + lane)], product3, sum4) + (dgamma_sum_lane_sums_row_low[start + (whole + lane)] + product3_low);
+                    dgamma_sum_lane_sums_row[start + (whole + lane)] = sum4;
+                    dgamma_sum_lane_sums_row_low[start + (whole + lane)] = sum4_low;
                 }
                 for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                    const double dx_sum_term = dx_sum_lanes[lane + 8];
-                    const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                    const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                    dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                    dx_sum_lanes[lane] = dx_sum_next;
-                    dx_sum_errors[lane] += dx_sum_errors[lane + 8];
+                    const double sum3 = dx_sum_lanes[lane] + dx_sum_lanes[lane + 8];
+                    const double sum3_low = sum_error(dx_sum_lanes[lane], dx_sum_lanes[lane + 8], sum3) + (dx_sum_lanes_low[lane] + dx_sum_lanes_low[lane + 8]);
+                    dx_sum_lanes[lane] = sum3;
+                    dx_sum_lanes_low[lane] = sum3_low;
                 }
                 for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                    const double dx_sum_term = dx_sum_lanes[lane + 4];
-                    const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                    const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                    dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                    dx_sum_lanes[lane] = dx_sum_next;
-                    dx_sum_errors[lane] += dx_sum_errors[lane + 4];
+                    const double sum3 = dx_sum_lanes[lane] + dx_sum_lanes[lane + 4];
+                    const double sum3_low = sum_error(dx_sum_lanes[lane], dx_sum_lanes[lane + 4], sum3) + (dx_sum_lanes_low[lane] + dx_sum_lanes_low[lane + 4]);
+                    dx_sum_lanes[lane] = sum3;
+                    dx_sum_lanes_low[lane] = sum3_low;
                 }
                 for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                    const double dx_sum_term = dx_sum_lanes[lane + 2];
-                    const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                    const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                    dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                    dx_sum_lanes[lane] = dx_sum_next;
-                    dx_sum_errors[lane] += dx_sum_errors[lane + 2];
+                    const double sum3 = dx_sum_lanes[lane] + dx_sum_lanes[lane + 2];
+                    const double sum3_low = sum_error(dx_sum_lanes[lane], dx_sum_lanes[lane + 2], sum3) + (dx_sum_lanes_low[lane] + dx_sum_lanes_low[lane + 2]);
+                    dx_sum_lanes[lane] = sum3;
+                    dx_sum_lanes_low[lane] = sum3_low;
                 }
-                for (ptrdiff_t lane = 0; lane < 1; lane++) {
-                    const double dx_sum_term = dx_sum_lanes[lane + 1];
-                    const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                    const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                    dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                    dx_sum_lanes[lane] = dx_sum_next;
-                    dx_sum_errors[lane] += dx_sum_errors[lane + 1];
-                }
-                const double dx_sum_term = dx_sum_lanes[0];
-                const double dx_sum_next = dx_sum_total + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_total;
-                dx_sum_rest += dx_sum_total - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_total = dx_sum_next;
-                dx_sum_rest += dx_sum_errors[0];
+                const double sum3 = dx_sum_lanes[0] + dx_sum_lanes[1];
+                const double sum3_low = sum_error(dx_sum_lanes[0], dx_sum_lanes[1], sum3) + (dx_sum_lanes_low[0] + dx_sum_lanes_low[1]);
+                dx_sum_lanes[0] = sum3;
+                dx_sum_lanes_low[0] = sum3_low;
+                const double sum4 = dx_sum_total + dx_sum_lanes[0];
+                const double sum4_low = sum_error(dx_sum_total, dx_sum_lanes[0], sum4) + (dx_sum_total_low + dx_sum_lanes_low[0]);
+                dx_sum_total = sum4;
+                dx_sum_total_low = sum4_low;
             }
             /* (2) */
-            const double dx_sum = dx_sum_total + (isfinite(dx_sum_total) ? dx_sum_rest : 0.0);
-            const double eq2_part3 = dx_sum / (mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon);
+            const double dx_sum = dx_sum_total;
+            const double dx_sum_low = dx_sum_total_low;
+            const double sum3 = mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon;
+            const double sum3_low = sum_error(mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1], epsilon, sum3);
+            const double tight = rounded(dx_sum, dx_sum_low);
+            const double tight_low = sum_error(dx_sum, dx_sum_low, tight);
+            const double eq2_part3 = tight / sum3;
+            const double eq2_part3_low = quotient_error(tight, tight_low, sum3, sum3_low, eq2_part3);
             for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
                 const ptrdiff_t start = block * 512;
                 const ptrdiff_t count = smaller(512, n0 * n1 - start);
@@ -448,7 +521,17 @@ static void group1_crossed(
                 SIMD
                 for (ptrdiff_t q = 0; q < count; q++) {
                     /* (2) */
-                    dx_row[q] = eq2_part * (eq2_part2 * gamma_row2[q] * dy_row2[q] - eq2_part3 * x_row2[q]);
+                    const double product3 = eq2_part2 * gamma_row2[q];
+                    const double product3_low = product_error(eq2_part2, gamma_row2[q], product3);
+                    const double product2 = product3 * dy_row2[q];
+                    const double product2_low = product_error(product3, dy_row2[q], product2) + dy_row2[q] * product3_low;
+                    const double product4 = eq2_part3 * x_row2[q];
+                    const double product4_low = product_error(eq2_part3, x_row2[q], product4) + x_row2[q] * eq2_part3_low;
+                    const double difference = product2 - product4;
+                    const double difference_low = difference_error(product2, product4, difference) + (product2_low - product4_low);
+                    const double product = eq2_part * difference;
+                    const double product_low = product_error(eq2_part, difference, product) + eq2_part * difference_low + difference * eq2_part_low;
+                    dx_row[q] = rounded(product, product_low);
                 }
                 close_window_double(&dx_stream, layout->cache__bypass, dx + i0 * layout->dx__i0 + i1 * layout->dx__i1, 2, dx_row_extents, dx_row_strides, start, count);
             }
@@ -461,12 +544,10 @@ static void group1_crossed(
             for (ptrdiff_t k0 = 0; k0 < n0; k0++) {
                 SIMD
                 for (ptrdiff_t k1 = 0; k1 < n1; k1++) {
-                    const double dgamma_sum_term = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 8) * n0 * n1 + k0 * n1 + k1];
-                    const double dgamma_sum_next = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dgamma_sum_term;
-                    const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1];
-                    dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                    dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = dgamma_sum_next;
-                    dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + (lane + 8) * n0 * n1 + k0 * n1 + k1];
+                    const double sum = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 8) * n0 * n1 + k0 * n1 + k1];
+                    const double sum_low = sum_error(dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1], dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 8) * n0 * n1 + k0 * n1 + k1], sum) + (dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + (lane + 8) * n0 * n1 + k0 * n1 + k1]);
+                    dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = sum;
+                    dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = sum_low;
                 }
             }
         }
@@ -474,12 +555,10 @@ static void group1_crossed(
             for (ptrdiff_t k0 = 0; k0 < n0; k0++) {
                 SIMD
                 for (ptrdiff_t k1 = 0; k1 < n1; k1++) {
-                    const double dgamma_sum_term = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 4) * n0 * n1 + k0 * n1 + k1];
-                    const double dgamma_sum_next = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dgamma_sum_term;
-                    const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1];
-                    dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                    dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = dgamma_sum_next;
-                    dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + (lane + 4) * n0 * n1 + k0 * n1 + k1];
+                    const double sum = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 4) * n0 * n1 + k0 * n1 + k1];
+                    const double sum_low = sum_error(dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1], dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 4) * n0 * n1 + k0 * n1 + k1], sum) + (dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + (lane + 4) * n0 * n1 + k0 * n1 + k1]);
+                    dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = sum;
+                    dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = sum_low;
                 }
             }
         }
@@ -487,26 +566,20 @@ static void group1_crossed(
             for (ptrdiff_t k0 = 0; k0 < n0; k0++) {
                 SIMD
                 for (ptrdiff_t k1 = 0; k1 < n1; k1++) {
-                    const double dgamma_sum_term = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 2) * n0 * n1 + k0 * n1 + k1];
-                    const double dgamma_sum_next = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dgamma_sum_term;
-                    const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1];
-                    dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                    dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = dgamma_sum_next;
-                    dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + (lane + 2) * n0 * n1 + k0 * n1 + k1];
+                    const double sum = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 2) * n0 * n1 + k0 * n1 + k1];
+                    const double sum_low = sum_error(dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1], dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 2) * n0 * n1 + k0 * n1 + k1], sum) + (dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + (lane + 2) * n0 * n1 + k0 * n1 + k1]);
+                    dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = sum;
+                    dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = sum_low;
                 }
             }
         }
-        for (ptrdiff_t lane = 0; lane < 1; lane++) {
-            for (ptrdiff_t k0 = 0; k0 < n0; k0++) {
-                SIMD
-                for (ptrdiff_t k1 = 0; k1 < n1; k1++) {
-                    const double dgamma_sum_term = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 1) * n0 * n1 + k0 * n1 + k1];
-                    const double dgamma_sum_next = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] + dgamma_sum_term;
-                    const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1];
-                    dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                    dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = dgamma_sum_next;
-                    dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dgamma_sum_lane_errors[row_block * 16 * n0 * n1 + (lane + 1) * n0 * n1 + k0 * n1 + k1];
-                }
+        for (ptrdiff_t k0 = 0; k0 < n0; k0++) {
+            SIMD
+            for (ptrdiff_t k1 = 0; k1 < n1; k1++) {
+                const double sum = dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1] + dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (1) * n0 * n1 + k0 * n1 + k1];
+                const double sum_low = sum_error(dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1], dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (1) * n0 * n1 + k0 * n1 + k1], sum) + (dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1] + dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + (1) * n0 * n1 + k0 * n1 + k1]);
+                dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1] = sum;
+                dgamma_sum_lane_sums_low[row_block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1] = sum_low;
             }
         }
     }
@@ -522,7 +595,7 @@ static void group1_merged(
     const rms_norm_backward_float64_layout *layout,
     double *dgamma,
     double *dgamma_sum_lane_sums,
-    double *dgamma_sum_lane_errors
+    double *dgamma_sum_lane_sums_low
 )
 {
     const ptrdiff_t m0 = layout->m0;
@@ -536,18 +609,17 @@ static void group1_merged(
         const ptrdiff_t k0 = place / n1;
         const ptrdiff_t k1 = place % n1;
         double dgamma_sum_total = 0.0;
-        double dgamma_sum_rest = 0.0;
+        double dgamma_sum_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
-            const double dgamma_sum_term = dgamma_sum_lane_sums[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1];
-            const double dgamma_sum_next = dgamma_sum_total + dgamma_sum_term;
-            const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_total;
-            dgamma_sum_rest += dgamma_sum_total - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-            dgamma_sum_total = dgamma_sum_next;
-            dgamma_sum_rest += dgamma_sum_lane_errors[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1];
+            const double sum = dgamma_sum_total + dgamma_sum_lane_sums[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1];
+            const double sum_low = sum_error(dgamma_sum_total, dgamma_sum_lane_sums[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1], sum) + (dgamma_sum_total_low + dgamma_sum_lane_sums_low[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1]);
+            dgamma_sum_total = sum;
+            dgamma_sum_total_low = sum_low;
         }
         /* (1) */
-        const double dgamma_sum = dgamma_sum_total + (isfinite(dgamma_sum_total) ? dgamma_sum_rest : 0.0);
-        dgamma[k0 * layout->dgamma__k0 + k1 * layout->dgamma__k1] = dgamma_sum;
+        const double dgamma_sum = dgamma_sum_total;
+        const double dgamma_sum_low = dgamma_sum_total_low;
+        dgamma[k0 * layout->dgamma__k0 + k1 * layout->dgamma__k1] = rounded(dgamma_sum, dgamma_sum_low);
     }
 }
 
@@ -571,7 +643,7 @@ static void group1_reduced(
         const ptrdiff_t k0 = place / n1;
         const ptrdiff_t k1 = place % n1;
         double dgamma_sum_total = 0.0;
-        double dgamma_sum_rest = 0.0;
+        double dgamma_sum_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, m0 * m1 - start);
@@ -588,69 +660,76 @@ static void group1_reduced(
             const ptrdiff_t x_row_strides[2] = {layout->x__i0, layout->x__i1};
             const double *x_row = read_window_double(x + k0 * layout->x__k0 + k1 * layout->x__k1, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
             double dgamma_sum_lanes[16] = {0.0};
-            double dgamma_sum_errors[16] = {0.0};
+            double dgamma_sum_lanes_low[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (1) */
-                    const double dgamma_sum_term = 1.0 / sqrt(mean_square_row[q + lane] + epsilon) * dy_row[q + lane] * x_row[q + lane];
-                    const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                    const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                    dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                    dgamma_sum_lanes[lane] = dgamma_sum_next;
+                    const double sum2 = mean_square_row[q + lane] + epsilon;
+                    const double sum2_low = sum_error(mean_square_row[q + lane], epsilon, sum2);
+                    const double root = sqrt(sum2);
+                    const double root_low = root_error(sum2, sum2_low, root);
+                    const double quotient = 1.0 / root;
+                    const double quotient_low = quotient_error(1.0, 0.0, root, root_low, quotient);
+                    const double product2 = quotient * dy_row[q + lane];
+                    const double product2_low = product_error(quotient, dy_row[q + lane], product2) + dy_row[q + lane] * quotient_low;
+                    const double product = product2 * x_row[q + lane];
+                    const double product_low = product_error(product2, x_row[q + lane], product) + x_row[q + lane] * product2_low;
+                    const double sum = dgamma_sum_lanes[lane] + product;
+                    const double sum_low = sum_error(dgamma_sum_lanes[lane], product, sum) + (dgamma_sum_lanes_low[lane] + product_low);
+                    dgamma_sum_lanes[lane] = sum;
+                    dgamma_sum_lanes_low[lane] = sum_low;
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (1) */
-                const double dgamma_sum_term = 1.0 / sqrt(mean_square_row[whole + lane] + epsilon) * dy_row[whole + lane] * x_row[whole + lane];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane] = dgamma_sum_next;
+                const double sum2 = mean_square_row[whole + lane] + epsilon;
+                const double sum2_low = sum_error(mean_square_row[whole + lane], epsilon, sum2);
+                const double root = sqrt(sum2);
+                const double root_low = root_error(sum2, sum2_low, root);
+                const double quotient = 1.0 / root;
+                const double quotient_low = quotient_error(1.0, 0.0, root, root_low, quotient);
+                const double product2 = quotient * dy_row[whole + lane];
+                const double product2_low = product_error(quotient, dy_row[whole + lane], product2) + dy_row[whole + lane] * quotient_low;
+                const double product = product2 * x_row[whole + lane];
+                const double product_low = product_error(product2, x_row[whole + lane], product) + x_row[whole + lane] * product2_low;
+                const double sum = dgamma_sum_lanes[lane] + product;
+                const double sum_low = sum_error(dgamma_sum_lanes[lane], product, sum) + (dgamma_sum_lanes_low[lane] + product_low);
+                dgamma_sum_lanes[lane] = sum;
+                dgamma_sum_lanes_low[lane] = sum_low;
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 8];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane] = dgamma_sum_next;
-                dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 8];
+                const double sum = dgamma_sum_lanes[lane] + dgamma_sum_lanes[lane + 8];
+                const double sum_low = sum_error(dgamma_sum_lanes[lane], dgamma_sum_lanes[lane + 8], sum) + (dgamma_sum_lanes_low[lane] + dgamma_sum_lanes_low[lane + 8]);
+                dgamma_sum_lanes[lane] = sum;
+                dgamma_sum_lanes_low[lane] = sum_low;
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 4];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane] = dgamma_sum_next;
-                dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 4];
+                const double sum = dgamma_sum_lanes[lane] + dgamma_sum_lanes[lane + 4];
+                const double sum_low = sum_error(dgamma_sum_lanes[lane], dgamma_sum_lanes[lane + 4], sum) + (dgamma_sum_lanes_low[lane] + dgamma_sum_lanes_low[lane + 4]);
+                dgamma_sum_lanes[lane] = sum;
+                dgamma_sum_lanes_low[lane] = sum_low;
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 2];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane] = dgamma_sum_next;
-                dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 2];
+                const double sum = dgamma_sum_lanes[lane] + dgamma_sum_lanes[lane + 2];
+                const double sum_low = sum_error(dgamma_sum_lanes[lane], dgamma_sum_lanes[lane + 2], sum) + (dgamma_sum_lanes_low[lane] + dgamma_sum_lanes_low[lane + 2]);
+                dgamma_sum_lanes[lane] = sum;
+                dgamma_sum_lanes_low[lane] = sum_low;
             }
-            for (ptrdiff_t lane = 0; lane < 1; lane++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 1];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane];
-                dgamma_sum_errors[lane] += dgamma_sum_lanes[lane] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane] = dgamma_sum_next;
-                dgamma_sum_errors[lane] += dgamma_sum_errors[lane + 1];
-            }
-            const double dgamma_sum_term = dgamma_sum_lanes[0];
-            const double dgamma_sum_next = dgamma_sum_total + dgamma_sum_term;
-            const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_total;
-            dgamma_sum_rest += dgamma_sum_total - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-            dgamma_sum_total = dgamma_sum_next;
-            dgamma_sum_rest += dgamma_sum_errors[0];
+            const double sum = dgamma_sum_lanes[0] + dgamma_sum_lanes[1];
+            const double sum_low = sum_error(dgamma_sum_lanes[0], dgamma_sum_lanes[1], sum) + (dgamma_sum_lanes_low[0] + dgamma_sum_lanes_low[1]);
+            dgamma_sum_lanes[0] = sum;
+            dgamma_sum_lanes_low[0] = sum_low;
+            const double sum2 = dgamma_sum_total + dgamma_sum_lanes[0];
+            const double sum2_low = sum_error(dgamma_sum_total, dgamma_sum_lanes[0], sum2) + (dgamma_sum_total_low + dgamma_sum_lanes_low[0]);
+            dgamma_sum_total = sum2;
+            dgamma_sum_total_low = sum2_low;
         }
         /* (1) */
-        const double dgamma_sum = dgamma_sum_total + (isfinite(dgamma_sum_total) ? dgamma_sum_rest : 0.0);
-        dgamma[k0 * layout->dgamma__k0 + k1 * layout->dgamma__k1] = dgamma_sum;
+        const double dgamma_sum = dgamma_sum_total;
+        const double dgamma_sum_low = dgamma_sum_total_low;
+        dgamma[k0 * layout->dgamma__k0 + k1 * layout->dgamma__k1] = rounded(dgamma_sum, dgamma_sum_low);
     }
 }
 
@@ -661,7 +740,7 @@ static void group1_kept(
     const double *mean_square,
     double *dgamma,
     double *dgamma_sum_blocks,
-    double *dgamma_sum_block_errors,
+    double *dgamma_sum_blocks_low,
     double epsilon
 )
 {
@@ -683,12 +762,12 @@ static void group1_kept(
         const ptrdiff_t stop = smaller(first + 128, n1);
         const ptrdiff_t width = stop - first;
         double dgamma_sum_lanes[16][128];
-        double dgamma_sum_errors[16][128];
+        double dgamma_sum_lanes_low[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum_lanes[lane][j] = 0.0;
-                dgamma_sum_errors[lane][j] = 0.0;
+                dgamma_sum_lanes_low[lane][j] = 0.0;
             }
         }
         const ptrdiff_t ahead = (width + 1023) / width;
@@ -705,11 +784,20 @@ static void group1_kept(
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t k1 = first + j;
                 /* (1) */
-                const double dgamma_sum_term = 1.0 / sqrt(mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon) * dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1] * x[i0 * layout->x__i0 + i1 * layout->x__i1 + k0 * layout->x__k0 + k1];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
-                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
+                const double sum2 = mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon;
+                const double sum2_low = sum_error(mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1], epsilon, sum2);
+                const double root = sqrt(sum2);
+                const double root_low = root_error(sum2, sum2_low, root);
+                const double quotient = 1.0 / root;
+                const double quotient_low = quotient_error(1.0, 0.0, root, root_low, quotient);
+                const double product2 = quotient * dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1];
+                const double product2_low = product_error(quotient, dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1], product2) + dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1] * quotient_low;
+                const double product = product2 * x[i0 * layout->x__i0 + i1 * layout->x__i1 + k0 * layout->x__k0 + k1];
+                const double product_low = product_error(product2, x[i0 * layout->x__i0 + i1 * layout->x__i1 + k0 * layout->x__k0 + k1], product) + x[i0 * layout->x__i0 + i1 * layout->x__i1 + k0 * layout->x__k0 + k1] * product2_low;
+                const double sum = dgamma_sum_lanes[lane][j] + product;
+                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], product, sum) + (dgamma_sum_lanes_low[lane][j] + product_low);
+                dgamma_sum_lanes[lane][j] = sum;
+                dgamma_sum_lanes_low[lane][j] = sum_low;
             }
             if (++i1 == m1) {
                 i1 = 0;
@@ -719,52 +807,42 @@ static void group1_kept(
         for (ptrdiff_t lane = 0; lane < 8; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 8][j];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
-                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
-                dgamma_sum_errors[lane][j] += dgamma_sum_errors[lane + 8][j];
+                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 8][j];
+                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 8][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 8][j]);
+                dgamma_sum_lanes[lane][j] = sum;
+                dgamma_sum_lanes_low[lane][j] = sum_low;
             }
         }
         for (ptrdiff_t lane = 0; lane < 4; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 4][j];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
-                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
-                dgamma_sum_errors[lane][j] += dgamma_sum_errors[lane + 4][j];
+                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 4][j];
+                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 4][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 4][j]);
+                dgamma_sum_lanes[lane][j] = sum;
+                dgamma_sum_lanes_low[lane][j] = sum_low;
             }
         }
         for (ptrdiff_t lane = 0; lane < 2; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 2][j];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
-                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
-                dgamma_sum_errors[lane][j] += dgamma_sum_errors[lane + 2][j];
+                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 2][j];
+                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 2][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 2][j]);
+                dgamma_sum_lanes[lane][j] = sum;
+                dgamma_sum_lanes_low[lane][j] = sum_low;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 1; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double dgamma_sum_term = dgamma_sum_lanes[lane + 1][j];
-                const double dgamma_sum_next = dgamma_sum_lanes[lane][j] + dgamma_sum_term;
-                const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_lanes[lane][j];
-                dgamma_sum_errors[lane][j] += dgamma_sum_lanes[lane][j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-                dgamma_sum_lanes[lane][j] = dgamma_sum_next;
-                dgamma_sum_errors[lane][j] += dgamma_sum_errors[lane + 1][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < width; j++) {
+            const double sum = dgamma_sum_lanes[0][j] + dgamma_sum_lanes[1][j];
+            const double sum_low = sum_error(dgamma_sum_lanes[0][j], dgamma_sum_lanes[1][j], sum) + (dgamma_sum_lanes_low[0][j] + dgamma_sum_lanes_low[1][j]);
+            dgamma_sum_lanes[0][j] = sum;
+            dgamma_sum_lanes_low[0][j] = sum_low;
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t k1 = first + j;
             dgamma_sum_blocks[block * n0 * n1 + k0 * n1 + k1] = dgamma_sum_lanes[0][j];
-            dgamma_sum_block_errors[block * n0 * n1 + k0 * n1 + k1] = dgamma_sum_errors[0][j];
+            dgamma_sum_blocks_low[block * n0 * n1 + k0 * n1 + k1] = dgamma_sum_lanes_low[0][j];
         }
     }
     SHARED_FOR
@@ -772,18 +850,17 @@ static void group1_kept(
         const ptrdiff_t k0 = place / n1;
         const ptrdiff_t k1 = place % n1;
         double dgamma_sum_total = 0.0;
-        double dgamma_sum_rest = 0.0;
+        double dgamma_sum_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
-            const double dgamma_sum_term = dgamma_sum_blocks[block * n0 * n1 + k0 * n1 + k1];
-            const double dgamma_sum_next = dgamma_sum_total + dgamma_sum_term;
-            const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_total;
-            dgamma_sum_rest += dgamma_sum_total - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-            dgamma_sum_total = dgamma_sum_next;
-            dgamma_sum_rest += dgamma_sum_block_errors[block * n0 * n1 + k0 * n1 + k1];
+            const double sum = dgamma_sum_total + dgamma_sum_blocks[block * n0 * n1 + k0 * n1 + k1];
+            const double sum_low = sum_error(dgamma_sum_total, dgamma_sum_blocks[block * n0 * n1 + k0 * n1 + k1], sum) + (dgamma_sum_total_low + dgamma_sum_blocks_low[block * n0 * n1 + k0 * n1 + k1]);
+            dgamma_sum_total = sum;
+            dgamma_sum_total_low = sum_low;
         }
         /* (1) */
-        const double dgamma_sum = dgamma_sum_total + (isfinite(dgamma_sum_total) ? dgamma_sum_rest : 0.0);
-        dgamma[k0 * layout->dgamma__k0 + k1 * layout->dgamma__k1] = dgamma_sum;
+        const double dgamma_sum = dgamma_sum_total;
+        const double dgamma_sum_low = dgamma_sum_total_low;
+        dgamma[k0 * layout->dgamma__k0 + k1 * layout->dgamma__k1] = rounded(dgamma_sum, dgamma_sum_low);
     }
 }
 
@@ -820,10 +897,17 @@ static void group1_reduced2(
         const ptrdiff_t i0 = place / m1;
         const ptrdiff_t i1 = place % m1;
         /* (2) */
-        const double eq2_part = 1.0 / (double)(n0 * n1) / sqrt(mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon);
+        const double quotient = 1.0 / (double)(n0 * n1);
+        const double quotient_low = quotient_error(1.0, 0.0, (double)(n0 * n1), 0.0, quotient);
+        const double sum = mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon;
+        const double sum_low = sum_error(mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1], epsilon, sum);
+        const double root = sqrt(sum);
+        const double root_low = root_error(sum, sum_low, root);
+        const double eq2_part = quotient / root;
+        const double eq2_part_low = quotient_error(quotient, quotient_low, root, root_low, eq2_part);
         const double eq2_part2 = (double)(n0 * n1);
         double dx_sum_total = 0.0;
-        double dx_sum_rest = 0.0;
+        double dx_sum_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, n0 * n1 - start);
@@ -846,69 +930,69 @@ static void group1_reduced2(
                 gather_double(x + i0 * layout->x__i0 + i1 * layout->x__i1, 2, x_row_extents, x_row_strides, start, count, x_slab + start, i1 + 1 < m1 ? layout->x__i1 : 0);
             const double *x_row = x_slab ? x_slab + start : read_window_double(x + i0 * layout->x__i0 + i1 * layout->x__i1, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
             double dx_sum_lanes[16] = {0.0};
-            double dx_sum_errors[16] = {0.0};
+            double dx_sum_lanes_low[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (2) */
-                    const double dx_sum_term = gamma_row[q + lane] * dy_row[q + lane] * x_row[q + lane];
-                    const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                    const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                    dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                    dx_sum_lanes[lane] = dx_sum_next;
+                    const double product2 = gamma_row[q + lane] * dy_row[q + lane];
+                    const double product2_low = product_error(gamma_row[q + lane], dy_row[q + lane], product2);
+                    const double product = product2 * x_row[q + lane];
+                    const double product_low = product_error(product2, x_row[q + lane], product) + x_row[q + lane] * product2_low;
+                    const double sum2 = dx_sum_lanes[lane] + product;
+                    const double sum2_low = sum_error(dx_sum_lanes[lane], product, sum2) + (dx_sum_lanes_low[lane] + product_low);
+                    dx_sum_lanes[lane] = sum2;
+                    dx_sum_lanes_low[lane] = sum2_low;
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (2) */
-                const double dx_sum_term = gamma_row[whole + lane] * dy_row[whole + lane] * x_row[whole + lane];
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
+                const double product2 = gamma_row[whole + lane] * dy_row[whole + lane];
+                const double product2_low = product_error(gamma_row[whole + lane], dy_row[whole + lane], product2);
+                const double product = product2 * x_row[whole + lane];
+                const double product_low = product_error(product2, x_row[whole + lane], product) + x_row[whole + lane] * product2_low;
+                const double sum2 = dx_sum_lanes[lane] + product;
+                const double sum2_low = sum_error(dx_sum_lanes[lane], product, sum2) + (dx_sum_lanes_low[lane] + product_low);
+                dx_sum_lanes[lane] = sum2;
+                dx_sum_lanes_low[lane] = sum2_low;
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 8];
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
-                dx_sum_errors[lane] += dx_sum_errors[lane + 8];
+                const double sum2 = dx_sum_lanes[lane] + dx_sum_lanes[lane + 8];
+                const double sum2_low = sum_error(dx_sum_lanes[lane], dx_sum_lanes[lane + 8], sum2) + (dx_sum_lanes_low[lane] + dx_sum_lanes_low[lane + 8]);
+                dx_sum_lanes[lane] = sum2;
+                dx_sum_lanes_low[lane] = sum2_low;
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 4];
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
-                dx_sum_errors[lane] += dx_sum_errors[lane + 4];
+                const double sum2 = dx_sum_lanes[lane] + dx_sum_lanes[lane + 4];
+                const double sum2_low = sum_error(dx_sum_lanes[lane], dx_sum_lanes[lane + 4], sum2) + (dx_sum_lanes_low[lane] + dx_sum_lanes_low[lane + 4]);
+                dx_sum_lanes[lane] = sum2;
+                dx_sum_lanes_low[lane] = sum2_low;
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 2];
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
-                dx_sum_errors[lane] += dx_sum_errors[lane + 2];
+                const double sum2 = dx_sum_lanes[lane] + dx_sum_lanes[lane + 2];
+                const double sum2_low = sum_error(dx_sum_lanes[lane], dx_sum_lanes[lane + 2], sum2) + (dx_sum_lanes_low[lane] + dx_sum_lanes_low[lane + 2]);
+                dx_sum_lanes[lane] = sum2;
+                dx_sum_lanes_low[lane] = sum2_low;
             }
-            for (ptrdiff_t lane = 0; lane < 1; lane++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 1];
-                const double dx_sum_next = dx_sum_lanes[lane] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane];
-                dx_sum_errors[lane] += dx_sum_lanes[lane] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane] = dx_sum_next;
-                dx_sum_errors[lane] += dx_sum_errors[lane + 1];
-            }
-            const double dx_sum_term = dx_sum_lanes[0];
-            const double dx_sum_next = dx_sum_total + dx_sum_term;
-            const double dx_sum_back = dx_sum_next - dx_sum_total;
-            dx_sum_rest += dx_sum_total - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-            dx_sum_total = dx_sum_next;
-            dx_sum_rest += dx_sum_errors[0];
+            const double sum2 = dx_sum_lanes[0] + dx_sum_lanes[1];
+            const double sum2_low = sum_error(dx_sum_lanes[0], dx_sum_lanes[1], sum2) + (dx_sum_lanes_low[0] + dx_sum_lanes_low[1]);
+            dx_sum_lanes[0] = sum2;
+            dx_sum_lanes_low[0] = sum2_low;
+            const double sum3 = dx_sum_total + dx_sum_lanes[0];
+            const double sum3_low = sum_error(dx_sum_total, dx_sum_lanes[0], sum3) + (dx_sum_total_low + dx_sum_lanes_low[0]);
+            dx_sum_total = sum3;
+            dx_sum_total_low = sum3_low;
         }
         /* (2) */
-        const double dx_sum = dx_sum_total + (isfinite(dx_sum_total) ? dx_sum_rest : 0.0);
-        const double eq2_part3 = dx_sum / (mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon);
+        const double dx_sum = dx_sum_total;
+        const double dx_sum_low = dx_sum_total_low;
+        const double sum2 = mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon;
+        const double sum2_low = sum_error(mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1], epsilon, sum2);
+        const double tight = rounded(dx_sum, dx_sum_low);
+        const double tight_low = sum_error(dx_sum, dx_sum_low, tight);
+        const double eq2_part3 = tight / sum2;
+        const double eq2_part3_low = quotient_error(tight, tight_low, sum2, sum2_low, eq2_part3);
         for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, n0 * n1 - start);
@@ -930,7 +1014,17 @@ static void group1_reduced2(
             SIMD
             for (ptrdiff_t q = 0; q < count; q++) {
                 /* (2) */
-                dx_row[q] = eq2_part * (eq2_part2 * gamma_row2[q] * dy_row2[q] - eq2_part3 * x_row2[q]);
+                const double product3 = eq2_part2 * gamma_row2[q];
+                const double product3_low = product_error(eq2_part2, gamma_row2[q], product3);
+                const double product2 = product3 * dy_row2[q];
+                const double product2_low = product_error(product3, dy_row2[q], product2) + dy_row2[q] * product3_low;
+                const double product4 = eq2_part3 * x_row2[q];
+                const double product4_low = product_error(eq2_part3, x_row2[q], product4) + x_row2[q] * eq2_part3_low;
+                const double difference = product2 - product4;
+                const double difference_low = difference_error(product2, product4, difference) + (product2_low - product4_low);
+                const double product = eq2_part * difference;
+                const double product_low = product_error(eq2_part, difference, product) + eq2_part * difference_low + difference * eq2_part_low;
+                dx_row[q] = rounded(product, product_low);
             }
             close_window_double(&dx_stream, layout->cache__bypass, dx + i0 * layout->dx__i0 + i1 * layout->dx__i1, 2, dx_row_extents, dx_row_strides, start, count);
         }
@@ -953,8 +1047,10 @@ static void group1_kept2(
     double *all_eq2_part,
     double *all_eq2_part2,
     double *dx_sum_blocks,
-    double *dx_sum_block_errors,
     double *all_eq2_part3,
+    double *all_eq2_part_low,
+    double *dx_sum_blocks_low,
+    double *all_eq2_part3_low,
     double epsilon
 )
 {
@@ -972,8 +1068,16 @@ static void group1_kept2(
         const ptrdiff_t i0 = place / m1;
         const ptrdiff_t i1 = place % m1;
         /* (2) */
-        const double eq2_part = 1.0 / (double)(n0 * n1) / sqrt(mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon);
+        const double quotient = 1.0 / (double)(n0 * n1);
+        const double quotient_low = quotient_error(1.0, 0.0, (double)(n0 * n1), 0.0, quotient);
+        const double sum = mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon;
+        const double sum_low = sum_error(mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1], epsilon, sum);
+        const double root = sqrt(sum);
+        const double root_low = root_error(sum, sum_low, root);
+        const double eq2_part = quotient / root;
+        const double eq2_part_low = quotient_error(quotient, quotient_low, root, root_low, eq2_part);
         all_eq2_part[i0 * m1 + i1] = eq2_part;
+        all_eq2_part_low[i0 * m1 + i1] = eq2_part_low;
         const double eq2_part2 = (double)(n0 * n1);
         all_eq2_part2[i0 * m1 + i1] = eq2_part2;
     }
@@ -989,12 +1093,12 @@ static void group1_kept2(
         const ptrdiff_t stop = smaller(first + 128, m1);
         const ptrdiff_t width = stop - first;
         double dx_sum_lanes[16][128];
-        double dx_sum_errors[16][128];
+        double dx_sum_lanes_low[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dx_sum_lanes[lane][j] = 0.0;
-                dx_sum_errors[lane][j] = 0.0;
+                dx_sum_lanes_low[lane][j] = 0.0;
             }
         }
         const ptrdiff_t ahead = (width + 1023) / width;
@@ -1011,11 +1115,14 @@ static void group1_kept2(
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t i1 = first + j;
                 /* (2) */
-                const double dx_sum_term = gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1] * dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1] * x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1];
-                const double dx_sum_next = dx_sum_lanes[lane][j] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane][j];
-                dx_sum_errors[lane][j] += dx_sum_lanes[lane][j] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane][j] = dx_sum_next;
+                const double product2 = gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1] * dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1];
+                const double product2_low = product_error(gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1], dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1], product2);
+                const double product = product2 * x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1];
+                const double product_low = product_error(product2, x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1], product) + x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1] * product2_low;
+                const double sum = dx_sum_lanes[lane][j] + product;
+                const double sum_low = sum_error(dx_sum_lanes[lane][j], product, sum) + (dx_sum_lanes_low[lane][j] + product_low);
+                dx_sum_lanes[lane][j] = sum;
+                dx_sum_lanes_low[lane][j] = sum_low;
             }
             if (++k1 == n1) {
                 k1 = 0;
@@ -1025,52 +1132,42 @@ static void group1_kept2(
         for (ptrdiff_t lane = 0; lane < 8; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 8][j];
-                const double dx_sum_next = dx_sum_lanes[lane][j] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane][j];
-                dx_sum_errors[lane][j] += dx_sum_lanes[lane][j] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane][j] = dx_sum_next;
-                dx_sum_errors[lane][j] += dx_sum_errors[lane + 8][j];
+                const double sum = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 8][j];
+                const double sum_low = sum_error(dx_sum_lanes[lane][j], dx_sum_lanes[lane + 8][j], sum) + (dx_sum_lanes_low[lane][j] + dx_sum_lanes_low[lane + 8][j]);
+                dx_sum_lanes[lane][j] = sum;
+                dx_sum_lanes_low[lane][j] = sum_low;
             }
         }
         for (ptrdiff_t lane = 0; lane < 4; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 4][j];
-                const double dx_sum_next = dx_sum_lanes[lane][j] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane][j];
-                dx_sum_errors[lane][j] += dx_sum_lanes[lane][j] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane][j] = dx_sum_next;
-                dx_sum_errors[lane][j] += dx_sum_errors[lane + 4][j];
+                const double sum = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 4][j];
+                const double sum_low = sum_error(dx_sum_lanes[lane][j], dx_sum_lanes[lane + 4][j], sum) + (dx_sum_lanes_low[lane][j] + dx_sum_lanes_low[lane + 4][j]);
+                dx_sum_lanes[lane][j] = sum;
+                dx_sum_lanes_low[lane][j] = sum_low;
             }
         }
         for (ptrdiff_t lane = 0; lane < 2; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 2][j];
-                const double dx_sum_next = dx_sum_lanes[lane][j] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane][j];
-                dx_sum_errors[lane][j] += dx_sum_lanes[lane][j] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane][j] = dx_sum_next;
-                dx_sum_errors[lane][j] += dx_sum_errors[lane + 2][j];
+                const double sum = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 2][j];
+                const double sum_low = sum_error(dx_sum_lanes[lane][j], dx_sum_lanes[lane + 2][j], sum) + (dx_sum_lanes_low[lane][j] + dx_sum_lanes_low[lane + 2][j]);
+                dx_sum_lanes[lane][j] = sum;
+                dx_sum_lanes_low[lane][j] = sum_low;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 1; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double dx_sum_term = dx_sum_lanes[lane + 1][j];
-                const double dx_sum_next = dx_sum_lanes[lane][j] + dx_sum_term;
-                const double dx_sum_back = dx_sum_next - dx_sum_lanes[lane][j];
-                dx_sum_errors[lane][j] += dx_sum_lanes[lane][j] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-                dx_sum_lanes[lane][j] = dx_sum_next;
-                dx_sum_errors[lane][j] += dx_sum_errors[lane + 1][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < width; j++) {
+            const double sum = dx_sum_lanes[0][j] + dx_sum_lanes[1][j];
+            const double sum_low = sum_error(dx_sum_lanes[0][j], dx_sum_lanes[1][j], sum) + (dx_sum_lanes_low[0][j] + dx_sum_lanes_low[1][j]);
+            dx_sum_lanes[0][j] = sum;
+            dx_sum_lanes_low[0][j] = sum_low;
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t i1 = first + j;
             dx_sum_blocks[block * m0 * m1 + i0 * m1 + i1] = dx_sum_lanes[0][j];
-            dx_sum_block_errors[block * m0 * m1 + i0 * m1 + i1] = dx_sum_errors[0][j];
+            dx_sum_blocks_low[block * m0 * m1 + i0 * m1 + i1] = dx_sum_lanes_low[0][j];
         }
     }
     SHARED_FOR
@@ -1078,19 +1175,24 @@ static void group1_kept2(
         const ptrdiff_t i0 = place / m1;
         const ptrdiff_t i1 = place % m1;
         double dx_sum_total = 0.0;
-        double dx_sum_rest = 0.0;
+        double dx_sum_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
-            const double dx_sum_term = dx_sum_blocks[block * m0 * m1 + i0 * m1 + i1];
-            const double dx_sum_next = dx_sum_total + dx_sum_term;
-            const double dx_sum_back = dx_sum_next - dx_sum_total;
-            dx_sum_rest += dx_sum_total - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
-            dx_sum_total = dx_sum_next;
-            dx_sum_rest += dx_sum_block_errors[block * m0 * m1 + i0 * m1 + i1];
+            const double sum = dx_sum_total + dx_sum_blocks[block * m0 * m1 + i0 * m1 + i1];
+            const double sum_low = sum_error(dx_sum_total, dx_sum_blocks[block * m0 * m1 + i0 * m1 + i1], sum) + (dx_sum_total_low + dx_sum_blocks_low[block * m0 * m1 + i0 * m1 + i1]);
+            dx_sum_total = sum;
+            dx_sum_total_low = sum_low;
         }
         /* (2) */
-        const double dx_sum = dx_sum_total + (isfinite(dx_sum_total) ? dx_sum_rest : 0.0);
-        const double eq2_part3 = dx_sum / (mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon);
+        const double dx_sum = dx_sum_total;
+        const double dx_sum_low = dx_sum_total_low;
+        const double sum = mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1] + epsilon;
+        const double sum_low = sum_error(mean_square[i0 * layout->mean_square__i0 + i1 * layout->mean_square__i1], epsilon, sum);
+        const double tight = rounded(dx_sum, dx_sum_low);
+        const double tight_low = sum_error(dx_sum, dx_sum_low, tight);
+        const double eq2_part3 = tight / sum;
+        const double eq2_part3_low = quotient_error(tight, tight_low, sum, sum_low, eq2_part3);
         all_eq2_part3[i0 * m1 + i1] = eq2_part3;
+        all_eq2_part3_low[i0 * m1 + i1] = eq2_part3_low;
     }
     SHARED_FOR
     for (ptrdiff_t task = 0; task < m0 * ((n0 * n1 + 511) / 512) * ((m1 + 2047) / 2048); task++) {
@@ -1121,7 +1223,17 @@ static void group1_kept2(
                 for (ptrdiff_t j = 0; j < width; j++) {
                     const ptrdiff_t i1 = first + j;
                     /* (2) */
-                    dx_strip[j] = all_eq2_part[i0 * m1 + i1] * (all_eq2_part2[i0 * m1 + i1] * gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1] * dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1] - all_eq2_part3[i0 * m1 + i1] * x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1]);
+                    const double product3 = all_eq2_part2[i0 * m1 + i1] * gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1];
+                    const double product3_low = product_error(all_eq2_part2[i0 * m1 + i1], gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1], product3);
+                    const double product2 = product3 * dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1];
+                    const double product2_low = product_error(product3, dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1], product2) + dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1] * product3_low;
+                    const double product4 = all_eq2_part3[i0 * m1 + i1] * x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1];
+                    const double product4_low = product_error(all_eq2_part3[i0 * m1 + i1], x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1], product4) + x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1] * all_eq2_part3_low[i0 * m1 + i1];
+                    const double difference = product2 - product4;
+                    const double difference_low = difference_error(product2, product4, difference) + (product2_low - product4_low);
+                    const double product = all_eq2_part[i0 * m1 + i1] * difference;
+                    const double product_low = product_error(all_eq2_part[i0 * m1 + i1], difference, product) + all_eq2_part[i0 * m1 + i1] * difference_low + difference * all_eq2_part_low[i0 * m1 + i1];
+                    dx_strip[j] = rounded(product, product_low);
                 }
                 close_window_double(&dx_stream, layout->cache__bypass, dx + i0 * layout->dx__i0 + k0 * layout->dx__k0 + k1 * layout->dx__k1, 1, dx_strip_extents, dx_strip_strides, first, width);
             }
@@ -1159,23 +1271,23 @@ int rms_norm_backward_float64(
         double *left = memory;
         status = !memory;
         double *const dgamma_sum_lane_sums = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * 16 * (n0 * n1));
-        double *const dgamma_sum_lane_errors = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * 16 * (n0 * n1));
+        double *const dgamma_sum_lane_sums_low = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * 16 * (n0 * n1));
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_crossed(layout, dy, x, mean_square, gamma, dx, dgamma_sum_lane_sums, dgamma_sum_lane_errors, epsilon);
+            group1_crossed(layout, dy, x, mean_square, gamma, dx, dgamma_sum_lane_sums, dgamma_sum_lane_sums_low, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_crossed(layout, dy, x, mean_square, gamma, dx, dgamma_sum_lane_sums, dgamma_sum_lane_errors, epsilon);
+            group1_crossed(layout, dy, x, mean_square, gamma, dx, dgamma_sum_lane_sums, dgamma_sum_lane_sums_low, epsilon);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_merged(layout, dgamma, dgamma_sum_lane_sums, dgamma_sum_lane_errors);
+            group1_merged(layout, dgamma, dgamma_sum_lane_sums, dgamma_sum_lane_sums_low);
         } else
 #endif
         if (status == 0)
-            group1_merged(layout, dgamma, dgamma_sum_lane_sums, dgamma_sum_lane_errors);
+            group1_merged(layout, dgamma, dgamma_sum_lane_sums, dgamma_sum_lane_sums_low);
         free(memory);
     }
     else if (status == 0 && layout->dy__i1 != 1 && layout->dy__k1 == 1 && layout->x__k1 == 1) {
@@ -1183,15 +1295,15 @@ int rms_norm_backward_float64(
         double *left = memory;
         status = !memory;
         double *const dgamma_sum_blocks = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * (n0 * n1));
-        double *const dgamma_sum_block_errors = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * (n0 * n1));
+        double *const dgamma_sum_blocks_low = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * (n0 * n1));
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_kept(layout, dy, x, mean_square, dgamma, dgamma_sum_blocks, dgamma_sum_block_errors, epsilon);
+            group1_kept(layout, dy, x, mean_square, dgamma, dgamma_sum_blocks, dgamma_sum_blocks_low, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_kept(layout, dy, x, mean_square, dgamma, dgamma_sum_blocks, dgamma_sum_block_errors, epsilon);
+            group1_kept(layout, dy, x, mean_square, dgamma, dgamma_sum_blocks, dgamma_sum_blocks_low, epsilon);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
@@ -1203,14 +1315,16 @@ int rms_norm_backward_float64(
         free(memory);
     }
     else if (status == 0 && layout->dy__k1 != 1 && layout->dy__i1 == 1 && layout->x__i1 == 1 && layout->dx__i1 == 1) {
-        double *const memory = malloc(sizeof(double) * (size_t)(m0 * m1 + m0 * m1 + (n0 * n1 + 511) / 512 * (m0 * m1) + (n0 * n1 + 511) / 512 * (m0 * m1) + m0 * m1 + 1));
+        double *const memory = malloc(sizeof(double) * (size_t)(m0 * m1 + m0 * m1 + (n0 * n1 + 511) / 512 * (m0 * m1) + m0 * m1 + m0 * m1 + (n0 * n1 + 511) / 512 * (m0 * m1) + m0 * m1 + 1));
         double *left = memory;
         status = !memory;
         double *const all_eq2_part = status ? NULL : take(&left, m0 * m1);
         double *const all_eq2_part2 = status ? NULL : take(&left, m0 * m1);
         double *const dx_sum_blocks = status ? NULL : take(&left, (n0 * n1 + 511) / 512 * (m0 * m1));
-        double *const dx_sum_block_errors = status ? NULL : take(&left, (n0 * n1 + 511) / 512 * (m0 * m1));
         double *const all_eq2_part3 = status ? NULL : take(&left, m0 * m1);
+        double *const all_eq2_part_low = status ? NULL : take(&left, m0 * m1);
+        double *const dx_sum_blocks_low = status ? NULL : take(&left, (n0 * n1 + 511) / 512 * (m0 * m1));
+        double *const all_eq2_part3_low = status ? NULL : take(&left, m0 * m1);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
@@ -1222,11 +1336,11 @@ int rms_norm_backward_float64(
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_kept2(layout, dy, x, mean_square, gamma, dx, all_eq2_part, all_eq2_part2, dx_sum_blocks, dx_sum_block_errors, all_eq2_part3, epsilon);
+            group1_kept2(layout, dy, x, mean_square, gamma, dx, all_eq2_part, all_eq2_part2, dx_sum_blocks, all_eq2_part3, all_eq2_part_low, dx_sum_blocks_low, all_eq2_part3_low, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_kept2(layout, dy, x, mean_square, gamma, dx, all_eq2_part, all_eq2_part2, dx_sum_blocks, dx_sum_block_errors, all_eq2_part3, epsilon);
+            group1_kept2(layout, dy, x, mean_square, gamma, dx, all_eq2_part, all_eq2_part2, dx_sum_blocks, all_eq2_part3, all_eq2_part_low, dx_sum_blocks_low, all_eq2_part3_low, epsilon);
         free(memory);
     }
     else if (status == 0) {

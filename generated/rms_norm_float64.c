@@ -10,11 +10,10 @@
  *   (1) mean_square[i] = Sum(x[i, k]**2, k=1..n)/n
  *   (2) y[i, k] = gamma[k]*x[i, k]/sqrt(epsilon + mean_square[i])
  *
- * Arithmetic is in double.
+ * Arithmetic is in pairs of double: a value and one in _low, its rounding error, which together have twice the digits.
  * Reductions are formed in a fixed tree: blocks of 512 terms, 16 interleaved partial results (lanes) in
- * a block, then the blocks in order; so the bits depend on neither memory layout nor number of threads. A name in
- * _total and one in _rest are a sum and what its additions rounded away; _hi and _lo are a mean in two
- * parts, so that what is centred by it keeps every digit.
+ * a block, then the blocks in order; so the bits depend on neither memory layout nor number of threads. _hi and _lo are
+ * a mean in two parts, so that what is centred by it keeps every digit.
  * eq3_part is a part of equation (3) that is computed once, _here an element read once, all_ the values of
  * either for every element. A number in parentheses is the equation that a statement computes.
  *
@@ -49,6 +48,62 @@
 static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b)
 {
     return a < b ? a : b;
+}
+
+/*
+ * A value is a pair, a + a_low: a is what plain arithmetic gives, a_low the error of that, which the functions below find,
+ * and what the operands' own low parts add to it. What has no _low is exact. Where a is not finite, a_low may be no
+ * number, and has nothing to say. A pair whose a may have cancelled is made tight: a is the sum of both, rounded.
+ */
+static inline double rounded(double a, double a_low)
+{
+    const double sum = a + a_low;
+    return sum == sum ? sum : a;
+}
+
+/* a + b - sum, exactly, where the sum is a + b rounded. */
+static inline double sum_error(double a, double b, double sum)
+{
+    const double back = sum - a;
+    return (a - (sum - back)) + (b - back);
+}
+
+/* a - b - difference, exactly, where the difference is a - b rounded. */
+static inline double difference_error(double a, double b, double difference)
+{
+    const double back = difference - a;
+    return (a - (difference - back)) - (b + back);
+}
+
+/* a * b - product, exactly, where the product is a * b rounded. */
+static inline double product_error(double a, double b, double product)
+{
+#if defined FP_FAST_FMA || defined __FMA__
+    return fma(a, b, -product);
+#else
+    /* Each factor is split in halves, whose products are exact; beyond 1e300 there is no error known. */
+    const double a_far = 134217729.0 * a, a_head = a_far - (a_far - a), a_tail = a - a_head;
+    const double b_far = 134217729.0 * b, b_head = b_far - (b_far - b), b_tail = b - b_head;
+    return ((a_head * b_head - product) + a_head * b_tail + a_tail * b_head) + a_tail * b_tail;
+#endif
+}
+
+/* (a + a_low) / (b + b_low) - quotient to a double's digits, where the quotient is a / b rounded. */
+static inline double quotient_error(double a, double a_low, double b, double b_low, double quotient)
+{
+    const double product = quotient * b;
+    const double left = (a - product) - product_error(quotient, b, product);
+    const double error = (left + (a_low - quotient * b_low)) / b;
+    return error == error ? error : 0.0;
+}
+
+/* The root of a + a_low, less root, to a double's digits, where root is that of a rounded. */
+static inline double root_error(double a, double a_low, double root)
+{
+    const double square = root * root;
+    const double left = (a - square) - product_error(root, root, square);
+    const double error = (left + a_low) / (root + root);
+    return error == error ? error : 0.0;
 }
 
 /* The place on each level of a flat position, and the offset of that element. */
@@ -296,7 +351,7 @@ static void group1_reduced(
     SHARED_FOR
     for (ptrdiff_t i = 0; i < m; i++) {
         double mean_square_hi_total = 0.0;
-        double mean_square_hi_rest = 0.0;
+        double mean_square_hi_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, n0 * n1 - start);
@@ -307,74 +362,84 @@ static void group1_reduced(
                 gather_double(x + i * layout->x__i, 2, x_row_extents, x_row_strides, start, count, x_slab + start, i + 1 < m ? layout->x__i : 0);
             const double *x_row = x_slab ? x_slab + start : read_window_double(x + i * layout->x__i, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
             double mean_square_hi_lanes[16] = {0.0};
-            double mean_square_hi_errors[16] = {0.0};
+            double mean_square_hi_lanes_low[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (1) */
-                    const double mean_square_hi_term = x_row[q + lane] * x_row[q + lane];
-                    const double mean_square_hi_next = mean_square_hi_lanes[lane] + mean_square_hi_term;
-                    const double mean_square_hi_back = mean_square_hi_next - mean_square_hi_lanes[lane];
-                    mean_square_hi_errors[lane] += mean_square_hi_lanes[lane] - (mean_square_hi_next - mean_square_hi_back) + (mean_square_hi_term - mean_square_hi_back);
-                    mean_square_hi_lanes[lane] = mean_square_hi_next;
+                    const double product = x_row[q + lane] * x_row[q + lane];
+                    const double product_low = product_error(x_row[q + lane], x_row[q + lane], product);
+                    const double sum = mean_square_hi_lanes[lane] + product;
+                    const double sum_low = sum_error(mean_square_hi_lanes[lane], product, sum) + (mean_square_hi_lanes_low[lane] + product_low);
+                    mean_square_hi_lanes[lane] = sum;
+                    mean_square_hi_lanes_low[lane] = sum_low;
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (1) */
-                const double mean_square_hi_term = x_row[whole + lane] * x_row[whole + lane];
-                const double mean_square_hi_next = mean_square_hi_lanes[lane] + mean_square_hi_term;
-                const double mean_square_hi_back = mean_square_hi_next - mean_square_hi_lanes[lane];
-                mean_square_hi_errors[lane] += mean_square_hi_lanes[lane] - (mean_square_hi_next - mean_square_hi_back) + (mean_square_hi_term - mean_square_hi_back);
-                mean_square_hi_lanes[lane] = mean_square_hi_next;
+                const double product = x_row[whole + lane] * x_row[whole + lane];
+                const double product_low = product_error(x_row[whole + lane], x_row[whole + lane], product);
+                const double sum = mean_square_hi_lanes[lane] + product;
+                const double sum_low = sum_error(mean_square_hi_lanes[lane], product, sum) + (mean_square_hi_lanes_low[lane] + product_low);
+                mean_square_hi_lanes[lane] = sum;
+                mean_square_hi_lanes_low[lane] = sum_low;
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                const double mean_square_hi_term = mean_square_hi_lanes[lane + 8];
-                const double mean_square_hi_next = mean_square_hi_lanes[lane] + mean_square_hi_term;
-                const double mean_square_hi_back = mean_square_hi_next - mean_square_hi_lanes[lane];
-                mean_square_hi_errors[lane] += mean_square_hi_lanes[lane] - (mean_square_hi_next - mean_square_hi_back) + (mean_square_hi_term - mean_square_hi_back);
-                mean_square_hi_lanes[lane] = mean_square_hi_next;
-                mean_square_hi_errors[lane] += mean_square_hi_errors[lane + 8];
+                const double sum = mean_square_hi_lanes[lane] + mean_square_hi_lanes[lane + 8];
+                const double sum_low = sum_error(mean_square_hi_lanes[lane], mean_square_hi_lanes[lane + 8], sum) + (mean_square_hi_lanes_low[lane] + mean_square_hi_lanes_low[lane + 8]);
+                mean_square_hi_lanes[lane] = sum;
+                mean_square_hi_lanes_low[lane] = sum_low;
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                const double mean_square_hi_term = mean_square_hi_lanes[lane + 4];
-                const double mean_square_hi_next = mean_square_hi_lanes[lane] + mean_square_hi_term;
-                const double mean_square_hi_back = mean_square_hi_next - mean_square_hi_lanes[lane];
-                mean_square_hi_errors[lane] += mean_square_hi_lanes[lane] - (mean_square_hi_next - mean_square_hi_back) + (mean_square_hi_term - mean_square_hi_back);
-                mean_square_hi_lanes[lane] = mean_square_hi_next;
-                mean_square_hi_errors[lane] += mean_square_hi_errors[lane + 4];
+                const double sum = mean_square_hi_lanes[lane] + mean_square_hi_lanes[lane + 4];
+                const double sum_low = sum_error(mean_square_hi_lanes[lane], mean_square_hi_lanes[lane + 4], sum) + (mean_square_hi_lanes_low[lane] + mean_square_hi_lanes_low[lane + 4]);
+                mean_square_hi_lanes[lane] = sum;
+                mean_square_hi_lanes_low[lane] = sum_low;
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                const double mean_square_hi_term = mean_square_hi_lanes[lane + 2];
-                const double mean_square_hi_next = mean_square_hi_lanes[lane] + mean_square_hi_term;
-                const double mean_square_hi_back = mean_square_hi_next - mean_square_hi_lanes[lane];
-                mean_square_hi_errors[lane] += mean_square_hi_lanes[lane] - (mean_square_hi_next - mean_square_hi_back) + (mean_square_hi_term - mean_square_hi_back);
-                mean_square_hi_lanes[lane] = mean_square_hi_next;
-                mean_square_hi_errors[lane] += mean_square_hi_errors[lane + 2];
+                const double sum = mean_square_hi_lanes[lane] + mean_square_hi_lanes[lane + 2];
+                const double sum_low = sum_error(mean_square_hi_lanes[lane], mean_square_hi_lanes[lane + 2], sum) + (mean_square_hi_lanes_low[lane] + mean_square_hi_lanes_low[lane + 2]);
+                mean_square_hi_lanes[lane] = sum;
+                mean_square_hi_lanes_low[lane] = sum_low;
             }
-            for (ptrdiff_t lane = 0; lane < 1; lane++) {
-                const double mean_square_hi_term = mean_square_hi_lanes[lane + 1];
-                const double mean_square_hi_next = mean_square_hi_lanes[lane] + mean_square_hi_term;
-                const double mean_square_hi_back = mean_square_hi_next - mean_square_hi_lanes[lane];
-                mean_square_hi_errors[lane] += mean_square_hi_lanes[lane] - (mean_square_hi_next - mean_square_hi_back) + (mean_square_hi_term - mean_square_hi_back);
-                mean_square_hi_lanes[lane] = mean_square_hi_next;
-                mean_square_hi_errors[lane] += mean_square_hi_errors[lane + 1];
-            }
-            const double mean_square_hi_term = mean_square_hi_lanes[0];
-            const double mean_square_hi_next = mean_square_hi_total + mean_square_hi_term;
-            const double mean_square_hi_back = mean_square_hi_next - mean_square_hi_total;
-            mean_square_hi_rest += mean_square_hi_total - (mean_square_hi_next - mean_square_hi_back) + (mean_square_hi_term - mean_square_hi_back);
-            mean_square_hi_total = mean_square_hi_next;
-            mean_square_hi_rest += mean_square_hi_errors[0];
+            const double sum = mean_square_hi_lanes[0] + mean_square_hi_lanes[1];
+            const double sum_low = sum_error(mean_square_hi_lanes[0], mean_square_hi_lanes[1], sum) + (mean_square_hi_lanes_low[0] + mean_square_hi_lanes_low[1]);
+            mean_square_hi_lanes[0] = sum;
+            mean_square_hi_lanes_low[0] = sum_low;
+            const double sum2 = mean_square_hi_total + mean_square_hi_lanes[0];
+            const double sum2_low = sum_error(mean_square_hi_total, mean_square_hi_lanes[0], sum2) + (mean_square_hi_total_low + mean_square_hi_lanes_low[0]);
+            mean_square_hi_total = sum2;
+            mean_square_hi_total_low = sum2_low;
         }
         /* (1) */
-        const double mean_square_hi = mean_square_hi_total / (double)(n0 * n1);
-        const double mean_square_lo = (isfinite(mean_square_hi) ? (fma(-mean_square_hi, (double)(n0 * n1), mean_square_hi_total) + mean_square_hi_rest) / (double)(n0 * n1) : 0.0);
+        const double tight = rounded(mean_square_hi_total, mean_square_hi_total_low);
+        const double mean_square_hi = tight / (double)(n0 * n1);
+        const double product = mean_square_hi * (double)(n0 * n1);
+        const double product_low = product_error(mean_square_hi, (double)(n0 * n1), product);
+        const double difference = mean_square_hi_total - product;
+        const double difference_low = difference_error(mean_square_hi_total, product, difference) + (mean_square_hi_total_low - product_low);
+        const double tight2 = rounded(difference, difference_low);
+        const double tight2_low = sum_error(difference, difference_low, tight2);
+        const double quotient = tight2 / (double)(n0 * n1);
+        const double quotient_low = quotient_error(tight2, tight2_low, (double)(n0 * n1), 0.0, quotient);
+        const double mean_square_lo = (isfinite(mean_square_hi) ? quotient : 0.0);
+        const double mean_square_lo_low = (isfinite(mean_square_hi) ? quotient_low : 0.0);
         /* (2) */
-        const double eq2_part = 1.0 / sqrt(mean_square_hi + epsilon + mean_square_lo);
+        const double sum2 = mean_square_hi + epsilon;
+        const double sum2_low = sum_error(mean_square_hi, epsilon, sum2);
+        const double sum = sum2 + mean_square_lo;
+        const double sum_low = sum_error(sum2, mean_square_lo, sum) + (sum2_low + mean_square_lo_low);
+        const double tight3 = rounded(sum, sum_low);
+        const double tight3_low = sum_error(sum, sum_low, tight3);
+        const double root = sqrt(tight3);
+        const double root_low = root_error(tight3, tight3_low, root);
+        const double eq2_part = 1.0 / root;
+        const double eq2_part_low = quotient_error(1.0, 0.0, root, root_low, eq2_part);
         /* (1) */
         const double eq1_part = mean_square_hi + mean_square_lo;
-        mean_square[i * layout->mean_square__i] = eq1_part;
+        const double eq1_part_low = sum_error(mean_square_hi, mean_square_lo, eq1_part) + mean_square_lo_low;
+        mean_square[i * layout->mean_square__i] = rounded(eq1_part, eq1_part_low);
         for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
             const ptrdiff_t start = block * 512;
             const ptrdiff_t count = smaller(512, n0 * n1 - start);
@@ -392,7 +457,11 @@ static void group1_reduced(
             SIMD
             for (ptrdiff_t q = 0; q < count; q++) {
                 /* (2) */
-                y_row[q] = eq2_part * gamma_row[q] * x_row2[q];
+                const double product3 = eq2_part * gamma_row[q];
+                const double product3_low = product_error(eq2_part, gamma_row[q], product3) + gamma_row[q] * eq2_part_low;
+                const double product2 = product3 * x_row2[q];
+                const double product2_low = product_error(product3, x_row2[q], product2) + x_row2[q] * product3_low;
+                y_row[q] = rounded(product2, product2_low);
             }
             close_window_double(&y_stream, layout->cache__bypass, y + i * layout->y__i, 2, y_row_extents, y_row_strides, start, count);
         }
@@ -410,8 +479,9 @@ static void group1_kept(
     double *y,
     double *mean_square,
     double *mean_square_hi_blocks,
-    double *mean_square_hi_block_errors,
     double *all_eq2_part,
+    double *mean_square_hi_blocks_low,
+    double *all_eq2_part_low,
     double epsilon
 )
 {
@@ -434,12 +504,12 @@ static void group1_kept(
         const ptrdiff_t stop = smaller(first + 128, m);
         const ptrdiff_t width = stop - first;
         double mean_square_hi_lanes[16][128];
-        double mean_square_hi_errors[16][128];
+        double mean_square_hi_lanes_low[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 mean_square_hi_lanes[lane][j] = 0.0;
-                mean_square_hi_errors[lane][j] = 0.0;
+                mean_square_hi_lanes_low[lane][j] = 0.0;
             }
         }
         const ptrdiff_t ahead = (width + 1023) / width;
@@ -455,11 +525,12 @@ static void group1_kept(
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t i = first + j;
                 /* (1) */
-                const double mean_square_hi_term = x[i + k0 * layout->x__k0 + k1 * layout->x__k1] * x[i + k0 * layout->x__k0 + k1 * layout->x__k1];
-                const double mean_square_hi_next = mean_square_hi_lanes[lane][j] + mean_square_hi_term;
-                const double mean_square_hi_back = mean_square_hi_next - mean_square_hi_lanes[lane][j];
-                mean_square_hi_errors[lane][j] += mean_square_hi_lanes[lane][j] - (mean_square_hi_next - mean_square_hi_back) + (mean_square_hi_term - mean_square_hi_back);
-                mean_square_hi_lanes[lane][j] = mean_square_hi_next;
+                const double product = x[i + k0 * layout->x__k0 + k1 * layout->x__k1] * x[i + k0 * layout->x__k0 + k1 * layout->x__k1];
+                const double product_low = product_error(x[i + k0 * layout->x__k0 + k1 * layout->x__k1], x[i + k0 * layout->x__k0 + k1 * layout->x__k1], product);
+                const double sum = mean_square_hi_lanes[lane][j] + product;
+                const double sum_low = sum_error(mean_square_hi_lanes[lane][j], product, sum) + (mean_square_hi_lanes_low[lane][j] + product_low);
+                mean_square_hi_lanes[lane][j] = sum;
+                mean_square_hi_lanes_low[lane][j] = sum_low;
             }
             if (++k1 == n1) {
                 k1 = 0;
@@ -469,75 +540,84 @@ static void group1_kept(
         for (ptrdiff_t lane = 0; lane < 8; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double mean_square_hi_term = mean_square_hi_lanes[lane + 8][j];
-                const double mean_square_hi_next = mean_square_hi_lanes[lane][j] + mean_square_hi_term;
-                const double mean_square_hi_back = mean_square_hi_next - mean_square_hi_lanes[lane][j];
-                mean_square_hi_errors[lane][j] += mean_square_hi_lanes[lane][j] - (mean_square_hi_next - mean_square_hi_back) + (mean_square_hi_term - mean_square_hi_back);
-                mean_square_hi_lanes[lane][j] = mean_square_hi_next;
-                mean_square_hi_errors[lane][j] += mean_square_hi_errors[lane + 8][j];
+                const double sum = mean_square_hi_lanes[lane][j] + mean_square_hi_lanes[lane + 8][j];
+                const double sum_low = sum_error(mean_square_hi_lanes[lane][j], mean_square_hi_lanes[lane + 8][j], sum) + (mean_square_hi_lanes_low[lane][j] + mean_square_hi_lanes_low[lane + 8][j]);
+                mean_square_hi_lanes[lane][j] = sum;
+                mean_square_hi_lanes_low[lane][j] = sum_low;
             }
         }
         for (ptrdiff_t lane = 0; lane < 4; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double mean_square_hi_term = mean_square_hi_lanes[lane + 4][j];
-                const double mean_square_hi_next = mean_square_hi_lanes[lane][j] + mean_square_hi_term;
-                const double mean_square_hi_back = mean_square_hi_next - mean_square_hi_lanes[lane][j];
-                mean_square_hi_errors[lane][j] += mean_square_hi_lanes[lane][j] - (mean_square_hi_next - mean_square_hi_back) + (mean_square_hi_term - mean_square_hi_back);
-                mean_square_hi_lanes[lane][j] = mean_square_hi_next;
-                mean_square_hi_errors[lane][j] += mean_square_hi_errors[lane + 4][j];
+                const double sum = mean_square_hi_lanes[lane][j] + mean_square_hi_lanes[lane + 4][j];
+                const double sum_low = sum_error(mean_square_hi_lanes[lane][j], mean_square_hi_lanes[lane + 4][j], sum) + (mean_square_hi_lanes_low[lane][j] + mean_square_hi_lanes_low[lane + 4][j]);
+                mean_square_hi_lanes[lane][j] = sum;
+                mean_square_hi_lanes_low[lane][j] = sum_low;
             }
         }
         for (ptrdiff_t lane = 0; lane < 2; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                const double mean_square_hi_term = mean_square_hi_lanes[lane + 2][j];
-                const double mean_square_hi_next = mean_square_hi_lanes[lane][j] + mean_square_hi_term;
-                const double mean_square_hi_back = mean_square_hi_next - mean_square_hi_lanes[lane][j];
-                mean_square_hi_errors[lane][j] += mean_square_hi_lanes[lane][j] - (mean_square_hi_next - mean_square_hi_back) + (mean_square_hi_term - mean_square_hi_back);
-                mean_square_hi_lanes[lane][j] = mean_square_hi_next;
-                mean_square_hi_errors[lane][j] += mean_square_hi_errors[lane + 2][j];
+                const double sum = mean_square_hi_lanes[lane][j] + mean_square_hi_lanes[lane + 2][j];
+                const double sum_low = sum_error(mean_square_hi_lanes[lane][j], mean_square_hi_lanes[lane + 2][j], sum) + (mean_square_hi_lanes_low[lane][j] + mean_square_hi_lanes_low[lane + 2][j]);
+                mean_square_hi_lanes[lane][j] = sum;
+                mean_square_hi_lanes_low[lane][j] = sum_low;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 1; lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double mean_square_hi_term = mean_square_hi_lanes[lane + 1][j];
-                const double mean_square_hi_next = mean_square_hi_lanes[lane][j] + mean_square_hi_term;
-                const double mean_square_hi_back = mean_square_hi_next - mean_square_hi_lanes[lane][j];
-                mean_square_hi_errors[lane][j] += mean_square_hi_lanes[lane][j] - (mean_square_hi_next - mean_square_hi_back) + (mean_square_hi_term - mean_square_hi_back);
-                mean_square_hi_lanes[lane][j] = mean_square_hi_next;
-                mean_square_hi_errors[lane][j] += mean_square_hi_errors[lane + 1][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < width; j++) {
+            const double sum = mean_square_hi_lanes[0][j] + mean_square_hi_lanes[1][j];
+            const double sum_low = sum_error(mean_square_hi_lanes[0][j], mean_square_hi_lanes[1][j], sum) + (mean_square_hi_lanes_low[0][j] + mean_square_hi_lanes_low[1][j]);
+            mean_square_hi_lanes[0][j] = sum;
+            mean_square_hi_lanes_low[0][j] = sum_low;
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t i = first + j;
             mean_square_hi_blocks[block * m + i] = mean_square_hi_lanes[0][j];
-            mean_square_hi_block_errors[block * m + i] = mean_square_hi_errors[0][j];
+            mean_square_hi_blocks_low[block * m + i] = mean_square_hi_lanes_low[0][j];
         }
     }
     SHARED_FOR
     for (ptrdiff_t i = 0; i < m; i++) {
         double mean_square_hi_total = 0.0;
-        double mean_square_hi_rest = 0.0;
+        double mean_square_hi_total_low = 0.0;
         for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
-            const double mean_square_hi_term = mean_square_hi_blocks[block * m + i];
-            const double mean_square_hi_next = mean_square_hi_total + mean_square_hi_term;
-            const double mean_square_hi_back = mean_square_hi_next - mean_square_hi_total;
-            mean_square_hi_rest += mean_square_hi_total - (mean_square_hi_next - mean_square_hi_back) + (mean_square_hi_term - mean_square_hi_back);
-            mean_square_hi_total = mean_square_hi_next;
-            mean_square_hi_rest += mean_square_hi_block_errors[block * m + i];
+            const double sum = mean_square_hi_total + mean_square_hi_blocks[block * m + i];
+            const double sum_low = sum_error(mean_square_hi_total, mean_square_hi_blocks[block * m + i], sum) + (mean_square_hi_total_low + mean_square_hi_blocks_low[block * m + i]);
+            mean_square_hi_total = sum;
+            mean_square_hi_total_low = sum_low;
         }
         /* (1) */
-        const double mean_square_hi = mean_square_hi_total / (double)(n0 * n1);
-        const double mean_square_lo = (isfinite(mean_square_hi) ? (fma(-mean_square_hi, (double)(n0 * n1), mean_square_hi_total) + mean_square_hi_rest) / (double)(n0 * n1) : 0.0);
+        const double tight = rounded(mean_square_hi_total, mean_square_hi_total_low);
+        const double mean_square_hi = tight / (double)(n0 * n1);
+        const double product = mean_square_hi * (double)(n0 * n1);
+        const double product_low = product_error(mean_square_hi, (double)(n0 * n1), product);
+        const double difference = mean_square_hi_total - product;
+        const double difference_low = difference_error(mean_square_hi_total, product, difference) + (mean_square_hi_total_low - product_low);
+        const double tight2 = rounded(difference, difference_low);
+        const double tight2_low = sum_error(difference, difference_low, tight2);
+        const double quotient = tight2 / (double)(n0 * n1);
+        const double quotient_low = quotient_error(tight2, tight2_low, (double)(n0 * n1), 0.0, quotient);
+        const double mean_square_lo = (isfinite(mean_square_hi) ? quotient : 0.0);
+        const double mean_square_lo_low = (isfinite(mean_square_hi) ? quotient_low : 0.0);
         /* (2) */
-        const double eq2_part = 1.0 / sqrt(mean_square_hi + epsilon + mean_square_lo);
+        const double sum2 = mean_square_hi + epsilon;
+        const double sum2_low = sum_error(mean_square_hi, epsilon, sum2);
+        const double sum = sum2 + mean_square_lo;
+        const double sum_low = sum_error(sum2, mean_square_lo, sum) + (sum2_low + mean_square_lo_low);
+        const double tight3 = rounded(sum, sum_low);
+        const double tight3_low = sum_error(sum, sum_low, tight3);
+        const double root = sqrt(tight3);
+        const double root_low = root_error(tight3, tight3_low, root);
+        const double eq2_part = 1.0 / root;
+        const double eq2_part_low = quotient_error(1.0, 0.0, root, root_low, eq2_part);
         all_eq2_part[i] = eq2_part;
+        all_eq2_part_low[i] = eq2_part_low;
         /* (1) */
         const double eq1_part = mean_square_hi + mean_square_lo;
-        mean_square[i * layout->mean_square__i] = eq1_part;
+        const double eq1_part_low = sum_error(mean_square_hi, mean_square_lo, eq1_part) + mean_square_lo_low;
+        mean_square[i * layout->mean_square__i] = rounded(eq1_part, eq1_part_low);
     }
     SHARED_FOR
     for (ptrdiff_t task = 0; task < (n0 * n1 + 511) / 512 * ((m + 2047) / 2048); task++) {
@@ -566,7 +646,11 @@ static void group1_kept(
                 for (ptrdiff_t j = 0; j < width; j++) {
                     const ptrdiff_t i = first + j;
                     /* (2) */
-                    y_strip[j] = all_eq2_part[i] * gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1] * x[i + k0 * layout->x__k0 + k1 * layout->x__k1];
+                    const double product2 = all_eq2_part[i] * gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1];
+                    const double product2_low = product_error(all_eq2_part[i], gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1], product2) + gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1] * all_eq2_part_low[i];
+                    const double product = product2 * x[i + k0 * layout->x__k0 + k1 * layout->x__k1];
+                    const double product_low = product_error(product2, x[i + k0 * layout->x__k0 + k1 * layout->x__k1], product) + x[i + k0 * layout->x__k0 + k1 * layout->x__k1] * product2_low;
+                    y_strip[j] = rounded(product, product_low);
                 }
                 close_window_double(&y_stream, layout->cache__bypass, y + k0 * layout->y__k0 + k1 * layout->y__k1, 1, y_strip_extents, y_strip_strides, first, width);
             }
@@ -597,20 +681,21 @@ int rms_norm_float64(
 
     (void)threads;
     if (status == 0 && layout->x__k1 != 1 && layout->x__i == 1 && layout->y__i == 1) {
-        double *const memory = malloc(sizeof(double) * (size_t)((n0 * n1 + 511) / 512 * m + (n0 * n1 + 511) / 512 * m + m + 1));
+        double *const memory = malloc(sizeof(double) * (size_t)((n0 * n1 + 511) / 512 * m + m + (n0 * n1 + 511) / 512 * m + m + 1));
         double *left = memory;
         status = !memory;
         double *const mean_square_hi_blocks = status ? NULL : take(&left, (n0 * n1 + 511) / 512 * m);
-        double *const mean_square_hi_block_errors = status ? NULL : take(&left, (n0 * n1 + 511) / 512 * m);
         double *const all_eq2_part = status ? NULL : take(&left, m);
+        double *const mean_square_hi_blocks_low = status ? NULL : take(&left, (n0 * n1 + 511) / 512 * m);
+        double *const all_eq2_part_low = status ? NULL : take(&left, m);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_kept(layout, x, gamma, y, mean_square, mean_square_hi_blocks, mean_square_hi_block_errors, all_eq2_part, epsilon);
+            group1_kept(layout, x, gamma, y, mean_square, mean_square_hi_blocks, all_eq2_part, mean_square_hi_blocks_low, all_eq2_part_low, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_kept(layout, x, gamma, y, mean_square, mean_square_hi_blocks, mean_square_hi_block_errors, all_eq2_part, epsilon);
+            group1_kept(layout, x, gamma, y, mean_square, mean_square_hi_blocks, all_eq2_part, mean_square_hi_blocks_low, all_eq2_part_low, epsilon);
         free(memory);
     }
     else if (status == 0) {

@@ -15,7 +15,7 @@
  *   (2) new_var[k] = Piecewise((running_var[k], m < 1), (m*momentum*sigma2[k]/Max(1, m - unbiased) +
  *         (1 - momentum)*running_var[k], True))
  *
- * Arithmetic is in double.
+ * Arithmetic is in pairs of double: a value and one in _low, its rounding error, which together have twice the digits.
  * eq3_part is a part of equation (3) that is computed once, _here an element read once, all_ the values of
  * either for every element. A number in parentheses is the equation that a statement computes.
  *
@@ -41,6 +41,53 @@ static inline double nan_max(double a, double b)
     return a != a ? a : other;
 }
 
+/*
+ * A value is a pair, a + a_low: a is what plain arithmetic gives, a_low the error of that, which the functions below find,
+ * and what the operands' own low parts add to it. What has no _low is exact. Where a is not finite, a_low may be no
+ * number, and has nothing to say. A pair whose a may have cancelled is made tight: a is the sum of both, rounded.
+ */
+static inline double rounded(double a, double a_low)
+{
+    const double sum = a + a_low;
+    return sum == sum ? sum : a;
+}
+
+/* a + b - sum, exactly, where the sum is a + b rounded. */
+static inline double sum_error(double a, double b, double sum)
+{
+    const double back = sum - a;
+    return (a - (sum - back)) + (b - back);
+}
+
+/* a - b - difference, exactly, where the difference is a - b rounded. */
+static inline double difference_error(double a, double b, double difference)
+{
+    const double back = difference - a;
+    return (a - (difference - back)) - (b + back);
+}
+
+/* a * b - product, exactly, where the product is a * b rounded. */
+static inline double product_error(double a, double b, double product)
+{
+#if defined FP_FAST_FMA || defined __FMA__
+    return fma(a, b, -product);
+#else
+    /* Each factor is split in halves, whose products are exact; beyond 1e300 there is no error known. */
+    const double a_far = 134217729.0 * a, a_head = a_far - (a_far - a), a_tail = a - a_head;
+    const double b_far = 134217729.0 * b, b_head = b_far - (b_far - b), b_tail = b - b_head;
+    return ((a_head * b_head - product) + a_head * b_tail + a_tail * b_head) + a_tail * b_tail;
+#endif
+}
+
+/* (a + a_low) / (b + b_low) - quotient to a double's digits, where the quotient is a / b rounded. */
+static inline double quotient_error(double a, double a_low, double b, double b_low, double quotient)
+{
+    const double product = quotient * b;
+    const double left = (a - product) - product_error(quotient, b, product);
+    const double error = (left + (a_low - quotient * b_low)) / b;
+    return error == error ? error : 0.0;
+}
+
 static void group1_reduced(
     const running_stats_float64_layout *layout,
     const double *running_mean,
@@ -60,12 +107,38 @@ static void group1_reduced(
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (1) */
-        const double eq1_part = (m < 1.0 ? running_mean[k * layout->running_mean__k] : momentum * mu[k * layout->mu__k] + (1.0 - momentum) * running_mean[k * layout->running_mean__k]);
+        const double product = momentum * mu[k * layout->mu__k];
+        const double product_low = product_error(momentum, mu[k * layout->mu__k], product);
+        const double difference = 1.0 - momentum;
+        const double difference_low = difference_error(1.0, momentum, difference);
+        const double product2 = difference * running_mean[k * layout->running_mean__k];
+        const double product2_low = product_error(difference, running_mean[k * layout->running_mean__k], product2) + running_mean[k * layout->running_mean__k] * difference_low;
+        const double sum = product + product2;
+        const double sum_low = sum_error(product, product2, sum) + (product_low + product2_low);
+        const double eq1_part = (m < 1.0 ? running_mean[k * layout->running_mean__k] : sum);
+        const double eq1_part_low = (m < 1.0 ? 0.0 : sum_low);
         /* (2) */
-        const double eq2_part = (m < 1.0 ? running_var[k * layout->running_var__k] : (1.0 - momentum) * running_var[k * layout->running_var__k] + m * momentum / nan_max(1.0, m - unbiased) * sigma2[k * layout->sigma2__k]);
+        const double difference2 = 1.0 - momentum;
+        const double difference2_low = difference_error(1.0, momentum, difference2);
+        const double product3 = difference2 * running_var[k * layout->running_var__k];
+        const double product3_low = product_error(difference2, running_var[k * layout->running_var__k], product3) + running_var[k * layout->running_var__k] * difference2_low;
+        const double product5 = m * momentum;
+        const double product5_low = product_error(m, momentum, product5);
+        const double difference3 = m - unbiased;
+        const double difference3_low = difference_error(m, unbiased, difference3);
+        const double max_value = nan_max(1.0, difference3);
+        const double max_value_low = (1.0 > difference3 || (1.0 == difference3 && 0.0 > difference3_low) ? 0.0 : difference3_low);
+        const double quotient = product5 / max_value;
+        const double quotient_low = quotient_error(product5, product5_low, max_value, max_value_low, quotient);
+        const double product4 = quotient * sigma2[k * layout->sigma2__k];
+        const double product4_low = product_error(quotient, sigma2[k * layout->sigma2__k], product4) + sigma2[k * layout->sigma2__k] * quotient_low;
+        const double sum2 = product3 + product4;
+        const double sum2_low = sum_error(product3, product4, sum2) + (product3_low + product4_low);
+        const double eq2_part = (m < 1.0 ? running_var[k * layout->running_var__k] : sum2);
+        const double eq2_part_low = (m < 1.0 ? 0.0 : sum2_low);
         /* (1), (2) */
-        new_mean[k * layout->new_mean__k] = eq1_part;
-        new_var[k * layout->new_var__k] = eq2_part;
+        new_mean[k * layout->new_mean__k] = rounded(eq1_part, eq1_part_low);
+        new_var[k * layout->new_var__k] = rounded(eq2_part, eq2_part_low);
     }
 }
 

@@ -12,8 +12,8 @@ from symbn.errors import ArgumentTypeError
 class DType:
     """A dtype of data.
 
-    Arithmetic is done in C's ``double``; ``compensated`` says that sums need the rounding error of each
-    addition, because that is no wider than the data.
+    Arithmetic is done in C's ``double``; ``compensated`` says that it needs the rounding error of each
+    operation, because that is no wider than the data.
     """
 
     name: str

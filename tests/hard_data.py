@@ -26,6 +26,13 @@ def columns(rng, m, dtype):
         "sum cancels": np.concatenate([half := normal(m // 2) * 1e8, -half, normal(m - 2 * (m // 2))]),
         "constant": np.full(m, 0.1),
     }
+    if dtype is np.float64:
+        columns |= {
+            "far from 0": normal(m) + 1e8,
+            "neighbours of a number far from 0": 1e8 + np.spacing(1e8) * rng.integers(-2, 3, m),
+            "a wide range": rng.lognormal(0, 20, m) * np.sign(normal(m)),
+            "an outlier beyond all digits": np.where(np.arange(m) == m - 1, 1e17, normal(m)),
+        }
     if subnormal:
         columns["subnormal"] = normal(m) * subnormal
     return columns

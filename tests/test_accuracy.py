@@ -84,15 +84,16 @@ def test_float32_of_a_large_array(oracle, rng, layout, offset):
     assert max(errors.y, errors.mean, errors.var) <= LIMIT
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize("m", [2, 3, 16, 17, 513, 5003])
-def test_float32_of_adversarial_data(oracle, hard_data, rng, m, order):
-    columns = hard_data.columns(rng, m, np.float32)
-    x = np.array(np.stack(list(columns.values()), axis=1), np.float32, order=order)
+@pytest.mark.parametrize("m", [2, 3, 16, 17, 512, 513, 5003])
+def test_adversarial_data(oracle, hard_data, rng, m, order, dtype):
+    columns = hard_data.columns(rng, m, dtype)
+    x = np.array(np.stack(list(columns.values()), axis=1), dtype, order=order)
     result = symbn.batch_norm(x)
     for k, name in enumerate(columns):
         part = SimpleNamespace(y=result.y[:, [k]], mean=result.mean[[k]], var=result.var[[k]])
-        errors = oracle.errors(x[:, [k]], part, None, None, EPS, 1, rng, np.float32, elements=15)
+        errors = oracle.errors(x[:, [k]], part, None, None, EPS, 1, rng, dtype, elements=15)
         assert max(errors.y, errors.mean, errors.var) <= LIMIT, name
 
 
@@ -121,24 +122,21 @@ def test_a_sample_at_the_mean_of_skewed_data_stays_within_one_ulp(oracle, rng):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("offset", OFFSETS)
-def test_float64_training_stays_within_a_few_ulps(oracle, rng, layout, offset):
-    """Sums are compensated and the mean is held in two parts, so that what is left is the roundings of the last
-    equation, each half an ulp or less of the result: variance, eps, root, quotient, two differences, product, sum.
-    They reach 2.8 here, at any offset."""
+@pytest.mark.parametrize("offset", [*OFFSETS, 1e8])
+def test_float64_training_is_rounded_as_well_as_can_be(oracle, rng, layout, offset):
     for size in SIZES:
         x, axis = arranged(layout, size, normal(rng, np.float64, offset))
         gamma, beta = parameters(rng, np.float64, x.shape[axis])
         result = symbn.batch_norm(x, gamma, beta, EPS, axis)
         errors = oracle.errors(x, result, gamma, beta, EPS, axis, rng, np.float64)
-        assert errors.y <= 4, size
+        assert errors.y <= LIMIT, size
         assert errors.mean <= LIMIT, size
-        assert errors.var <= 3, size
+        assert errors.var <= LIMIT, size
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("offset", OFFSETS)
-def test_float64_inference_stays_within_a_few_ulps(oracle, rng, layout, offset):
+@pytest.mark.parametrize("offset", [*OFFSETS, 1e8])
+def test_float64_inference_is_rounded_as_well_as_can_be(oracle, rng, layout, offset):
     for size in SIZES:
         x, axis = arranged(layout, size, normal(rng, np.float64, offset))
         count = x.shape[axis]
@@ -146,18 +144,7 @@ def test_float64_inference_stays_within_a_few_ulps(oracle, rng, layout, offset):
         mean = np.where(np.arange(count) % 2, -offset, offset) + rng.standard_normal(count) * 0.01
         var = rng.uniform(0.5, 2, count)
         y = symbn.batch_norm_inference(x, mean, var, gamma, beta, EPS, axis)
-        assert oracle.y_error(x, y, gamma, beta, EPS, axis, rng, mean=mean, var=var) <= 4, size
-
-
-@pytest.mark.parametrize("m", [2, 17, 513, 5003])
-def test_float64_statistics_of_adversarial_data(oracle, hard_data, rng, m):
-    columns = hard_data.columns(rng, m, np.float64)
-    x = np.stack(list(columns.values()), axis=1)
-    result = symbn.batch_norm(x)
-    for k, name in enumerate(columns):
-        exact = oracle.feature(x[:, k])
-        assert oracle.error(result.mean[k], exact.mean, exact.mean_magnitude, np.float64) <= LIMIT, name
-        assert oracle.error(result.var[k], exact.var, exact.var, np.float64) <= 3, name
+        assert oracle.y_error(x, y, gamma, beta, EPS, axis, rng, mean=mean, var=var) <= LIMIT, size
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -184,13 +171,11 @@ def test_running_statistics_are_rounded_once(oracle, rng, dtype, rate, m):
     mean, var = rng.standard_normal(20) * 100, rng.uniform(0, 9, 20)
     new_mean, new_var = symbn.update_running_stats(old_mean, old_var, mean, var, m, rate)
     p = Fraction(rate)
-    # float64 arithmetic rounds each of its steps: two products, their factors and the sum.
-    limit = LIMIT if dtype is np.float32 else 3
     for k in range(20):
         parts = [(1 - p) * Fraction(float(old_mean[k])), p * Fraction(float(mean[k]))]
-        assert oracle.error(new_mean[k], sum(parts), max(map(abs, (*parts, sum(parts)))), dtype) <= limit
+        assert oracle.error(new_mean[k], sum(parts), max(map(abs, (*parts, sum(parts)))), dtype) <= LIMIT
         parts = [(1 - p) * Fraction(float(old_var[k])), p * Fraction(float(var[k])) * Fraction(m, m - 1)]
-        assert oracle.error(new_var[k], sum(parts), max(map(abs, (*parts, sum(parts)))), dtype) <= limit
+        assert oracle.error(new_var[k], sum(parts), max(map(abs, (*parts, sum(parts)))), dtype) <= LIMIT
 
 
 def test_the_oracle_knows_a_rounding_error(oracle, rng):

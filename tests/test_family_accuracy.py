@@ -12,17 +12,6 @@ import pytest
 
 LIMIT = 0.51
 OFFSETS = [0.0, 1e2, 1e4, 1e6]
-#: what float64 results are held to
-FLOAT64 = {
-    "y": 4,
-    "mean": LIMIT,
-    "mean_square": LIMIT,
-    "var": 1,
-    "dx": 6,
-    "dresidual": 0,
-    "dgamma": 2,
-    "dbeta": 1,
-}
 #: tiny; odd and prime, more than one axis on either side; sums of many elements over many groups
 SIZES = {
     "layer_norm": [((1, 2), {"axis": -1}), ((3, 5, 7, 11), {"axis": 2}), ((29, 521), {"axis": 1})],
@@ -217,20 +206,15 @@ def test_float32_is_rounded_as_well_as_can_be(oracle, norm, rng, offset):
             assert_same_bits(other.backward(statistics, check="off"), gradients)
 
 
-@pytest.mark.parametrize("offset", [0.0, 1e6])
-def test_float64_stays_within_a_few_ulps(oracle, norm, rng, offset):
-    """Sums are compensated, so that what is left is the roundings of the last equations, at any offset.
-
-    The gradients are for the statistics as given, which are float64 and no more. Of y 3.4 was the most seen, of
-    the variance 0.8, of dx 4.0, of dgamma 1.3 and of dbeta, where it is a sum of sums, 0.52.
-    """
+@pytest.mark.parametrize("offset", [0.0, 1e8])
+def test_float64_is_rounded_as_well_as_can_be(oracle, norm, rng, offset):
+    """The gradients are for the statistics as given, which are float64 and no more."""
     for shape, where in SIZES[norm.name]:
         case = norm.case(rng, shape, where, np.float64, offset)
         result = case.forward()
         errors = Exact(oracle, case).forward_errors(result, rng, np.float64)
         found = Exact(oracle, case, result[1:]).backward_errors(case.backward(result[1:]), rng)
-        for name, error in (errors | found).items():
-            assert error <= FLOAT64[name], (shape, name, error)
+        assert max((errors | found).values()) <= LIMIT, (shape, errors, found)
 
 
 @pytest.mark.parametrize("eps", [1e-300, 1.0, 1e10])
@@ -266,18 +250,19 @@ def of_groups(norm, count, m):
     return ((m, count) if norm.relu else (count, m)), {"axis": 1}
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("m", [2, 17, 258])
-def test_float32_of_adversarial_data(oracle, hard_data, norm, rng, m):
+def test_adversarial_data(oracle, hard_data, norm, rng, m, dtype):
     """A group for each kind of hard data, with and without a hard cotangent."""
-    pairs = hard_data.pairs(rng, m, np.float32)
-    columns = hard_data.columns(rng, m, np.float32)
-    pairs |= {name: (rng.standard_normal(m).astype(np.float32), np.float32(1) * one) for name, one in columns.items()}
+    pairs = hard_data.pairs(rng, m, dtype)
+    columns = hard_data.columns(rng, m, dtype)
+    pairs |= {name: (rng.standard_normal(m).astype(dtype), one) for name, one in columns.items()}
     shape, where = of_groups(norm, len(pairs), m)
-    case = norm.case(rng, shape, where).without("gamma", "beta")
-    dy, x = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    case = norm.case(rng, shape, where, dtype).without("gamma", "beta")
+    dy, x = np.empty(shape, dtype), np.empty(shape, dtype)
     for number, pair in enumerate(pairs.values()):
         dy[case.parts.statistic == number], x[case.parts.statistic == number] = pair
-    data = {name: np.zeros(shape, np.float32) for name in case.data} | {"x": x}
+    data = {name: np.zeros(shape, dtype) for name in case.data} | {"x": x}
     case = replace(case, data=data, dy=dy)
     result = case.forward()
     exact = Exact(oracle, case, result[1:])
@@ -289,12 +274,12 @@ def test_float32_of_adversarial_data(oracle, hard_data, norm, rng, m):
         for place in rows._places(group, y, rng, 8):
             value, scale = group.z(place)
             value = max(value, mpmath.mpf(0)) if norm.relu else value
-            assert oracle.error(y[place], value, scale, np.float32) <= LIMIT, name
-            assert oracle.error(dx[place], *given.dx(place), np.float32) <= LIMIT, name
+            assert oracle.error(y[place], value, scale, dtype) <= LIMIT, name
+            assert oracle.error(dx[place], *given.dx(place), dtype) <= LIMIT, name
     for number in some(int(exact.parameter.max()) + 1, 1, rng):
         (_, _), (dbeta, scale) = exact.of_parameter(number)
         if getattr(gradients, "dbeta", None) is not None:
-            assert oracle.error(gradients.dbeta.ravel()[number], dbeta, scale, np.float32) <= LIMIT
+            assert oracle.error(gradients.dbeta.ravel()[number], dbeta, scale, dtype) <= LIMIT
 
 
 def test_the_oracle_knows_a_rounding_error(oracle, norm, rng):

@@ -195,13 +195,14 @@ def test_float32_gradients_with_unusual_gamma(oracle, rng, gamma):
     assert max(errors(oracle, rng, dy, x, result, gamma, axis)) <= LIMIT
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("m", [2, 3, 17, 513, 2003])
-def test_float32_gradients_of_adversarial_data(oracle, hard_data, rng, m, order):
-    pairs = hard_data.pairs(rng, m, np.float32)
+def test_gradients_of_adversarial_data(oracle, hard_data, rng, m, order, dtype):
+    pairs = hard_data.pairs(rng, m, dtype)
     dy, x = (np.array(np.stack([pair[n] for pair in pairs.values()], axis=1), order=order) for n in range(2))
     _, mean, var = symbn.batch_norm(x)
-    result = symbn.batch_norm_backward(dy, x, mean, var, np.ones(len(pairs), np.float32))
+    result = symbn.batch_norm_backward(dy, x, mean, var, np.ones(len(pairs), dtype))
     for k, name in enumerate(pairs):
         part = type(result)(result.dx[:, [k]], result.dgamma[[k]], result.dbeta[[k]])
         found = errors(oracle, rng, dy[:, [k]], x[:, [k]], part, None, 1, mean=mean[[k]], var=var[[k]], elements=12)
@@ -209,23 +210,21 @@ def test_float32_gradients_of_adversarial_data(oracle, hard_data, rng, m, order)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("offset", OFFSETS)
-def test_float64_gradients_stay_within_a_few_ulps(oracle, rng, layout, offset):
-    """Sums are compensated, so that what is left is the roundings of the last equations. For dx these are root,
-    products, quotients and two differences of terms that can all be as large as the largest: 4.9 was the most seen,
-    2.2 at inference, and 1.3 for dgamma, at any offset."""
+@pytest.mark.parametrize("offset", [*OFFSETS, 1e8])
+def test_float64_gradients_are_rounded_as_well_as_can_be(oracle, rng, layout, offset):
+    """Those for the statistics as given, which are float64 and no more."""
     for size in SIZES:
         dy, x, gamma, axis = case(rng, layout, size, np.float64, offset)
         _, mean, var = symbn.batch_norm(x, axis=axis, check="off")
         result = symbn.batch_norm_backward(dy, x, mean, var, gamma, EPS, axis)
         found = errors(oracle, rng, dy, x, result, gamma, axis, mean=mean, var=var)
-        assert found.dx <= 6, size
-        assert found.dgamma <= 2, size
+        assert found.dx <= LIMIT, size
+        assert found.dgamma <= LIMIT, size
         assert found.dbeta <= LIMIT, size
         inference = symbn.batch_norm_inference_backward(dy, x, mean, var, gamma, EPS, axis)
         found = errors(oracle, rng, dy, x, inference, gamma, axis, mean=mean, var=var, training=False)
-        assert found.dx <= 3, size
-        assert found.dgamma <= 2, size
+        assert found.dx <= LIMIT, size
+        assert found.dgamma <= LIMIT, size
         assert found.dbeta <= LIMIT, size
 
 
@@ -237,7 +236,7 @@ def test_float64_gradients_lose_the_last_place_of_the_mean_at_most(oracle, rng, 
         dy, x, gamma, axis = case(rng, "NCHW", size, np.float64, offset)
         _, mean, var = symbn.batch_norm(x, axis=axis, check="off")
         result = symbn.batch_norm_backward(dy, x, mean, var, gamma, EPS, axis)
-        assert max(errors(oracle, rng, dy, x, result, gamma, axis)) <= 6 + 4 * offset, size
+        assert max(errors(oracle, rng, dy, x, result, gamma, axis)) <= 2 + 4 * offset, size
 
 
 @pytest.mark.parametrize("name", ["batch_norm_backward", "batch_norm_inference_backward"])

@@ -102,6 +102,7 @@ def emit(operator: Operator, program: Program, dtype: DType) -> Source:
         unused=_unused(program),
         block=BLOCK,
         lanes=LANES,
+        compensated=dtype.compensated,
         reduces=any(isinstance(node, Local) and node.shape for nest in program.nests for node in walk(nest.body)),
         prefetches=any(isinstance(node, Prefetch) for nest in program.nests for node in walk(nest.body)),
         helpers=sorted(

@@ -37,7 +37,14 @@ MATH = frozenset(
     """.split()
 )
 #: functions that the templates define where they are used
-HELPERS = {"max": "nan_max", "min": "nan_min", "sign": "sign_of", "imin": "smaller"}
+HELPERS = {
+    "max": "nan_max",
+    "min": "nan_min",
+    "sign": "sign_of",
+    "imin": "smaller",
+    "rounded": "rounded",
+    **{name: name for name in (f"{one}_error" for one in ("sum", "difference", "product", "quotient", "root"))},
+}
 
 
 class ExpressionPrinter:

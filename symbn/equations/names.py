@@ -18,6 +18,7 @@ _RESERVED = frozenset(
     EOF stdin stdout stderr assert malloc free size_t ptrdiff_t SIMD SHARED_FOR smaller locate next_run take memory left
     side_by_side shared shared_left nan_max nan_min sign_of status reference
     read_window_float read_window_double open_window_float open_window_double close_window_float close_window_double
+    FP_FAST_FMA rounded sum_error difference_error product_error quotient_error root_error
     sqrt pow exp log sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh fabs floor ceil log1p expm1
     exp2 log2 log10 hypot erf erfc fma
     """.split()

@@ -18,7 +18,7 @@ from symbn.kernel.levels import Levels, size
 from symbn.kernel.naming import Names
 from symbn.kernel.nest import block_bounds, blocks_of
 from symbn.kernel.reduced_nest import ReducedNest
-from symbn.kernel.summation import LANES, Slot, Slots, fold, is_compensated, partial
+from symbn.kernel.summation import LANES, Slot, Slots, fold, partial
 from symbn.kernel.workspaces import Workspaces
 
 
@@ -35,8 +35,7 @@ class CrossedNest(ReducedNest):
     def build(self) -> list[Stmt]:
         views = [
             Row(f"{part.array}_row", part.array, (self.row_block, self.row_lane), self.reduced)
-            for entry in self.crossing
-            for part, _ in self.partial(entry, Var(self.row_lane)).parts()
+            for part in (self.partial(entry, Var(self.row_lane)).high for entry in self.crossing)
         ]
         lane = Let(self.row_lane, Op("imod", (Var(self.row), Int(LANES))), "index")
         slots = [(entry.hi, self.slots_across(entry)) for entry in self.crossing]
@@ -58,7 +57,7 @@ class CrossedNest(ReducedNest):
     def partial(self, reduction: Reduction, lane: Expr) -> Slot:
         """A lane's partial sum in the current block of rows, at the current column."""
         block = Var(self.row_block)
-        return _lane_sum(self.workspaces, reduction, block, self.row_blocks, lane, self.reduced, self.compensated)
+        return _lane_sum(self.workspaces, reduction, block, self.row_blocks, lane, self.reduced)
 
     def slots_across(self, reduction: Reduction) -> Slots:
         return lambda lane, _: self.partial(reduction, lane)
@@ -66,8 +65,7 @@ class CrossedNest(ReducedNest):
     def across(self, reduction: Reduction, position: Expr) -> Slot:
         flat = add(Var(self.start), position)
         slot = self.partial(reduction, Var(self.row_lane))
-        high, *low = (Load(f"{part.array}_row", (flat,)) for part, _ in slot.parts())
-        return replace(slot, high=high, low=low[0] if low else None)
+        return replace(slot, high=Load(f"{slot.high.array}_row", (flat,)))
 
 
 class MergedColumns(KeptNest):
@@ -77,7 +75,7 @@ class MergedColumns(KeptNest):
         return [*self.between(0), *self.between(1)]
 
     def partial(self, reduction: Reduction, blocks: Expr) -> Slot:
-        return _lane_sum(self.workspaces, reduction, Var(self.block), blocks, Int(0), self.kept, self.compensated)
+        return _lane_sum(self.workspaces, reduction, Var(self.block), blocks, Int(0), self.kept)
 
 
 def _lane_sum(
@@ -87,10 +85,6 @@ def _lane_sum(
     blocks: Expr,
     lane: Expr,
     levels: tuple[Level, ...],
-    compensated: bool,
 ) -> Slot:
     high = workspaces.lane_element(f"{reduction.hi}_lane_sums", block, blocks, lane, levels)
-    if not (compensated and is_compensated(reduction)):
-        return partial(reduction, high, None)
-    low = workspaces.lane_element(f"{reduction.hi}_lane_errors", block, blocks, lane, levels)
-    return partial(reduction, high, low)
+    return partial(reduction, high)

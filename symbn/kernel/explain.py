@@ -22,7 +22,7 @@ def explain(operator: Operator, *, compensated: bool) -> str:
     lines = [operator.description, ""] if operator.description else []
     lines.append(
         f"Arithmetic in float64; sums in blocks of {BLOCK} terms with {LANES} lanes"
-        + (", each addition with its rounding error." if compensated else ", the blocks with their rounding errors.")
+        + (", each operation with its rounding error." if compensated else ", the blocks with their rounding errors.")
     )
     for number, (clusters, alternatives) in enumerate(zip(lowering.work, lowering.program.steps, strict=True), 1):
         lines += ["", f"Step {number}{', in one visit of the data where memory allows' if len(clusters) > 1 else ''}"]

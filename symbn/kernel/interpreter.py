@@ -52,6 +52,13 @@ _EXACT: dict[str, Callable[..., Any]] = {
     "div": lambda a, b: Fraction(a) / b,
     "neg": lambda a: -a,
     "fma": lambda a, b, c: a * b + c,
+    "leading": lambda a: a,
+    "rounded": lambda high, low: high + low,
+    "sum_error": lambda a, b, total: a + b - total,
+    "difference_error": lambda a, b, difference: a - b - difference,
+    "product_error": lambda a, b, product: a * b - product,
+    "quotient_error": lambda a, a_low, b, b_low, quotient: (a + a_low) / (b + b_low) - quotient,
+    "root_error": lambda a, a_low, root: stand_in("sqrt", a + a_low) - root,
     "idiv": lambda a, b: a // b,
     "imod": lambda a, b: a % b,
     "imin": min,
@@ -88,18 +95,19 @@ def run(
     extents: Mapping[str, int],
     *,
     alternative: int = -1,
+    arithmetic: Callable[..., Any] = apply,
 ) -> None:
     """Run a program; the elements of its outputs are put into ``arrays``.
 
     ``alternative`` says which alternative of each step runs; where a step has fewer, its last, which is the default and
-    right for any memory.
+    right for any memory. ``arithmetic`` gives the value of an operation, by its name, on values: exact ones by default.
     """
     frame: dict[str, Any] = {**scalars, **extents}
     memory: dict[str, Elements] = {**arrays, **{name: {} for name, _ in program.workspaces}}
     nests = {nest.name: nest for nest in program.nests}
     for step in program.steps:
         for name in step[min(alternative, len(step) - 1)].nests:
-            _Machine(program, frame, memory).block(nests[name].body)
+            _Machine(frame, memory, arithmetic).block(nests[name].body)
 
 
 class _RowView(MutableMapping[tuple[int, ...], Fraction]):
@@ -134,9 +142,10 @@ class _RowView(MutableMapping[tuple[int, ...], Fraction]):
 
 
 class _Machine:
-    def __init__(self, program: Program, frame: dict[str, Any], memory: dict[str, Elements]) -> None:
+    def __init__(self, frame: dict[str, Any], memory: dict[str, Elements], arithmetic: Callable[..., Any]) -> None:
         self.frame = frame
         self.memory = memory
+        self.arithmetic = arithmetic
 
     def block(self, body: tuple[Stmt, ...]) -> None:
         for statement in body:
@@ -218,4 +227,4 @@ class _Machine:
             case Op("select", (condition, yes, no)):
                 return self.value(yes) if self.value(condition) else self.value(no)
             case Op(name, args):
-                return apply(name, *(self.value(arg) for arg in args))
+                return self.arithmetic(name, *(self.value(arg) for arg in args))

@@ -46,7 +46,11 @@ class Load:
 
 @dataclass(frozen=True)
 class Op:
-    """An operation by name: arithmetic, comparison, select, or an elementwise function of C's <math.h>."""
+    """An operation by name: arithmetic, comparison, select, or an elementwise function of C's <math.h>.
+
+    In arithmetic of pairs (symbn.kernel.pairs) also ``rounded``, and what an operation rounds away: ``sum_error`` and
+    its kin. ``leading`` asks that arithmetic for a pair's high part alone.
+    """
 
     name: str
     args: tuple[Expr, ...]

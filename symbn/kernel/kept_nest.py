@@ -37,7 +37,7 @@ from symbn.kernel.levels import Levels, size, unflatten
 from symbn.kernel.naming import Names
 from symbn.kernel.nest import NestBuilder, assign, labels, needed
 from symbn.kernel.sharing import share
-from symbn.kernel.summation import LANES, Slot, Slots, accumulate, finish, fold, is_compensated, merge, partial
+from symbn.kernel.summation import LANES, Slot, Slots, accumulate, finish, fold, merge, partial
 from symbn.kernel.workspaces import Workspaces
 
 #: features in one tile: with LANES partial sums each, what a first-level cache holds
@@ -109,10 +109,7 @@ class KeptNest(NestBuilder):
         """A block's partial sum, at the current block and place."""
         block = Var(self.block)
         high = self.workspaces.block_element(f"{reduction.hi}_blocks", block, blocks, self.kept)
-        if not (self.compensated and is_compensated(reduction)):
-            return partial(reduction, high, None)
-        low = self.workspaces.block_element(f"{reduction.hi}_block_errors", block, blocks, self.kept)
-        return partial(reduction, high, low)
+        return partial(reduction, high)
 
     def keep(self, name: str, stage: int) -> list[Stmt]:
         """Leave a value for later loops, if one reads it."""
@@ -244,10 +241,8 @@ class KeptNest(NestBuilder):
         """Leave the block's sums for the merge."""
         body: list[Stmt] = [self.feature()]
         for reduction, (_, slot) in zip(one.reductions, slots, strict=True):
-            into, block = self.partial(reduction, self.blocks_in(one)), slot(Int(0), place)
-            body.append(Assign(into.high, block.high))
-            if into.low is not None and block.low is not None:
-                body.append(Assign(into.low, block.low))
+            into = self.partial(reduction, self.blocks_in(one))
+            body.append(Assign(into.high, slot(Int(0), place).high))
         return body
 
     def slots(self, reduction: Reduction) -> Slots:

@@ -62,13 +62,13 @@ class NestBuilder:
         return [Comment(labels(stores)), *assigns] if stores else []
 
     def total(self, reduction: Reduction) -> Slot:
-        """A reduction's running total over the blocks; a sum's always with compensation."""
-        return partial(reduction, Load(f"{reduction.hi}_total", ()), Load(f"{reduction.hi}_rest", ()))
+        """A reduction's running total over the blocks; a sum's with compensation, where not all arithmetic is so."""
+        low = None if self.compensated else Load(f"{reduction.hi}_rest", ())
+        return partial(reduction, Load(f"{reduction.hi}_total", ()), low)
 
     def lanes(self, reduction: Reduction, subscripts: tuple[Expr, ...]) -> Slot:
         """One of the interleaved partial results within a block."""
-        low = Load(f"{reduction.hi}_errors", subscripts) if self.compensated else None
-        return partial(reduction, Load(f"{reduction.hi}_lanes", subscripts), low)
+        return partial(reduction, Load(f"{reduction.hi}_lanes", subscripts))
 
 
 def assign(targets: Sequence[Load], values: Sequence[Expr], names: Names) -> list[Stmt]:

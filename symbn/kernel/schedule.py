@@ -19,6 +19,7 @@ from symbn.kernel.levels import Levels
 from symbn.kernel.map_nest import MapNest
 from symbn.kernel.naming import Names
 from symbn.kernel.nest import over
+from symbn.kernel.pairs import in_pairs
 from symbn.kernel.reduced_nest import ReducedNest
 from symbn.kernel.sharing import prune
 from symbn.kernel.shifting import shifted
@@ -33,9 +34,10 @@ def lower(operator: Operator, *, compensated: bool) -> Program:
     operator
         The equations.
     compensated
-        Sum the rounding error of each addition too: for data in the accumulator's own dtype.
+        Keep the rounding error of each operation too: for data in the accumulator's own dtype.
     """
-    return Lowering(operator, compensated).program
+    program = Lowering(operator, compensated).program
+    return in_pairs(program) if compensated else program
 
 
 class Lowering:

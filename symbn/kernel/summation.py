@@ -5,7 +5,7 @@ number of threads: blocks of BLOCK terms; within a block LANES interleaved parti
 pairwise; then the blocks in order, a sum's with compensation.
 
 Error: with u the accumulator's unit roundoff, a sum of m terms t differs from the exact one by at most
-(BLOCK/LANES + 5) u sum|t| to first order, for any m; with compensated accumulators by terms in u^2. A product
+(BLOCK/LANES + 5) u sum|t| to first order, for any m; in arithmetic of pairs by terms in u^2. A product
 of m factors is rounded m - 1 times, a maximum or minimum never. The check counts on it (symbn.run.tracked).
 """
 
@@ -53,14 +53,10 @@ class Slot:
         return [(self.high, self.start)] if self.low is None else [(self.high, self.start), (self.low, ZERO)]
 
 
-def is_compensated(reduction: Reduction) -> bool:
-    """Are the rounding errors of this reduction's steps a sum that can be kept?"""
-    return _STEPS[reduction.op][0] == "add"
-
-
-def partial(reduction: Reduction, high: Load, low: Load | None) -> Slot:
-    """The slot of a partial result; ``low`` is kept where the reduction can be compensated."""
-    return Slot(*_STEPS[reduction.op], high, low if is_compensated(reduction) else None)
+def partial(reduction: Reduction, high: Load, low: Load | None = None) -> Slot:
+    """The slot of a partial result; ``low`` is kept where the rounding errors are a sum."""
+    step, start = _STEPS[reduction.op]
+    return Slot(step, start, high, low if step == "add" else None)
 
 
 #: (lane, place within a tile) -> the slot of that partial result
@@ -83,11 +79,8 @@ def accumulate(slot: Slot, value: Expr, stem: str) -> list[Stmt]:
 
 
 def merge(into: Slot, other: Slot, stem: str) -> list[Stmt]:
-    """Combine two slots, with both low parts."""
-    result = accumulate(into, other.high, stem)
-    if into.low is not None and other.low is not None:
-        result.append(Assign(into.low, Op("add", (into.low, other.low))))
-    return result
+    """Combine a slot with another that has no low part."""
+    return accumulate(into, other.high, stem)
 
 
 def fold(
@@ -98,14 +91,12 @@ def fold(
     ``along`` wraps a body in the loop over a tile's places, where there is one.
     """
     result: list[Stmt] = []
-    simple = all(slot(Int(0), Int(0)).low is None for _, slot in slots)
     half = LANES // 2
     while half:
-        # The last step is one operation, and needs a scope of its own only for the names that compensation takes.
-        looped = half > 1 or not simple
+        looped = half > 1
 
-        def body(place: Expr, half: int = half, looped: bool = looped) -> list[Stmt]:
-            near = Var(lane) if looped else Int(0)
+        def body(place: Expr, half: int = half) -> list[Stmt]:
+            near = Var(lane) if half > 1 else Int(0)
             return [
                 statement
                 for stem, slot in slots
@@ -121,13 +112,18 @@ def finish(reduction: Reduction, total: Slot, count: Expr) -> list[Stmt]:
     """A reduction's value from its total; a mean is divided in two parts, hi + lo."""
     high, low = total.high, total.low
     result: list[Stmt] = [Comment(f"({reduction.equation})")]
-    if low is None:
+    if low is None and not reduction.mean:
         return [*result, Let(reduction.hi, high)]
-    if not reduction.mean:
+    if low is not None and not reduction.mean:
         # Where a total is not finite its low part is not a number, and has nothing to say.
         rest = Op("select", (Op("isfinite", (high,)), low, ZERO))
         return [*result, Let(reduction.hi, Op("add", (high, rest)))]
     leading, samples = Var(reduction.hi), Op("real", (count,))
-    remainder = Op("add", (Op("fma", (Op("neg", (leading,)), samples, high)), low))
+    quotient: Expr = Op("div", (high, samples))
+    if low is None:
+        # In arithmetic of pairs the total has its low part within.
+        quotient, remainder = Op("leading", (quotient,)), sub(high, Op("mul", (leading, samples)))
+    else:
+        remainder = Op("add", (Op("fma", (Op("neg", (leading,)), samples, high)), low))
     rest = Op("select", (Op("isfinite", (leading,)), Op("div", (remainder, samples)), ZERO))
-    return [*result, Let(reduction.hi, Op("div", (high, samples))), Let(reduction.lo, rest)]
+    return [*result, Let(reduction.hi, quotient), Let(reduction.lo, rest)]

@@ -60,7 +60,7 @@ def test_it_says_what_is_saved_and_what_is_computed_again():
 @pytest.mark.parametrize("compensated", [False, True])
 def test_accuracy_is_told(compensated):
     told = [line for line in lines_of("batch_norm", compensated=compensated) if line.startswith("Arithmetic")]
-    assert ("each addition with its rounding error" in told[0]) == compensated
+    assert ("each operation with its rounding error" in told[0]) == compensated
 
 
 def test_every_nest_and_output_is_named(operator):

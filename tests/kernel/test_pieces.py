@@ -350,6 +350,7 @@ def test_a_branch_does_not_tell_its_parent():
 def test_users_names_are_not_taken_by_the_kernels_own():
     """An operator whose arrays are called as the kernel's own variables gives the same as any other."""
     own = ["block", "start", "count", "lane", "whole", "t1", "place", "task", "first", "width", "tile", "row"]
+    own += ["sum", "product", "tight", "t1_low"]
     arrays = {name: IndexedBase(name) for name in own}
     total = sum((array[i, k] for array in arrays.values()), 0)
     operator = Operator("op", [Eq(t[k], Sum(total, (i, 1, m))), Eq(y[i, k], arrays["block"][i, k] - t[k])], outputs=[y])
