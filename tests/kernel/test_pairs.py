@@ -124,7 +124,7 @@ def test_each_result_is_rounded_once(operators, worst, name, alternative):
 @pytest.mark.parametrize("name", ["batch_norm", "layer_norm_backward"])
 def test_plain_arithmetic_is_told_from_that_of_pairs(operators, worst, name):
     program = schedule.lower(operators[name], compensated=False)
-    assert worst(operators[name], program, alternative=0) > 1
+    assert worst(operators[name], program, alternative=0) > 0.75
 
 
 def without(program, change):
