@@ -353,8 +353,8 @@ static void group1_reduced(
         /* (1) */
         const double eq1_start = eq1_start_total / (double)smaller(64, m0 * m1);
         const double eq1_shift = (isfinite(eq1_start) ? eq1_start : 0.0);
-        double eq1_shifted_total = 0.0;
-        double eq1_shifted_rest = 0.0;
+        double mu_hi_total = 0.0;
+        double mu_hi_rest = 0.0;
         double eq2_squares_total = 0.0;
         double eq2_squares_rest = 0.0;
         for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
@@ -366,7 +366,7 @@ static void group1_reduced(
             if (x_slab)
                 gather_float(x + k * layout->x__k, 2, x_row2_extents, x_row2_strides, start, count, x_slab + start, k + 1 < n ? layout->x__k : 0);
             const float *x_row2 = x_slab ? x_slab + start : read_window_float(x + k * layout->x__k, 2, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
-            double eq1_shifted_lanes[16] = {0.0};
+            double mu_hi_lanes[16] = {0.0};
             double eq2_squares_lanes[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
@@ -374,35 +374,35 @@ static void group1_reduced(
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (1), (2) */
                     const double t1 = (double)x_row2[q + lane] - eq1_shift;
-                    eq1_shifted_lanes[lane] += t1;
+                    mu_hi_lanes[lane] += (double)x_row2[q + lane];
                     eq2_squares_lanes[lane] += t1 * t1;
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (1), (2) */
                 const double t1 = (double)x_row2[whole + lane] - eq1_shift;
-                eq1_shifted_lanes[lane] += t1;
+                mu_hi_lanes[lane] += (double)x_row2[whole + lane];
                 eq2_squares_lanes[lane] += t1 * t1;
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                eq1_shifted_lanes[lane] += eq1_shifted_lanes[lane + 8];
+                mu_hi_lanes[lane] += mu_hi_lanes[lane + 8];
                 eq2_squares_lanes[lane] += eq2_squares_lanes[lane + 8];
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                eq1_shifted_lanes[lane] += eq1_shifted_lanes[lane + 4];
+                mu_hi_lanes[lane] += mu_hi_lanes[lane + 4];
                 eq2_squares_lanes[lane] += eq2_squares_lanes[lane + 4];
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                eq1_shifted_lanes[lane] += eq1_shifted_lanes[lane + 2];
+                mu_hi_lanes[lane] += mu_hi_lanes[lane + 2];
                 eq2_squares_lanes[lane] += eq2_squares_lanes[lane + 2];
             }
-            eq1_shifted_lanes[0] += eq1_shifted_lanes[1];
+            mu_hi_lanes[0] += mu_hi_lanes[1];
             eq2_squares_lanes[0] += eq2_squares_lanes[1];
-            const double eq1_shifted_term = eq1_shifted_lanes[0];
-            const double eq1_shifted_next = eq1_shifted_total + eq1_shifted_term;
-            const double eq1_shifted_back = eq1_shifted_next - eq1_shifted_total;
-            eq1_shifted_rest += eq1_shifted_total - (eq1_shifted_next - eq1_shifted_back) + (eq1_shifted_term - eq1_shifted_back);
-            eq1_shifted_total = eq1_shifted_next;
+            const double mu_hi_term = mu_hi_lanes[0];
+            const double mu_hi_next = mu_hi_total + mu_hi_term;
+            const double mu_hi_back = mu_hi_next - mu_hi_total;
+            mu_hi_rest += mu_hi_total - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
+            mu_hi_total = mu_hi_next;
             const double eq2_squares_term = eq2_squares_lanes[0];
             const double eq2_squares_next = eq2_squares_total + eq2_squares_term;
             const double eq2_squares_back = eq2_squares_next - eq2_squares_total;
@@ -410,16 +410,12 @@ static void group1_reduced(
             eq2_squares_total = eq2_squares_next;
         }
         /* (1) */
-        const double eq1_shifted = eq1_shifted_total + (isfinite(eq1_shifted_total) ? eq1_shifted_rest : 0.0);
+        const double mu_hi = mu_hi_total / (double)(m0 * m1);
+        const double mu_lo = (isfinite(mu_hi) ? (fma(-mu_hi, (double)(m0 * m1), mu_hi_total) + mu_hi_rest) / (double)(m0 * m1) : 0.0);
         /* (2) */
         const double eq2_squares = eq2_squares_total + (isfinite(eq2_squares_total) ? eq2_squares_rest : 0.0);
-        /* (1) */
-        const double eq1_offset = eq1_shifted / (double)(m0 * m1);
-        const double mu_hi = eq1_shift + eq1_offset;
-        const double eq1_back = mu_hi - eq1_shift;
-        const double mu_lo = (isfinite(mu_hi) ? eq1_shift - (mu_hi - eq1_back) + (eq1_offset - eq1_back) : 0.0);
-        /* (2) */
-        const double eq2_excess = eq1_shifted * eq1_offset;
+        const double eq2_offset = mu_hi - eq1_shift + mu_lo;
+        const double eq2_excess = eq2_offset * eq2_offset * (double)(m0 * m1);
         const double eq2_far = (eq2_excess > 0.25 * eq2_squares ? 1.0 : 0.0);
         /* (1) */
         const double eq1_part = mu_hi + mu_lo;
@@ -516,11 +512,11 @@ static void group1_kept(
     double *all_beta_here,
     double *eq1_start_blocks,
     double *all_eq1_shift,
-    double *eq1_shifted_blocks,
+    double *mu_hi_blocks,
     double *eq2_squares_blocks,
-    double *all_eq2_squares,
     double *all_mu_hi,
     double *all_mu_lo,
+    double *all_eq2_squares,
     double *all_eq2_excess,
     double *all_eq2_far,
     double *eq2_again_blocks,
@@ -633,12 +629,12 @@ static void group1_kept(
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t stop = smaller(first + 128, n);
         const ptrdiff_t width = stop - first;
-        double eq1_shifted_lanes[16][128];
+        double mu_hi_lanes[16][128];
         double eq2_squares_lanes[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                eq1_shifted_lanes[lane][j] = 0.0;
+                mu_hi_lanes[lane][j] = 0.0;
                 eq2_squares_lanes[lane][j] = 0.0;
             }
         }
@@ -656,7 +652,7 @@ static void group1_kept(
                 const ptrdiff_t k = first + j;
                 /* (1), (2) */
                 const double t1 = (double)x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_eq1_shift[k];
-                eq1_shifted_lanes[lane][j] += t1;
+                mu_hi_lanes[lane][j] += (double)x[i0 * layout->x__i0 + i1 * layout->x__i1 + k];
                 eq2_squares_lanes[lane][j] += t1 * t1;
             }
             if (++i1 == m1) {
@@ -667,49 +663,52 @@ static void group1_kept(
         for (ptrdiff_t lane = 0; lane < 8; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                eq1_shifted_lanes[lane][j] += eq1_shifted_lanes[lane + 8][j];
+                mu_hi_lanes[lane][j] += mu_hi_lanes[lane + 8][j];
                 eq2_squares_lanes[lane][j] += eq2_squares_lanes[lane + 8][j];
             }
         }
         for (ptrdiff_t lane = 0; lane < 4; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                eq1_shifted_lanes[lane][j] += eq1_shifted_lanes[lane + 4][j];
+                mu_hi_lanes[lane][j] += mu_hi_lanes[lane + 4][j];
                 eq2_squares_lanes[lane][j] += eq2_squares_lanes[lane + 4][j];
             }
         }
         for (ptrdiff_t lane = 0; lane < 2; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
-                eq1_shifted_lanes[lane][j] += eq1_shifted_lanes[lane + 2][j];
+                mu_hi_lanes[lane][j] += mu_hi_lanes[lane + 2][j];
                 eq2_squares_lanes[lane][j] += eq2_squares_lanes[lane + 2][j];
             }
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
-            eq1_shifted_lanes[0][j] += eq1_shifted_lanes[1][j];
+            mu_hi_lanes[0][j] += mu_hi_lanes[1][j];
             eq2_squares_lanes[0][j] += eq2_squares_lanes[1][j];
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t k = first + j;
-            eq1_shifted_blocks[block * n + k] = eq1_shifted_lanes[0][j];
+            mu_hi_blocks[block * n + k] = mu_hi_lanes[0][j];
             eq2_squares_blocks[block * n + k] = eq2_squares_lanes[0][j];
         }
     }
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
-        double eq1_shifted_total = 0.0;
-        double eq1_shifted_rest = 0.0;
+        double mu_hi_total = 0.0;
+        double mu_hi_rest = 0.0;
         for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
-            const double eq1_shifted_term = eq1_shifted_blocks[block * n + k];
-            const double eq1_shifted_next = eq1_shifted_total + eq1_shifted_term;
-            const double eq1_shifted_back = eq1_shifted_next - eq1_shifted_total;
-            eq1_shifted_rest += eq1_shifted_total - (eq1_shifted_next - eq1_shifted_back) + (eq1_shifted_term - eq1_shifted_back);
-            eq1_shifted_total = eq1_shifted_next;
+            const double mu_hi_term = mu_hi_blocks[block * n + k];
+            const double mu_hi_next = mu_hi_total + mu_hi_term;
+            const double mu_hi_back = mu_hi_next - mu_hi_total;
+            mu_hi_rest += mu_hi_total - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
+            mu_hi_total = mu_hi_next;
         }
         /* (1) */
-        const double eq1_shifted = eq1_shifted_total + (isfinite(eq1_shifted_total) ? eq1_shifted_rest : 0.0);
+        const double mu_hi = mu_hi_total / (double)(m0 * m1);
+        const double mu_lo = (isfinite(mu_hi) ? (fma(-mu_hi, (double)(m0 * m1), mu_hi_total) + mu_hi_rest) / (double)(m0 * m1) : 0.0);
+        all_mu_hi[k] = mu_hi;
+        all_mu_lo[k] = mu_lo;
         double eq2_squares_total = 0.0;
         double eq2_squares_rest = 0.0;
         for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
@@ -722,15 +721,8 @@ static void group1_kept(
         /* (2) */
         const double eq2_squares = eq2_squares_total + (isfinite(eq2_squares_total) ? eq2_squares_rest : 0.0);
         all_eq2_squares[k] = eq2_squares;
-        /* (1) */
-        const double eq1_offset = eq1_shifted / (double)(m0 * m1);
-        const double mu_hi = all_eq1_shift[k] + eq1_offset;
-        all_mu_hi[k] = mu_hi;
-        const double eq1_back = mu_hi - all_eq1_shift[k];
-        const double mu_lo = (isfinite(mu_hi) ? all_eq1_shift[k] - (mu_hi - eq1_back) + (eq1_offset - eq1_back) : 0.0);
-        all_mu_lo[k] = mu_lo;
-        /* (2) */
-        const double eq2_excess = eq1_shifted * eq1_offset;
+        const double eq2_offset = mu_hi - all_eq1_shift[k] + mu_lo;
+        const double eq2_excess = eq2_offset * eq2_offset * (double)(m0 * m1);
         all_eq2_excess[k] = eq2_excess;
         const double eq2_far = (eq2_excess > 0.25 * eq2_squares ? 1.0 : 0.0);
         all_eq2_far[k] = eq2_far;
@@ -904,11 +896,11 @@ int batch_norm_add_relu_float32(
         double *const all_beta_here = status ? NULL : take(&left, n);
         double *const eq1_start_blocks = status ? NULL : take(&left, smaller(1, (m0 * m1 + 511) / 512) * n);
         double *const all_eq1_shift = status ? NULL : take(&left, n);
-        double *const eq1_shifted_blocks = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
+        double *const mu_hi_blocks = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
         double *const eq2_squares_blocks = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
-        double *const all_eq2_squares = status ? NULL : take(&left, n);
         double *const all_mu_hi = status ? NULL : take(&left, n);
         double *const all_mu_lo = status ? NULL : take(&left, n);
+        double *const all_eq2_squares = status ? NULL : take(&left, n);
         double *const all_eq2_excess = status ? NULL : take(&left, n);
         double *const all_eq2_far = status ? NULL : take(&left, n);
         double *const eq2_again_blocks = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
@@ -916,11 +908,11 @@ int batch_norm_add_relu_float32(
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_kept(layout, x, residual, gamma, beta, y, mu, sigma2, all_beta_here, eq1_start_blocks, all_eq1_shift, eq1_shifted_blocks, eq2_squares_blocks, all_eq2_squares, all_mu_hi, all_mu_lo, all_eq2_excess, all_eq2_far, eq2_again_blocks, all_eq4_part, epsilon);
+            group1_kept(layout, x, residual, gamma, beta, y, mu, sigma2, all_beta_here, eq1_start_blocks, all_eq1_shift, mu_hi_blocks, eq2_squares_blocks, all_mu_hi, all_mu_lo, all_eq2_squares, all_eq2_excess, all_eq2_far, eq2_again_blocks, all_eq4_part, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_kept(layout, x, residual, gamma, beta, y, mu, sigma2, all_beta_here, eq1_start_blocks, all_eq1_shift, eq1_shifted_blocks, eq2_squares_blocks, all_eq2_squares, all_mu_hi, all_mu_lo, all_eq2_excess, all_eq2_far, eq2_again_blocks, all_eq4_part, epsilon);
+            group1_kept(layout, x, residual, gamma, beta, y, mu, sigma2, all_beta_here, eq1_start_blocks, all_eq1_shift, mu_hi_blocks, eq2_squares_blocks, all_mu_hi, all_mu_lo, all_eq2_squares, all_eq2_excess, all_eq2_far, eq2_again_blocks, all_eq4_part, epsilon);
         free(memory);
     }
     else if (status == 0) {

@@ -350,8 +350,8 @@ static void group1_reduced(
         /* (1) */
         const double eq1_start = eq1_start_total / (double)smaller(64, K0 * K1 * S0 * S1);
         const double eq1_shift = (isfinite(eq1_start) ? eq1_start : 0.0);
-        double eq1_shifted_total = 0.0;
-        double eq1_shifted_rest = 0.0;
+        double mu_hi_total = 0.0;
+        double mu_hi_rest = 0.0;
         double eq2_squares_total = 0.0;
         double eq2_squares_rest = 0.0;
         for (ptrdiff_t block = 0; block < (K0 * K1 * S0 * S1 + 511) / 512; block++) {
@@ -363,7 +363,7 @@ static void group1_reduced(
             if (x_slab)
                 gather_float(x + n * layout->x__n + g * layout->x__g, 4, x_row2_extents, x_row2_strides, start, count, x_slab + start, g + 1 < G ? layout->x__g : 0);
             const float *x_row2 = x_slab ? x_slab + start : read_window_float(x + n * layout->x__n + g * layout->x__g, 4, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
-            double eq1_shifted_lanes[16] = {0.0};
+            double mu_hi_lanes[16] = {0.0};
             double eq2_squares_lanes[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
@@ -371,35 +371,35 @@ static void group1_reduced(
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (1), (2) */
                     const double t1 = (double)x_row2[q + lane] - eq1_shift;
-                    eq1_shifted_lanes[lane] += t1;
+                    mu_hi_lanes[lane] += (double)x_row2[q + lane];
                     eq2_squares_lanes[lane] += t1 * t1;
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (1), (2) */
                 const double t1 = (double)x_row2[whole + lane] - eq1_shift;
-                eq1_shifted_lanes[lane] += t1;
+                mu_hi_lanes[lane] += (double)x_row2[whole + lane];
                 eq2_squares_lanes[lane] += t1 * t1;
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                eq1_shifted_lanes[lane] += eq1_shifted_lanes[lane + 8];
+                mu_hi_lanes[lane] += mu_hi_lanes[lane + 8];
                 eq2_squares_lanes[lane] += eq2_squares_lanes[lane + 8];
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                eq1_shifted_lanes[lane] += eq1_shifted_lanes[lane + 4];
+                mu_hi_lanes[lane] += mu_hi_lanes[lane + 4];
                 eq2_squares_lanes[lane] += eq2_squares_lanes[lane + 4];
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                eq1_shifted_lanes[lane] += eq1_shifted_lanes[lane + 2];
+                mu_hi_lanes[lane] += mu_hi_lanes[lane + 2];
                 eq2_squares_lanes[lane] += eq2_squares_lanes[lane + 2];
             }
-            eq1_shifted_lanes[0] += eq1_shifted_lanes[1];
+            mu_hi_lanes[0] += mu_hi_lanes[1];
             eq2_squares_lanes[0] += eq2_squares_lanes[1];
-            const double eq1_shifted_term = eq1_shifted_lanes[0];
-            const double eq1_shifted_next = eq1_shifted_total + eq1_shifted_term;
-            const double eq1_shifted_back = eq1_shifted_next - eq1_shifted_total;
-            eq1_shifted_rest += eq1_shifted_total - (eq1_shifted_next - eq1_shifted_back) + (eq1_shifted_term - eq1_shifted_back);
-            eq1_shifted_total = eq1_shifted_next;
+            const double mu_hi_term = mu_hi_lanes[0];
+            const double mu_hi_next = mu_hi_total + mu_hi_term;
+            const double mu_hi_back = mu_hi_next - mu_hi_total;
+            mu_hi_rest += mu_hi_total - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
+            mu_hi_total = mu_hi_next;
             const double eq2_squares_term = eq2_squares_lanes[0];
             const double eq2_squares_next = eq2_squares_total + eq2_squares_term;
             const double eq2_squares_back = eq2_squares_next - eq2_squares_total;
@@ -407,18 +407,14 @@ static void group1_reduced(
             eq2_squares_total = eq2_squares_next;
         }
         /* (1) */
-        const double eq1_shifted = eq1_shifted_total + (isfinite(eq1_shifted_total) ? eq1_shifted_rest : 0.0);
-        /* (2) */
-        const double eq2_squares = eq2_squares_total + (isfinite(eq2_squares_total) ? eq2_squares_rest : 0.0);
-        /* (1) */
-        const double eq1_offset = eq1_shifted / ((double)(K0 * K1) * (double)(S0 * S1));
-        const double mu_hi = eq1_shift + eq1_offset;
+        const double mu_hi = mu_hi_total / (double)(K0 * K1 * S0 * S1);
+        const double mu_lo = (isfinite(mu_hi) ? (fma(-mu_hi, (double)(K0 * K1 * S0 * S1), mu_hi_total) + mu_hi_rest) / (double)(K0 * K1 * S0 * S1) : 0.0);
         all_mu_hi[n * G + g] = mu_hi;
-        const double eq1_back = mu_hi - eq1_shift;
-        const double mu_lo = (isfinite(mu_hi) ? eq1_shift - (mu_hi - eq1_back) + (eq1_offset - eq1_back) : 0.0);
         all_mu_lo[n * G + g] = mu_lo;
         /* (2) */
-        const double eq2_excess = eq1_shifted * eq1_offset;
+        const double eq2_squares = eq2_squares_total + (isfinite(eq2_squares_total) ? eq2_squares_rest : 0.0);
+        const double eq2_offset = mu_hi - eq1_shift + mu_lo;
+        const double eq2_excess = eq2_offset * eq2_offset * ((double)(K0 * K1) * (double)(S0 * S1));
         const double eq2_far = (eq2_excess > 0.25 * eq2_squares ? 1.0 : 0.0);
         /* (1) */
         const double eq1_part = mu_hi + mu_lo;
@@ -574,8 +570,8 @@ static void group1_part(
         /* (1) */
         const double eq1_start = eq1_start_total / (double)smaller(64, K0 * K1 * S0 * S1);
         const double eq1_shift = (isfinite(eq1_start) ? eq1_start : 0.0);
-        double eq1_shifted_total = 0.0;
-        double eq1_shifted_rest = 0.0;
+        double mu_hi_total = 0.0;
+        double mu_hi_rest = 0.0;
         double eq2_squares_total = 0.0;
         double eq2_squares_rest = 0.0;
         for (ptrdiff_t block = 0; block < (K0 * K1 * S0 * S1 + 511) / 512; block++) {
@@ -587,7 +583,7 @@ static void group1_part(
             if (x_slab)
                 gather_float(x + n * layout->x__n + g * layout->x__g, 4, x_row2_extents, x_row2_strides, start, count, x_slab + start, g + 1 < G ? layout->x__g : 0);
             const float *x_row2 = x_slab ? x_slab + start : read_window_float(x + n * layout->x__n + g * layout->x__g, 4, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
-            double eq1_shifted_lanes[16] = {0.0};
+            double mu_hi_lanes[16] = {0.0};
             double eq2_squares_lanes[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
@@ -595,35 +591,35 @@ static void group1_part(
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (1), (2) */
                     const double t1 = (double)x_row2[q + lane] - eq1_shift;
-                    eq1_shifted_lanes[lane] += t1;
+                    mu_hi_lanes[lane] += (double)x_row2[q + lane];
                     eq2_squares_lanes[lane] += t1 * t1;
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (1), (2) */
                 const double t1 = (double)x_row2[whole + lane] - eq1_shift;
-                eq1_shifted_lanes[lane] += t1;
+                mu_hi_lanes[lane] += (double)x_row2[whole + lane];
                 eq2_squares_lanes[lane] += t1 * t1;
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                eq1_shifted_lanes[lane] += eq1_shifted_lanes[lane + 8];
+                mu_hi_lanes[lane] += mu_hi_lanes[lane + 8];
                 eq2_squares_lanes[lane] += eq2_squares_lanes[lane + 8];
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                eq1_shifted_lanes[lane] += eq1_shifted_lanes[lane + 4];
+                mu_hi_lanes[lane] += mu_hi_lanes[lane + 4];
                 eq2_squares_lanes[lane] += eq2_squares_lanes[lane + 4];
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                eq1_shifted_lanes[lane] += eq1_shifted_lanes[lane + 2];
+                mu_hi_lanes[lane] += mu_hi_lanes[lane + 2];
                 eq2_squares_lanes[lane] += eq2_squares_lanes[lane + 2];
             }
-            eq1_shifted_lanes[0] += eq1_shifted_lanes[1];
+            mu_hi_lanes[0] += mu_hi_lanes[1];
             eq2_squares_lanes[0] += eq2_squares_lanes[1];
-            const double eq1_shifted_term = eq1_shifted_lanes[0];
-            const double eq1_shifted_next = eq1_shifted_total + eq1_shifted_term;
-            const double eq1_shifted_back = eq1_shifted_next - eq1_shifted_total;
-            eq1_shifted_rest += eq1_shifted_total - (eq1_shifted_next - eq1_shifted_back) + (eq1_shifted_term - eq1_shifted_back);
-            eq1_shifted_total = eq1_shifted_next;
+            const double mu_hi_term = mu_hi_lanes[0];
+            const double mu_hi_next = mu_hi_total + mu_hi_term;
+            const double mu_hi_back = mu_hi_next - mu_hi_total;
+            mu_hi_rest += mu_hi_total - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
+            mu_hi_total = mu_hi_next;
             const double eq2_squares_term = eq2_squares_lanes[0];
             const double eq2_squares_next = eq2_squares_total + eq2_squares_term;
             const double eq2_squares_back = eq2_squares_next - eq2_squares_total;
@@ -631,18 +627,14 @@ static void group1_part(
             eq2_squares_total = eq2_squares_next;
         }
         /* (1) */
-        const double eq1_shifted = eq1_shifted_total + (isfinite(eq1_shifted_total) ? eq1_shifted_rest : 0.0);
-        /* (2) */
-        const double eq2_squares = eq2_squares_total + (isfinite(eq2_squares_total) ? eq2_squares_rest : 0.0);
-        /* (1) */
-        const double eq1_offset = eq1_shifted / ((double)(K0 * K1) * (double)(S0 * S1));
-        const double mu_hi = eq1_shift + eq1_offset;
+        const double mu_hi = mu_hi_total / (double)(K0 * K1 * S0 * S1);
+        const double mu_lo = (isfinite(mu_hi) ? (fma(-mu_hi, (double)(K0 * K1 * S0 * S1), mu_hi_total) + mu_hi_rest) / (double)(K0 * K1 * S0 * S1) : 0.0);
         all_mu_hi[n * G + g] = mu_hi;
-        const double eq1_back = mu_hi - eq1_shift;
-        const double mu_lo = (isfinite(mu_hi) ? eq1_shift - (mu_hi - eq1_back) + (eq1_offset - eq1_back) : 0.0);
         all_mu_lo[n * G + g] = mu_lo;
         /* (2) */
-        const double eq2_excess = eq1_shifted * eq1_offset;
+        const double eq2_squares = eq2_squares_total + (isfinite(eq2_squares_total) ? eq2_squares_rest : 0.0);
+        const double eq2_offset = mu_hi - eq1_shift + mu_lo;
+        const double eq2_excess = eq2_offset * eq2_offset * ((double)(K0 * K1) * (double)(S0 * S1));
         const double eq2_far = (eq2_excess > 0.25 * eq2_squares ? 1.0 : 0.0);
         /* (1) */
         const double eq1_part = mu_hi + mu_lo;

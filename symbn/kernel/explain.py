@@ -11,7 +11,7 @@ from symbn.kernel.expressions import indices_of, loads
 from symbn.kernel.groups import Group, Pass
 from symbn.kernel.ir import Alternative, Program
 from symbn.kernel.schedule import Lowering
-from symbn.kernel.summation import BLOCK, LANES
+from symbn.kernel.summation import BLOCK, LANES, START
 
 _WORDS = {"prod": "product", "max": "maximum", "min": "minimum"}
 
@@ -49,7 +49,7 @@ def _group(group: Group, outer: tuple[str, ...]) -> Iterator[str]:
         pad = "  "
     yield from (f"{pad}{line}" for line in _between(group, 0))
     for number, one in enumerate(group.passes, 1):
-        yield f"{pad}visit {_listed(group.reduced)}: {'; '.join(_work(one))}"
+        yield f"{pad}{_visit(one, _listed(group.reduced))}: {'; '.join(_work(one))}"
         yield from (f"{pad}{line}" for line in _between(group, number))
 
 
@@ -59,12 +59,19 @@ def _between(group: Group, number: int) -> Iterator[str]:
         yield f"write {_listed(f'{store.array} ({store.equation})' for store in stores)}"
 
 
+def _visit(one: Pass, indices: str) -> str:
+    if one.first:
+        return f"visit the first {START} terms of {indices}"
+    return f"where the shift lies far from the mean, visit {indices}" if one.needed else f"visit {indices}"
+
+
 def _work(one: Pass) -> Iterator[str]:
     read = [load.array for expr in one.expressions() for load in loads(expr) if indices_of(load)]
     if read:
         yield f"read {_listed(read)}"
     if one.reductions:
-        yield _listed(map(_reduction, one.reductions))
+        purpose = ", the shift about which sums are taken" if one.first else " again" if one.needed else ""
+        yield _listed(map(_reduction, one.reductions)) + purpose
     if one.stores:
         yield f"write {_listed(f'{store.array} ({store.equation})' for store in one.stores)}"
 

@@ -1,12 +1,13 @@
 """A mean and the sum of squares about it in one visit of the data.
 
-The samples are taken about a shift s that lies near their mean, the mean of the first few: with d = x - s,
+The squares are taken about a shift s that lies near the mean mu, the mean of the first few samples:
 
-    mu = s + sum d/m,    sum (x - mu)^2 = sum d^2 - (sum d)^2/m.
+    sum (x - mu)^2 = sum (x - s)^2 - m (mu - s)^2.
 
 The second term is subtracted from the first, which costs digits where s is far from the mean: by more than half
 of the standard deviation, about. There, and only there, the squares are summed about the mean itself, in
-another visit (T. Chan, G. Golub, R. LeVeque, Algorithms for computing the sample variance, 1983).
+another visit (T. Chan, G. Golub, R. LeVeque, Algorithms for computing the sample variance, 1983). The mean is of the
+samples themselves: their sum rounds less than one about a shift that an outlier among the first has drawn away.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def shifted(group: Group, extents: Mapping[str, str], names: Names) -> Group:
     """
     for number, (first, second) in enumerate(zip(group.passes, group.passes[1:], strict=False), 1):
         pairs = [(mean, square) for square in second.reductions for mean in first.reductions if _about(mean, square)]
-        if pairs and len(pairs) == len(second.reductions) and not second.stores:
+        if pairs and len(pairs) == len(second.reductions) and not (second.stores or second.needed):
             return shifted(_merged(group, number, [_Shifted(*pair, extents, names) for pair in pairs]), extents, names)
     return group
 
@@ -47,8 +48,6 @@ def _about(mean: Reduction, square: Reduction) -> bool:
 
 def _merged(group: Group, number: int, found: list[_Shifted]) -> Group:
     first = group.passes[number - 1]
-    own = {one.mean.hi for one in found}
-    others = tuple(one for one in first.reductions if one.hi not in own)
     known = [value for one in found for value in one.values(number)]
 
     def later(stage: int) -> int:
@@ -57,7 +56,7 @@ def _merged(group: Group, number: int, found: list[_Shifted]) -> Group:
     passes = (
         *group.passes[: number - 1],
         Pass(tuple(one.start for one in found), (), first=True),
-        Pass((*others, *(part for one in found for part in (one.sum, one.squares))), first.stores, first.crossing),
+        Pass((*first.reductions, *(one.squares for one in found)), first.stores, first.crossing),
         Pass(tuple(one.again for one in found), (), needed=tuple(one.far for one in found)),
         *(
             replace(one, stores=tuple(replace(store, stage=later(store.stage)) for store in one.stores))
@@ -72,18 +71,17 @@ def _merged(group: Group, number: int, found: list[_Shifted]) -> Group:
 
 
 class _Shifted:
-    """The reductions and values by which a mean and the squares about it are found."""
+    """The reductions and values by which the squares about a mean are found while it is."""
 
     def __init__(self, mean: Reduction, square: Reduction, extents: Mapping[str, str], names: Names) -> None:
         def stem(of: Reduction, what: str) -> str:
             return names.stem(f"eq{of.equation}_{what}")
 
         self.mean, self.square = mean, square
-        self.shift, self.offset, self.back = stem(mean, "shift"), stem(mean, "offset"), stem(mean, "back")
+        self.shift, self.offset = stem(mean, "shift"), stem(square, "offset")
         self.excess, self.far, self.total = stem(square, "excess"), stem(square, "far"), stem(square, "total")
         deviation = sub(mean.body, Var(self.shift))
         self.start = replace(mean, hi=stem(mean, "start"), lo=stem(mean, "start_lo"))
-        self.sum = replace(mean, hi=stem(mean, "shifted"), lo=stem(mean, "shifted_lo"), op="sum", body=deviation)
         squared = Op("mul", (deviation, deviation))
         self.squares = replace(
             square, hi=stem(square, "squares"), lo=stem(square, "squares_lo"), op="sum", body=squared
@@ -98,15 +96,11 @@ class _Shifted:
         def value(name: str, expr: Expr, after: int, of: Reduction) -> Value:
             return Value(name, expr, number + after, of.equation)
 
-        start, shift, offset, back = map(Var, (self.start.hi, self.shift, self.offset, self.back))
-        high, total = Var(mean.hi), Var(self.total)
+        start, offset, total = Var(self.start.hi), Var(self.offset), Var(self.total)
         yield value(self.shift, _finite(start, start), 0, mean)
-        yield value(self.offset, Op("div", (Var(self.sum.hi), self.count)), 1, mean)
-        yield value(mean.hi, Op("add", (shift, offset)), 1, mean)
-        yield value(self.back, sub(high, shift), 1, mean)
-        error = Op("add", (sub(shift, sub(high, back)), sub(offset, back)))
-        yield value(mean.lo, _finite(high, error), 1, mean)
-        yield value(self.excess, Op("mul", (Var(self.sum.hi), offset)), 1, square)
+        about = sub(Var(mean.hi), Var(self.shift))
+        yield value(self.offset, Op("add", (about, Var(mean.lo))), 1, square)
+        yield value(self.excess, Op("mul", (Op("mul", (offset, offset)), self.count)), 1, square)
         limit = Op("mul", (Const(LIMIT), Var(self.squares.hi)))
         far = Op("gt", (Var(self.excess), limit))
         yield value(self.far, Op("select", (far, Const(Fraction(1)), _ZERO)), 1, square)

@@ -63,7 +63,7 @@ class Space:
         self.arrays: dict[str, tuple[Array, dict[int, list[int]]]] = {}
         for name, (given, own_axes) in arrays.items():
             array, axes = given, own_axes
-            if array.ndim == 0 and written[name]:
+            if array.ndim == 0 and any(sizes[axis] for axis in written[name]):
                 # One number stands for all elements.
                 axes = [axis for axis in written[name] for _ in sizes[axis]]
                 array = np.broadcast_to(array, [size for axis in written[name] for size in sizes[axis]])
@@ -103,7 +103,7 @@ class Space:
     def fill(self, name: str, part: Part, value: float) -> None:
         """Set an output's part to a value."""
         array, numbers = self.arrays[name]
-        picked = [] if part.feature is None else numbers[part.feature]
+        picked = [] if part.feature is None else numbers.get(part.feature, [])
         if len(picked) > 1:
             rest = [own for own in range(array.ndim) if own not in picked]
             places = np.unravel_index(part.positions, [array.shape[own] for own in picked])

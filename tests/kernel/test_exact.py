@@ -25,7 +25,8 @@ SMALL = [
 ALTERNATIVES = (0, 1, 2, 3)
 
 
-def compare(operator, evaluate, draw, interpret, sizes, splits, *, compensated, alternative):
+def compare(operator, evaluate, draw, interpret, sizes, splits, *, compensated, alternatives=ALTERNATIVES):
+    """In each alternative that the program has."""
     #: samples, channels, groups, channels of a group, positions: three sizes each way
     images = {name: 1 + (sizes.get("m", 1) + number) % 3 for number, name in enumerate("NCGKS")}
     extents = {*operator.indices.values()} - operator.fixed_extents.keys()
@@ -33,48 +34,36 @@ def compare(operator, evaluate, draw, interpret, sizes, splits, *, compensated, 
     arrays, scalars = draw(operator, sizes)
     wanted = evaluate(operator, arrays, scalars, sizes)
     program = schedule.lower(operator, compensated=compensated)
-    if alternative >= max(map(len, program.steps)):
-        return
-    got = interpret(operator, program, arrays, scalars, sizes, splits, alternative=alternative)
-    for name in operator.outputs:
-        assert got[name] == wanted.output(name), f"{operator.name}: {name} differs from its equation"
+    for alternative in alternatives:
+        if alternative < max(map(len, program.steps)):
+            got = interpret(operator, program, arrays, scalars, sizes, splits, alternative=alternative)
+            for name in operator.outputs:
+                assert got[name] == wanted.output(name), f"{operator.name}: {name} differs from its equation"
 
 
-@pytest.mark.parametrize("alternative", ALTERNATIVES)
 @pytest.mark.parametrize("compensated", [False, True], ids=["plain", "compensated"])
-def test_program_gives_what_the_equations_say(operator, evaluate, draw, interpret, compensated, alternative):
+def test_program_gives_what_the_equations_say(operator, evaluate, draw, interpret, compensated):
     for sizes, splits in SMALL:
-        compare(operator, evaluate, draw, interpret, sizes, splits, compensated=compensated, alternative=alternative)
+        compare(operator, evaluate, draw, interpret, sizes, splits, compensated=compensated)
 
 
-@pytest.mark.parametrize("alternative", ALTERNATIVES)
 @pytest.mark.parametrize("compensated", [False, True], ids=["plain", "compensated"])
 @pytest.mark.parametrize("splits", [{}, {"m": 1}, {"m": 20}, {"m": 300}])
-def test_sums_longer_than_a_block(operators, evaluate, draw, interpret, splits, compensated, alternative):
-    compare(
-        operators["batch_norm"],
-        evaluate,
-        draw,
-        interpret,
-        {"m": 1200 if splits else 600, "n": 1},
-        splits,
-        compensated=compensated,
-        alternative=alternative,
-    )
+def test_sums_longer_than_a_block(operators, evaluate, draw, interpret, splits, compensated):
+    sizes = {"m": 1200 if splits else 600, "n": 1}
+    compare(operators["batch_norm"], evaluate, draw, interpret, sizes, splits, compensated=compensated)
 
 
 @pytest.mark.parametrize("m", [511, 512, 513, 1024])
-@pytest.mark.parametrize("alternative", ALTERNATIVES)
-def test_sums_about_as_long_as_blocks(operators, evaluate, draw, interpret, m, alternative):
-    operator = operators["only_a_number"]
-    compare(operator, evaluate, draw, interpret, {"m": m}, {}, compensated=False, alternative=alternative)
+def test_sums_about_as_long_as_blocks(operators, evaluate, draw, interpret, m):
+    compare(operators["only_a_number"], evaluate, draw, interpret, {"m": m}, {}, compensated=False)
 
 
-@pytest.mark.parametrize("n", [127, 128, 129, 257])
+@pytest.mark.parametrize("n", [127, 128, 257])
 @pytest.mark.parametrize("name", ["batch_norm", "weighted_norm", "column_norm_gradient"])
 def test_more_features_than_a_tile(operators, evaluate, draw, interpret, n, name):
     sizes = {"m": 3, "n": n}
-    compare(operators[name], evaluate, draw, interpret, sizes, {}, compensated=False, alternative=0)
+    compare(operators[name], evaluate, draw, interpret, sizes, {}, compensated=False, alternatives=(0,))
 
 
 def test_tiles_blocks_and_outer_kept_indices_together(monkeypatch, evaluate, draw, interpret):
@@ -94,7 +83,7 @@ def test_tiles_blocks_and_outer_kept_indices_together(monkeypatch, evaluate, dra
                 sizes,
                 {"m": sizes["m"] // 5 or 1} if sizes["m"] % 5 == 0 else {},
                 compensated=compensated,
-                alternative=0,
+                alternatives=(0,),
             )
 
 
@@ -107,10 +96,9 @@ def test_no_samples_leave_nothing_to_divide(operators, draw, interpret, alternat
     assert got["total"] == {(): 0}
 
 
-@pytest.mark.parametrize("alternative", ALTERNATIVES)
 @pytest.mark.parametrize("compensated", [False, True], ids=["plain", "compensated"])
 @pytest.mark.parametrize("m", [0, 1, 15, 17, 511, 513, 1100])
-def test_reductions_of_any_length(evaluate, draw, interpret, m, compensated, alternative):
+def test_reductions_of_any_length(evaluate, draw, interpret, m, compensated):
     """Of nothing a maximum is minus infinity, a minimum infinity, a product 1."""
     i, k, extent = Idx("i", (1, Symbol("m"))), Idx("k", (1, Symbol("n"))), Symbol("m")
     x, *results = map(IndexedBase, ("x", "top", "bottom", "product"))
@@ -119,7 +107,7 @@ def test_reductions_of_any_length(evaluate, draw, interpret, m, compensated, alt
     equations = [Eq(one[k], kind(body, (i, 1, extent))) for one, kind, body in zip(results, kinds, bodies, strict=True)]
     operator = Operator("each", equations, outputs=results)
     sizes = {"m": m, "n": 2}
-    compare(operator, evaluate, draw, interpret, sizes, {}, compensated=compensated, alternative=alternative)
+    compare(operator, evaluate, draw, interpret, sizes, {}, compensated=compensated)
 
 
 # ---- random operators ----------------------------------------------------------------------------------
@@ -219,4 +207,4 @@ def operators_of_some_equations(draw):
 )
 def test_random_operators(evaluate, draw, interpret, operator, sizes, split, compensated, alternative):
     splits = {"m": 2 if sizes["m"] % 2 == 0 else 1} if split else {}
-    compare(operator, evaluate, draw, interpret, sizes, splits, compensated=compensated, alternative=alternative)
+    compare(operator, evaluate, draw, interpret, sizes, splits, compensated=compensated, alternatives=(alternative,))

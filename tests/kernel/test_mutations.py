@@ -2,7 +2,7 @@
 
 import dataclasses
 from fractions import Fraction
-from functools import partial
+from functools import cache, partial
 
 import pytest
 
@@ -68,9 +68,13 @@ def is_neutral(node):
 def notices(evaluate, draw, interpret):
     """Does the comparison tell the program from its equations?"""
 
-    def notices(operator, program, *, alternative):
+    @cache
+    def asked(operator):
         arrays, scalars = draw(operator, SIZES)
-        wanted = evaluate(operator, arrays, scalars, SIZES)
+        return arrays, scalars, evaluate(operator, arrays, scalars, SIZES)
+
+    def notices(operator, program, *, alternative):
+        arrays, scalars, wanted = asked(operator)
         try:
             got = interpret(operator, program, arrays, scalars, SIZES, SPLITS, alternative=alternative)
         except (KeyError, AssertionError, ZeroDivisionError, TypeError):
