@@ -18,11 +18,12 @@ class DType:
 
     name: str
     c_type: str
+    itemsize: int
     compensated: bool
 
 
-FLOAT32 = DType("float32", "float", compensated=False)
-FLOAT64 = DType("float64", "double", compensated=True)
+FLOAT32 = DType("float32", "float", 4, compensated=False)
+FLOAT64 = DType("float64", "double", 8, compensated=True)
 
 DTYPES = MappingProxyType({dtype.name: dtype for dtype in (FLOAT32, FLOAT64)})
 

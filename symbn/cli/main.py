@@ -116,7 +116,7 @@ def show(
     from symbn import catalogue, dtypes, pipeline
     from symbn.equations import notation
     from symbn.kernel import explain as explaining
-    from symbn.run import reference
+    from symbn.run import machine, reference
 
     loaded, _ = catalogue.load(operator)
     kind = dtypes.dtype(dtype)
@@ -127,7 +127,8 @@ def show(
     elif numpy:
         show_code("import numpy as np\n\n\n" + reference.numpy_source(loaded), "python")
     elif explain:
-        print(explaining.explain(loaded, compensated=kind.compensated), end="")
+        rates = {"copy_rate": machine.copy_rate(), "operation_rate": machine.operation_rate()}
+        print(explaining.explain(loaded, kind, **rates), end="")
     else:
         print(notation.terminal(loaded.equations))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from symbn.dtypes import DType
 from symbn.equations.operator import Operator
 from symbn.kernel.clusters import Cluster
 from symbn.kernel.computations import Reduction
@@ -12,23 +13,35 @@ from symbn.kernel.groups import Group, Pass
 from symbn.kernel.ir import Alternative, Program
 from symbn.kernel.schedule import Lowering
 from symbn.kernel.summation import BLOCK, LANES, START
+from symbn.kernel.traffic import Traffic, traffic
 
 _WORDS = {"prod": "product", "max": "maximum", "min": "minimum"}
 
 
-def explain(operator: Operator, *, compensated: bool) -> str:
-    """The schedule of an operator, for a reader."""
-    lowering = Lowering(operator, compensated)
+def explain(operator: Operator, dtype: DType, *, copy_rate: float, operation_rate: float) -> str:
+    """The schedule of an operator, for a reader.
+
+    ``copy_rate`` is how many bytes a core reads and writes in a second, ``operation_rate`` how many operations it does:
+    what bounds the kernel's time.
+    """
+    lowering = Lowering(operator, dtype.compensated)
     lines = [operator.description, ""] if operator.description else []
     lines.append(
         f"Arithmetic in float64; sums in blocks of {BLOCK} terms with {LANES} lanes"
-        + (", each operation with its rounding error." if compensated else ", the blocks with their rounding errors.")
+        + (
+            ", each operation with its rounding error."
+            if dtype.compensated
+            else ", the blocks with their rounding errors."
+        )
     )
-    for number, (clusters, alternatives) in enumerate(zip(lowering.work, lowering.program.steps, strict=True), 1):
+    moved = traffic(lowering, dtype)
+    steps = zip(lowering.work, lowering.program.steps, moved, strict=True)
+    for number, (clusters, alternatives, own) in enumerate(steps, 1):
         lines += ["", f"Step {number}{', in one visit of the data where memory allows' if len(clusters) > 1 else ''}"]
         for one in clusters:
             lines += [f"  {line}" for line in _cluster(one)]
         lines += [f"  {line}" for line in _alternatives(lowering.program, alternatives)]
+        lines += [f"  {line}" for line in _bound(own, dtype, copy_rate, operation_rate)]
     return "\n".join(lines) + "\n"
 
 
@@ -93,6 +106,25 @@ def _alternatives(program: Program, alternatives: tuple[Alternative, ...]) -> It
             where.append("there is a block of rows for each thread")
         runs = "runs as" if number == 0 else "else as"
         yield f"{runs} {', '.join(one.nests)}" + (f" where {_listed(where)}" if where else "")
+
+
+def _bound(own: Traffic, dtype: DType, copy_rate: float, operation_rate: float) -> Iterator[str]:
+    """What is moved and computed for an element of the largest arrays, and how long that takes at the least."""
+    if not (own.reads or own.writes):
+        return
+    arrays = [f"read {_listed(name for name, _ in own.reads)}"] if own.reads else []
+    arrays += [f"write {_listed(own.writes)}"] if own.writes else []
+    copy = 2 * dtype.itemsize
+    memory = f"{own.cached} bytes, {own.cached / copy:g} times a copy's"
+    if own.streamed > own.cached:
+        memory += f" ({own.streamed} bytes, {own.streamed / copy:g} times, where what is visited again left the cache)"
+    yield f"for an element: {' and '.join(arrays)}, {memory}; {own.operations} operations"
+    moving, computing = 1e9 * own.cached / copy_rate, 1e9 * own.operations / operation_rate
+    limit = "memory" if moving > computing else "arithmetic"
+    yield (
+        f"at the least {max(moving, computing):.2g} ns on a core of this machine: {moving:.2g} to move it, "
+        f"{computing:.2g} to compute; {limit} is the limit"
+    )
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ from symbn.emit.interface import Interface
 from symbn.equations.names import identifier
 from symbn.equations.operator import Operator
 from symbn.errors import ArgumentError, ArgumentTypeError
-from symbn.run import known, reference, settings
+from symbn.run import known, machine, reference, settings
 from symbn.run.call import Call, Compiled, no_memory
 from symbn.run.check import Report
 
@@ -87,11 +87,13 @@ class Kernel:
     def explain(self) -> str:
         """What the kernel does, in words: its steps, what each visit of the data computes, which loops run when.
 
+        For each step also what is moved and computed for an element, and how fast that can be at best on this machine.
         For a gradient: what of the forward pass it takes as saved, and what it computes again.
         """
         from symbn.kernel import explain
 
-        return explain.explain(self.operator, compensated=dtypes.dtype(self.dtype).compensated)
+        rates = {"copy_rate": machine.copy_rate(), "operation_rate": machine.operation_rate()}
+        return explain.explain(self.operator, dtypes.dtype(self.dtype), **rates)
 
     def report(self, axes: Mapping[str, Sequence[str]] | None = None, **named: Any) -> Report:
         """Run, and return how every element of every output compares with the equations, good or bad."""

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 import symbn
+from symbn.dtypes import FLOAT64
 from symbn.kernel import explain
+from symbn.run import machine
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -104,7 +106,8 @@ def test_show_numpy_runs(command):
 def test_show_explain(command):
     code, out, _ = command("show", "layer_norm_backward", "--explain", "--dtype", "float64")
     assert code == 0
-    assert out == explain.explain(symbn.operators.layer_norm_backward, compensated=True)
+    rates = {"copy_rate": machine.copy_rate(), "operation_rate": machine.operation_rate()}
+    assert out == explain.explain(symbn.operators.layer_norm_backward, FLOAT64, **rates)
 
 
 def test_show_takes_one_form(command):
