@@ -24,7 +24,7 @@ def test_batch_norm_reads_the_data_twice_and_again_where_it_must():
         "Step 1",
         "  for each k:",
         "    visit the first 64 terms of i: read x; a mean for (1), the shift about which sums are taken",
-        "    visit i: read x; a sum for (1) and a sum for (2)",
+        "    visit i: read x; a mean for (1) and a sum for (2)",
         "    write mu (1)",
         "    where the shift lies far from the mean, visit i: read x; a sum for (2) again",
         "    write sigma2 (2)",
