@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import symbn
+from symbn.build import compiler
 
 mpmath.mp.dps = 60
 
@@ -169,6 +170,14 @@ def threads():
     before = symbn.get_num_threads()
     yield symbn.set_num_threads
     symbn.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def compiled_quickly():
+    """Kernels are compiled with less optimization, in a third of the time: for tests of what equations become."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiler, "FLAGS", tuple("-O1" if flag == "-O3" else flag for flag in compiler.FLAGS))
+        yield
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ import symbn
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 USERS = runpy.run_path(str(Path(__file__).parent / "kernel" / "user_operators.py"))["OPERATORS"]
 SHAPES = [(64, 7), (2, 7), (8, 7, 30), (8, 7, 5, 6), (2, 7, 3, 4, 5), (1, 7, 3, 3), (700, 7)]
 NEAR = {np.float32: {"rtol": 2e-4, "atol": 2e-5}, np.float64: {"rtol": 1e-10, "atol": 1e-12}}

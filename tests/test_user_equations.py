@@ -15,6 +15,8 @@ from symbn import ReduceMax, ReduceMin
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 m, n, p, q = symbols("m n p q", integer=True, positive=True)
 i, j, r, k, h = Idx("i", (1, m)), Idx("j", (1, m)), Idx("r", (1, m)), Idx("k", (1, n)), Idx("h", (1, n))
 c, e, s, rgb = Idx("c", (1, p)), Idx("e", (1, p)), Idx("s", (1, q)), Idx("rgb", (1, 3))

@@ -203,6 +203,9 @@ class Call:
         threads = settings.get_num_threads() if ready.plan.threaded else 1
         if ready.compiled.function(ready.layout, *pointers, *scalars, threads):
             raise no_memory(interface.function)
+        for a, result in zip(outputs, results, strict=True):
+            if not np.may_share_memory(a, result):  # what is one axis to the caller does not lie in one piece
+                result[...] = a.reshape(result.shape)
         if new and not axes:
             self._remember(ready, where, originals, outputs, results)
         return _Run(ready, inputs, scalars, outputs, results, comparison, chosen)

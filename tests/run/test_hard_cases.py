@@ -168,7 +168,7 @@ def everything(kernel, monkeypatch, **inputs):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("shape", [(40, 40), (7, 5), (61, 131)])
+@pytest.mark.parametrize("shape", [(13, 13), (7, 5), (17, 31)])
 def test_blocks_and_samples_agree_with_the_whole(dtype, shape, monkeypatch):
     j, r = Idx("j", (1, n)), Idx("r", (1, m))
     gram = Eq(y[k, j], Sum(x[i, k] * x[i, j], (i, 1, m)) / m)

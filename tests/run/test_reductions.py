@@ -193,8 +193,7 @@ def test_reductions_of_reductions(rng, dtype):
 # ---- no false alarms ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", OPERATORS)
+@pytest.mark.parametrize(("name", "dtype"), [(name, DTYPES[number % 2]) for number, name in enumerate(OPERATORS)])
 def test_the_check_raises_no_false_alarm(name, dtype):
     forward, backward = kernel(name, dtype), kernel(name, dtype, "gradient")
 
