@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,8 +43,6 @@ class _Ready:
     defaults: tuple[Callable[[Array], known.Pointer] | None, ...]
     #: what makes each output that is not given
     makers: tuple[Callable[[], Array], ...]
-    #: how much a sample has in the mean, once that is known
-    lots: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -105,6 +103,8 @@ class Call:
         self._optional = tuple((places[output], places[name]) for output, name in first.optional)
         self._compiled: dict[Any, Compiled] = {}
         self._plans: dict[Any, _Ready] = {}
+        #: a kind of call -> how much a sample of it has in the mean
+        self._lots: dict[Any, Sequence[float]] = {}
         #: (the axes' argument, then for each input and given output None or its signature) -> what such a call does
         self.known: dict[Any, known.Known] = {}
 
@@ -178,8 +178,13 @@ class Call:
         signature = [None if a is None else (a.shape, a.strides, a.dtype, a.flags.num) for a in (*arrays, *given)]
         if bound is not None:
             arrays, given = self._split(arrays, given, bound)
+        kind = (where, tuple(axes.items()), *signature)
+        lots: Sequence[int] | None = None
+        if mode == "sample" and kind in self._lots:
+            lots = self._drawn(kind)
+            mode = mode if any(lots) else "off"
         writable = self._writable(arrays, given, mode)
-        key = (where, tuple(axes.items()), writable, *signature)
+        key = (writable, *kind)
         ready = self._plans.get(key)
         new = ready is None
         if ready is None:
@@ -197,7 +202,12 @@ class Call:
         comparison: Comparison | None = None
         chosen: Sequence[Chosen] = ()
         if mode != "off":
-            comparison, chosen = self._checked(ready, inputs, outputs, results, scalars, mode)
+            comparison = self._comparison(ready, inputs, outputs, results, scalars)
+            if mode == "sample" and lots is None:
+                self._lots[kind] = comparison.expected_lots()
+                lots = self._drawn(kind)
+            chosen = comparison.everything() if lots is None else comparison.sample(lots)
+            comparison.forget(chosen)
         pointers = [(default or known.pointer_of(a))(a) for default, a in zip(ready.defaults, inputs, strict=True)]
         pointers += [known.pointer_of(a)(a) for a in outputs]
         threads = settings.get_num_threads() if ready.plan.threaded else 1
@@ -280,6 +290,7 @@ class Call:
         )
         if len(self._plans) >= _PLANS:
             self._plans.clear()
+            self._lots.clear()
         self._plans[key] = ready
         return ready
 
@@ -380,30 +391,11 @@ class Call:
 
     # ---- the check -------------------------------------------------------------------------------
 
-    def _checked(
-        self,
-        ready: _Ready,
-        inputs: Sequence[Array | None],
-        outputs: Sequence[Array],
-        results: Sequence[Array],
-        scalars: Sequence[float],
-        mode: str,
-    ) -> tuple[Comparison | None, Sequence[Chosen]]:
-        """What will compare the outputs, and what of them, which is filled with NaN; None where nothing is drawn."""
+    def _drawn(self, kind: Any) -> Sequence[int]:
+        """How much of each part of a kind of call is compared this time."""
         from symbn.run import parts
 
-        lots: list[int] = []
-        if mode == "sample" and ready.lots:
-            lots = parts.drawn_lots(ready.lots)
-            if not any(lots):
-                return None, ()
-        comparison = self._comparison(ready, inputs, outputs, results, scalars)
-        if mode == "sample" and not lots:
-            ready.lots.extend(comparison.expected_lots())
-            lots = parts.drawn_lots(ready.lots)
-        chosen = comparison.everything() if mode == "full" else comparison.sample(lots)
-        comparison.forget(chosen)
-        return comparison, chosen
+        return parts.drawn_lots(self._lots[kind])
 
     def _comparison(
         self,
