@@ -86,7 +86,7 @@ def combined(inner):
     )
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(expr=st.recursive(leaves, combined, max_leaves=8))
 def test_any_expression_is_read_back(expr, tmp_path_factory):
     text = f"$$ v_{{i,k}} = {notation.tex(expr)} $$\n\n$$ s_k = \\sum_{{i=1}}^{{m}} x_{{i,k}} $$"
