@@ -110,6 +110,8 @@ def _names(program: Program) -> set[str]:
     result = {*(array.name for array in program.arrays), *program.scalars, *program.level_extents()}
     for nest in program.nests:
         for node in walk(nest.body):
+            if isinstance(node, Window) and node.slab:
+                result.add(node.slab)
             match node:
                 case Var(name) | Let(name) | Local(name) | Window(name) | Row(name) | For(name):
                     result.add(name)
@@ -169,7 +171,8 @@ class _Block:
         body = _Block(self.arrays, self).rewrite(statement.body)
         if isinstance(statement, Window) and statement.array in self.arrays.wide:
             lows = self.arrays.lows
-            body = (replace(statement, name=lows[statement.name], array=lows[statement.array], body=body),)
+            low = replace(statement, name=lows[statement.name], array=lows[statement.array], body=body)
+            body = (replace(low, slab=lows[statement.slab]) if statement.slab else low,)
         self.result.append(replace(statement, body=body))
 
     def assign(self, target: Load, value: Expr) -> None:
