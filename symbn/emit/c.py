@@ -90,14 +90,11 @@ def emit(operator: Operator, program: Program, dtype: DType) -> Source:
             program,
         ),
         steps=[[_alternative(program, one, nests_by_name, dtype, shared) for one in step] for step in program.steps],
-        windows=any(isinstance(node, Window) for nest in program.nests for node in walk(nest.body)),
+        windows=bool(_windows(program)),
         read_types=_window_types(program, dtype, lambda window: not window.written),
         slab_types=_window_types(program, dtype, lambda window: window.fresh),
         written_types=_window_types(program, dtype, lambda window: window.written),
-        max_levels=max(
-            (len(node.levels) for nest in program.nests for node in walk(nest.body) if isinstance(node, Window)),
-            default=1,
-        ),
+        max_levels=max((len(window.levels) for window in _windows(program)), default=1),
         allocates=bool(program.workspaces),
         unused=_unused(program),
         block=BLOCK,
@@ -119,8 +116,11 @@ def emit(operator: Operator, program: Program, dtype: DType) -> Source:
 
 def _window_types(program: Program, dtype: DType, kind: Callable[[Window], bool]) -> list[str]:
     """The C types of the windows of a kind."""
-    windows = [node for nest in program.nests for node in walk(nest.body) if isinstance(node, Window) and kind(node)]
-    return sorted({_c_type(program.array(window.array), dtype) for window in windows})
+    return sorted({_c_type(program.array(window.array), dtype) for window in _windows(program) if kind(window)})
+
+
+def _windows(program: Program) -> list[Window]:
+    return [node for nest in program.nests for node in walk(nest.body) if isinstance(node, Window)]
 
 
 def _c_type(array: Array, dtype: DType) -> str:

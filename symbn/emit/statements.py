@@ -208,11 +208,8 @@ class StatementPrinter:
         """The extents and the strides of a window's levels."""
         array = self.arrays[window.array]
         own = dict(zip(window.subscripts, array.axes, strict=True))
-        strides = ", ".join(
-            (" * ".join(self.offsets_along(array, own[level.name].name)) or "1") if level.name in own else "0"
-            for level in window.levels
-        )
-        return ", ".join(level.extent for level in window.levels), strides
+        strides = (self.step(array, own[level.name].name) if level.name in own else "0" for level in window.levels)
+        return ", ".join(level.extent for level in window.levels), ", ".join(strides)
 
     def ahead(self, array: Array, window: Window) -> str:
         """How far the next window lies from a window; 0 where there is none."""
@@ -220,8 +217,11 @@ class StatementPrinter:
         if window.next not in own or array.role == "workspace":
             return "0"
         level = own[window.next]
-        step = "1" if (array.name, level.name) in self.unit else f"layout->{stride(array.name, level.name)}"
-        return f"{window.next} + 1 < {level.extent} ? {step} : 0"
+        return f"{window.next} + 1 < {level.extent} ? {self.step(array, level.name)} : 0"
+
+    def step(self, array: Array, level: str) -> str:
+        """The stride of one of the array's own levels."""
+        return " * ".join(self.offsets_along(array, level)) or "1"
 
     def offsets_along(self, array: Array, level: str) -> list[str]:
         """The factors of the stride of one of the array's own levels."""

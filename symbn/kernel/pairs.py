@@ -110,11 +110,11 @@ def _names(program: Program) -> set[str]:
     result = {*(array.name for array in program.arrays), *program.scalars, *program.level_extents()}
     for nest in program.nests:
         for node in walk(nest.body):
-            if isinstance(node, Window) and node.slab:
-                result.add(node.slab)
             match node:
-                case Var(name) | Let(name) | Local(name) | Window(name) | Row(name) | For(name):
+                case Var(name) | Let(name) | Local(name) | Row(name) | For(name):
                     result.add(name)
+                case Window(name, slab=slab):
+                    result |= {name, slab} - {""}
                 case Walk(levels, counter):
                     result |= {counter, *(level.name for level in levels)}
     return result
