@@ -109,7 +109,7 @@ static inline void gather_float(
     const float *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
     ptrdiff_t start, ptrdiff_t count, float *to, ptrdiff_t ahead)
 {
-    ptrdiff_t place[2];
+    ptrdiff_t place[3];
     const float *from = base + locate(levels, extents, strides, start, place);
     const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1];
     for (ptrdiff_t done = 0; done < count;) {
@@ -133,7 +133,7 @@ static inline const float *read_window_float(
     const float *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
     ptrdiff_t start, ptrdiff_t count, float *buffer)
 {
-    ptrdiff_t place[2];
+    ptrdiff_t place[3];
     const float *from = base + locate(levels, extents, strides, start, place);
     if (side_by_side(levels, extents, strides, place) >= count)
         return from;
@@ -147,7 +147,7 @@ static inline const float *read_window_float(
  */
 static float *new_slab_float(int levels, const ptrdiff_t *extents, const ptrdiff_t *strides, ptrdiff_t bytes)
 {
-    ptrdiff_t place[2] = {0}, count = 1;
+    ptrdiff_t place[3] = {0}, count = 1;
     for (int level = 0; level < levels; level++)
         count *= extents[level];
     if (count * (ptrdiff_t)sizeof(float) > bytes || side_by_side(levels, extents, strides, place) >= count)
@@ -168,6 +168,12 @@ static inline void write_line(void *to, const void *from)
 #endif
 }
 
+/* Do two addresses lie at the same place of their lines of the cache? */
+static inline int same_place_in_line(const void *a, const void *b)
+{
+    return (uintptr_t)a % LINE == (uintptr_t)b % LINE;
+}
+
 /* Waits for all lines that were written past the cache. */
 static inline void lines_written(void)
 {
@@ -176,98 +182,105 @@ static inline void lines_written(void)
 #endif
 }
 
-/* Elements for consecutive addresses, held until they fill a line of the cache, and the buffer of a window. */
+/* elements in a line of the cache */
+enum { line_of_float = LINE / sizeof(float) };
+
+/* How an output is written: where it lies in short runs of memory from a buffer, else in place, or past the cache. */
 typedef struct {
-    float *line;            /* where lines[0] goes: the start of a line */
-    ptrdiff_t first, next; /* what is held: lines[first] to lines[next - 1] */
-    float lines[512 + 2 * LINE / sizeof(float)];
+    int past;              /* does what is written now go past the cache? */
+    int follows;           /* does it lie behind what was written before? */
+    float *end;             /* where that ends */
+    float *line;            /* the line of the cache that is not complete, or NULL */
+    ptrdiff_t first, next; /* what of it is held: held[first] to held[next - 1] */
+    float held[line_of_float];
+    float buffer[2048];
 } float_stream;
 
 /* Writes what is held. */
 static inline void finish_stream_float(float_stream *stream)
 {
-    for (ptrdiff_t i = stream->first; i < stream->next; i++)
-        stream->line[i] = stream->lines[i];
+    for (ptrdiff_t i = stream->first; stream->line && i < stream->next; i++)
+        stream->line[i] = stream->held[i];
     stream->line = NULL;
-    stream->first = stream->next = 0;
 }
 
-/* Where to write what goes to an address. */
-static inline float *open_stream_float(float_stream *stream, float *to)
+/* Is memory in runs that are too short to be written one by one? */
+static inline int is_scattered_float(int levels, const ptrdiff_t *extents, const ptrdiff_t *strides)
 {
+    const ptrdiff_t place[3] = {0};
+    ptrdiff_t all = 1;
+    for (int level = 0; level < levels; level++)
+        all *= extents[level];
+    return side_by_side(levels, extents, strides, place) < smaller(all, 2 * line_of_float);
+}
+
+/*
+ * Where to write from the element done of a window on, and how many of those that are left lie side by side there. Past
+ * the cache goes what is long, or lies behind what was written before, so that few lines are not written as a whole.
+ */
+static inline float *open_run_float(
+    float_stream *stream, ptrdiff_t bypass, float *base, int levels, const ptrdiff_t *extents,
+    const ptrdiff_t *strides, ptrdiff_t start, ptrdiff_t done, ptrdiff_t *left)
+{
+    ptrdiff_t place[3];
+    stream->past = 0;
+    if (is_scattered_float(levels, extents, strides))
+        return stream->buffer + done;
+    float *const to = base + locate(levels, extents, strides, start + done, place);
+    *left = smaller(*left, side_by_side(levels, extents, strides, place));
+    stream->follows = to == stream->end;
+    stream->end = to + *left;
+    stream->past = bypass && (stream->follows || *left >= 8 * line_of_float);
+    return to;
+}
+
+/* How many of count elements are not in whole lines from an address on: those before its first, or after its last. */
+static inline ptrdiff_t part_of_line_float(const float *to, ptrdiff_t count)
+{
+    const ptrdiff_t before = (ptrdiff_t)(-(uintptr_t)to % LINE / sizeof(float));
+    return before || count < line_of_float ? smaller(before ? before : count, count) : 0;
+}
+
+/* Where to write a part of a line: in place, or into a line that is held, where the next part is likely to come. */
+static inline float *open_part_float(float_stream *stream, int past, float *to)
+{
+    if (!past || !stream->follows)
+        return to;
     if (!stream->line || to != stream->line + stream->next) {
         finish_stream_float(stream);
         stream->first = stream->next = (ptrdiff_t)((uintptr_t)to % LINE / sizeof(float));
         stream->line = to - stream->next;
     }
-    return stream->lines + stream->next;
+    return stream->held + stream->next;
 }
 
-/* Writes the lines that count more elements complete. */
-static inline void close_stream_float(float_stream *stream, ptrdiff_t count)
+/* So many elements were written; a line that is complete leaves. */
+static inline void close_part_float(float_stream *stream, int past, ptrdiff_t count)
 {
-    const ptrdiff_t line = LINE / (ptrdiff_t)sizeof(float);
-    ptrdiff_t done = 0;
-    stream->next += count;
-    if (stream->next < line)
+    if (!past || !stream->follows || (stream->next += count) < line_of_float)
         return;
     if (stream->first) {
-        for (ptrdiff_t i = stream->first; i < line; i++)
-            stream->line[i] = stream->lines[i];
-        stream->first = 0;
-        done = line;
+        finish_stream_float(stream);
+    } else {
+        write_line(stream->line, stream->held);
+        stream->line = NULL;
     }
-    for (; done + line <= stream->next; done += line)
-        write_line(stream->line + done, stream->lines + done);
-    memcpy(stream->lines, stream->lines + done, LINE);
-    stream->line += done;
-    stream->next -= done;
 }
 
-/* Where to write count elements from a flat position: in place where they are contiguous, else a buffer. */
-static inline float *open_window_float(
-    float_stream *stream, ptrdiff_t bypass, float *base, int levels, const ptrdiff_t *extents,
-    const ptrdiff_t *strides, ptrdiff_t start, ptrdiff_t count)
-{
-    ptrdiff_t place[2];
-    float *to = base + locate(levels, extents, strides, start, place);
-    if (side_by_side(levels, extents, strides, place) >= count)
-        return bypass ? open_stream_float(stream, to) : to;
-    finish_stream_float(stream);
-    return stream->lines;
-}
-
-/* Brings what was written to where it belongs, run by run. */
+/* Brings what was written to a buffer to where it belongs. */
 static inline void close_window_float(
-    float_stream *stream, ptrdiff_t bypass, float *base, int levels, const ptrdiff_t *extents,
-    const ptrdiff_t *strides, ptrdiff_t start, ptrdiff_t count)
+    const float_stream *stream, float *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
+    ptrdiff_t start, ptrdiff_t count)
 {
-    if (stream->line) {
-        close_stream_float(stream, count);
+    if (!is_scattered_float(levels, extents, strides))
         return;
-    }
-    ptrdiff_t place[2];
+    ptrdiff_t place[3];
     float *to = base + locate(levels, extents, strides, start, place);
-    if (side_by_side(levels, extents, strides, place) >= count)
-        return;
-    const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1], line = LINE / (ptrdiff_t)sizeof(float);
+    const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1];
     for (ptrdiff_t done = 0; done < count;) {
         const ptrdiff_t length = smaller(run - place[levels - 1], count - done);
-        const float *from = stream->lines + done;
-        ptrdiff_t i = 0;
-        if (step == 1) {
-            if (bypass) {
-                for (; i < length && (uintptr_t)(to + i) % LINE; i++)
-                    to[i] = from[i];
-                for (; i + line <= length; i += line)
-                    write_line(to + i, from + i);
-            }
-            for (; i < length; i++)
-                to[i] = from[i];
-        } else {
-            for (; i < length; i++)
-                to[i * step] = from[i];
-        }
+        for (ptrdiff_t i = 0; i < length; i++)
+            to[i * step] = stream->buffer[done + i];
         done += length;
         to = base + next_run(levels, extents, strides, place);
     }
@@ -311,11 +324,9 @@ static void group1_reduced(
     const ptrdiff_t dy_slab_strides[2] = {layout->dy__i0, layout->dy__i1};
     float *const dy_slab = new_slab_float(2, dy_slab_extents, dy_slab_strides, layout->cache__bytes / 3);
     float_stream dresidual_stream;
-    dresidual_stream.line = NULL;
-    dresidual_stream.first = dresidual_stream.next = 0;
+    dresidual_stream.line = dresidual_stream.end = NULL;
     float_stream dx_stream;
-    dx_stream.line = NULL;
-    dx_stream.first = dx_stream.next = 0;
+    dx_stream.line = dx_stream.end = NULL;
 
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
@@ -406,37 +417,65 @@ static void group1_reduced(
         /* (4), (5) */
         dgamma[k * layout->dgamma__k] = (float)(dgamma_sum);
         dbeta[k * layout->dbeta__k] = (float)(dbeta_sum);
-        for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
-            const ptrdiff_t start = block * 512;
-            const ptrdiff_t count = smaller(512, m0 * m1 - start);
-            float x_row2_buffer[512];
+        for (ptrdiff_t block = 0; block < (m0 * m1 + 2047) / 2048; block++) {
+            const ptrdiff_t start = block * 2048;
+            const ptrdiff_t count = smaller(2048, m0 * m1 - start);
+            float x_row2_buffer[2048];
             const ptrdiff_t x_row2_extents[2] = {m0, m1};
             const ptrdiff_t x_row2_strides[2] = {layout->x__i0, layout->x__i1};
             const float *x_row2 = x_slab ? x_slab + start : read_window_float(x + k * layout->x__k, 2, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
-            float residual_row2_buffer[512];
+            float residual_row2_buffer[2048];
             const ptrdiff_t residual_row2_extents[2] = {m0, m1};
             const ptrdiff_t residual_row2_strides[2] = {layout->residual__i0, layout->residual__i1};
             const float *residual_row2 = residual_slab ? residual_slab + start : read_window_float(residual + k * layout->residual__k, 2, residual_row2_extents, residual_row2_strides, start, count, residual_row2_buffer);
-            float dy_row2_buffer[512];
+            float dy_row2_buffer[2048];
             const ptrdiff_t dy_row2_extents[2] = {m0, m1};
             const ptrdiff_t dy_row2_strides[2] = {layout->dy__i0, layout->dy__i1};
             const float *dy_row2 = dy_slab ? dy_slab + start : read_window_float(dy + k * layout->dy__k, 2, dy_row2_extents, dy_row2_strides, start, count, dy_row2_buffer);
             const ptrdiff_t dresidual_row_extents[2] = {m0, m1};
             const ptrdiff_t dresidual_row_strides[2] = {layout->dresidual__i0, layout->dresidual__i1};
-            float *dresidual_row = open_window_float(&dresidual_stream, layout->cache__bypass, dresidual + k * layout->dresidual__k, 2, dresidual_row_extents, dresidual_row_strides, start, count);
             const ptrdiff_t dx_row_extents[2] = {m0, m1};
             const ptrdiff_t dx_row_strides[2] = {layout->dx__i0, layout->dx__i1};
-            float *dx_row = open_window_float(&dx_stream, layout->cache__bypass, dx + k * layout->dx__k, 2, dx_row_extents, dx_row_strides, start, count);
-            SIMD
-            for (ptrdiff_t q = 0; q < count; q++) {
-                /* (3), (6) */
-                const double t1 = (double)x_row2[q] - mu_here;
-                const double t12 = (eq4_part2 * t1 + (double)residual_row2[q] + beta_here > 0.0 ? (double)dy_row2[q] : 0.0);
-                dx_row[q] = (float)(eq6_part * (eq6_part2 * t12 - eq6_part3 * t1 - dbeta_sum));
-                dresidual_row[q] = (float)(t12);
+            for (ptrdiff_t dx_row_done = 0; dx_row_done < count;) {
+                ptrdiff_t dx_row_left = count - dx_row_done;
+                float *dx_row = open_run_float(&dx_stream, layout->cache__bypass, dx + k * layout->dx__k, 2, dx_row_extents, dx_row_strides, start, dx_row_done, &dx_row_left);
+                float *dresidual_row = open_run_float(&dresidual_stream, layout->cache__bypass, dresidual + k * layout->dresidual__k, 2, dresidual_row_extents, dresidual_row_strides, start, dx_row_done, &dx_row_left);
+                const int dx_row_past = dx_stream.past && dresidual_stream.past && same_place_in_line(dx_row, dresidual_row);
+                while (dx_row_left > 0) {
+                    const ptrdiff_t dx_row_some = dx_row_past ? part_of_line_float(dx_row, dx_row_left) : dx_row_left;
+                    float *const dx_row_part = open_part_float(&dx_stream, dx_row_past, dx_row);
+                    float *const dresidual_row_part = open_part_float(&dresidual_stream, dx_row_past, dresidual_row);
+                    SIMD
+                    for (ptrdiff_t dx_row_lane = 0; dx_row_lane < dx_row_some; dx_row_lane++) {
+                        const ptrdiff_t q = dx_row_done + dx_row_lane;
+                        /* (3), (6) */
+                        const double t1 = (double)x_row2[q] - mu_here;
+                        const double t12 = (eq4_part2 * t1 + (double)residual_row2[q] + beta_here > 0.0 ? (double)dy_row2[q] : 0.0);
+                        dx_row_part[dx_row_lane] = (float)(eq6_part * (eq6_part2 * t12 - eq6_part3 * t1 - dbeta_sum));
+                        dresidual_row_part[dx_row_lane] = (float)(t12);
+                    }
+                    close_part_float(&dx_stream, dx_row_past, dx_row_some);
+                    close_part_float(&dresidual_stream, dx_row_past, dx_row_some);
+                    dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some, dresidual_row += dx_row_some;
+                    for (; dx_row_past && dx_row_left >= line_of_float; dx_row_done += line_of_float, dx_row_left -= line_of_float, dx_row += line_of_float, dresidual_row += line_of_float) {
+                        float dx_row_line[line_of_float];
+                        float dresidual_row_line[line_of_float];
+                        SIMD
+                        for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_float; dx_row_lane++) {
+                            const ptrdiff_t q = dx_row_done + dx_row_lane;
+                            /* (3), (6) */
+                            const double t1 = (double)x_row2[q] - mu_here;
+                            const double t12 = (eq4_part2 * t1 + (double)residual_row2[q] + beta_here > 0.0 ? (double)dy_row2[q] : 0.0);
+                            dx_row_line[dx_row_lane] = (float)(eq6_part * (eq6_part2 * t12 - eq6_part3 * t1 - dbeta_sum));
+                            dresidual_row_line[dx_row_lane] = (float)(t12);
+                        }
+                        write_line(dx_row, dx_row_line);
+                        write_line(dresidual_row, dresidual_row_line);
+                    }
+                }
             }
-            close_window_float(&dx_stream, layout->cache__bypass, dx + k * layout->dx__k, 2, dx_row_extents, dx_row_strides, start, count);
-            close_window_float(&dresidual_stream, layout->cache__bypass, dresidual + k * layout->dresidual__k, 2, dresidual_row_extents, dresidual_row_strides, start, count);
+            close_window_float(&dx_stream, dx + k * layout->dx__k, 2, dx_row_extents, dx_row_strides, start, count);
+            close_window_float(&dresidual_stream, dresidual + k * layout->dresidual__k, 2, dresidual_row_extents, dresidual_row_strides, start, count);
         }
     }
     free(x_slab);
@@ -479,11 +518,9 @@ static void group1_kept(
     const ptrdiff_t n = layout->n;
     (void)layout;
     float_stream dresidual_stream;
-    dresidual_stream.line = NULL;
-    dresidual_stream.first = dresidual_stream.next = 0;
+    dresidual_stream.line = dresidual_stream.end = NULL;
     float_stream dx_stream;
-    dx_stream.line = NULL;
-    dx_stream.first = dx_stream.next = 0;
+    dx_stream.line = dx_stream.end = NULL;
 
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
@@ -510,8 +547,7 @@ static void group1_kept(
         const ptrdiff_t start = block * 512;
         const ptrdiff_t count = smaller(512, m0 * m1 - start);
         const ptrdiff_t first = tile * 128;
-        const ptrdiff_t stop = smaller(first + 128, n);
-        const ptrdiff_t width = stop - first;
+        const ptrdiff_t width = smaller(128, n - first);
         double dgamma_sum_lanes[16][128];
         double dbeta_sum_lanes[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
@@ -612,49 +648,94 @@ static void group1_kept(
         dbeta[k * layout->dbeta__k] = (float)(dbeta_sum);
     }
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < (m0 * m1 + 511) / 512 * ((n + 2047) / 2048); task++) {
-        const ptrdiff_t tiles = (n + 2047) / 2048;
+    for (ptrdiff_t task = 0; task < (m0 * m1 + 511) / 512 * ((n + 1023) / 1024); task++) {
+        const ptrdiff_t tiles = (n + 1023) / 1024;
         const ptrdiff_t tile = task % tiles;
         const ptrdiff_t block = task / tiles;
         const ptrdiff_t start = block * 512;
         const ptrdiff_t count = smaller(512, m0 * m1 - start);
-        const ptrdiff_t panel = tile * 2048;
-        const ptrdiff_t panel_stop = smaller(panel + 2048, n);
-        const ptrdiff_t ahead = (panel_stop - panel + 1023) / (panel_stop - panel);
-        ptrdiff_t i0 = start / m1;
-        ptrdiff_t i1 = start % m1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            for (ptrdiff_t first = panel; first < panel_stop; first += 128) {
-                const ptrdiff_t stop = smaller(first + 128, panel_stop);
-                const ptrdiff_t width = stop - first;
-                for (ptrdiff_t j = 0; j < width; j += 16) {
-                    const ptrdiff_t k = first + j;
-                    PREFETCH(&x[i0 * layout->x__i0 + (i1 + ahead) * layout->x__i1 + k]);
-                    PREFETCH(&residual[i0 * layout->residual__i0 + (i1 + ahead) * layout->residual__i1 + k]);
-                    PREFETCH(&dy[i0 * layout->dy__i0 + (i1 + ahead) * layout->dy__i1 + k]);
-                }
-                const ptrdiff_t dresidual_strip_extents[1] = {n};
-                const ptrdiff_t dresidual_strip_strides[1] = {1};
-                float *dresidual_strip = open_window_float(&dresidual_stream, layout->cache__bypass, dresidual + i0 * layout->dresidual__i0 + i1 * layout->dresidual__i1, 1, dresidual_strip_extents, dresidual_strip_strides, first, width);
-                const ptrdiff_t dx_strip_extents[1] = {n};
-                const ptrdiff_t dx_strip_strides[1] = {1};
-                float *dx_strip = open_window_float(&dx_stream, layout->cache__bypass, dx + i0 * layout->dx__i0 + i1 * layout->dx__i1, 1, dx_strip_extents, dx_strip_strides, first, width);
-                SIMD
-                for (ptrdiff_t j = 0; j < width; j++) {
-                    const ptrdiff_t k = first + j;
-                    /* (3), (6) */
-                    const double t1 = (double)x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k];
-                    const double t12 = (all_eq4_part2[k] * t1 + (double)residual[i0 * layout->residual__i0 + i1 * layout->residual__i1 + k] + all_beta_here[k] > 0.0 ? (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k] : 0.0);
-                    dx_strip[j] = (float)(all_eq6_part[k] * (all_eq6_part2[k] * t12 - all_eq6_part3[k] * t1 - all_dbeta_sum[k]));
-                    dresidual_strip[j] = (float)(t12);
-                }
-                close_window_float(&dx_stream, layout->cache__bypass, dx + i0 * layout->dx__i0 + i1 * layout->dx__i1, 1, dx_strip_extents, dx_strip_strides, first, width);
-                close_window_float(&dresidual_stream, layout->cache__bypass, dresidual + i0 * layout->dresidual__i0 + i1 * layout->dresidual__i1, 1, dresidual_strip_extents, dresidual_strip_strides, first, width);
+        const ptrdiff_t first = tile * 1024;
+        const ptrdiff_t width = smaller(1024, n - first);
+        const ptrdiff_t together = 1024 / smaller(1024, n);
+        double all_eq6_part_held[1024];
+        double all_eq6_part2_held[1024];
+        double all_eq4_part2_held2[1024];
+        double all_mu_here_held2[1024];
+        double all_beta_here_held2[1024];
+        double all_eq6_part3_held[1024];
+        double all_dbeta_sum_held[1024];
+        for (ptrdiff_t lane = 0; lane < smaller(together, count); lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const ptrdiff_t k = first + j;
+                all_eq6_part_held[lane * width + j] = all_eq6_part[k];
+                all_eq6_part2_held[lane * width + j] = all_eq6_part2[k];
+                all_eq4_part2_held2[lane * width + j] = all_eq4_part2[k];
+                all_mu_here_held2[lane * width + j] = all_mu_here[k];
+                all_beta_here_held2[lane * width + j] = all_beta_here[k];
+                all_eq6_part3_held[lane * width + j] = all_eq6_part3[k];
+                all_dbeta_sum_held[lane * width + j] = all_dbeta_sum[k];
             }
-            if (++i1 == m1) {
-                i1 = 0;
-                ++i0;
+        }
+        for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
+            const ptrdiff_t at = (start + q * together) * n + first;
+            const ptrdiff_t length = smaller(together, count - q * together) * width;
+            float x_row_buffer[1024];
+            const ptrdiff_t x_row_extents[3] = {m0, m1, n};
+            const ptrdiff_t x_row_strides[3] = {layout->x__i0, layout->x__i1, 1};
+            const float *x_row = read_window_float(x, 3, x_row_extents, x_row_strides, at, length, x_row_buffer);
+            float residual_row_buffer[1024];
+            const ptrdiff_t residual_row_extents[3] = {m0, m1, n};
+            const ptrdiff_t residual_row_strides[3] = {layout->residual__i0, layout->residual__i1, 1};
+            const float *residual_row = read_window_float(residual, 3, residual_row_extents, residual_row_strides, at, length, residual_row_buffer);
+            float dy_row_buffer[1024];
+            const ptrdiff_t dy_row_extents[3] = {m0, m1, n};
+            const ptrdiff_t dy_row_strides[3] = {layout->dy__i0, layout->dy__i1, 1};
+            const float *dy_row = read_window_float(dy, 3, dy_row_extents, dy_row_strides, at, length, dy_row_buffer);
+            const ptrdiff_t dresidual_row_extents[3] = {m0, m1, n};
+            const ptrdiff_t dresidual_row_strides[3] = {layout->dresidual__i0, layout->dresidual__i1, 1};
+            const ptrdiff_t dx_row_extents[3] = {m0, m1, n};
+            const ptrdiff_t dx_row_strides[3] = {layout->dx__i0, layout->dx__i1, 1};
+            for (ptrdiff_t dx_row_done = 0; dx_row_done < length;) {
+                ptrdiff_t dx_row_left = length - dx_row_done;
+                float *dx_row = open_run_float(&dx_stream, layout->cache__bypass, dx, 3, dx_row_extents, dx_row_strides, at, dx_row_done, &dx_row_left);
+                float *dresidual_row = open_run_float(&dresidual_stream, layout->cache__bypass, dresidual, 3, dresidual_row_extents, dresidual_row_strides, at, dx_row_done, &dx_row_left);
+                const int dx_row_past = dx_stream.past && dresidual_stream.past && same_place_in_line(dx_row, dresidual_row);
+                while (dx_row_left > 0) {
+                    const ptrdiff_t dx_row_some = dx_row_past ? part_of_line_float(dx_row, dx_row_left) : dx_row_left;
+                    float *const dx_row_part = open_part_float(&dx_stream, dx_row_past, dx_row);
+                    float *const dresidual_row_part = open_part_float(&dresidual_stream, dx_row_past, dresidual_row);
+                    SIMD
+                    for (ptrdiff_t dx_row_lane = 0; dx_row_lane < dx_row_some; dx_row_lane++) {
+                        const ptrdiff_t j = dx_row_done + dx_row_lane;
+                        /* (3), (6) */
+                        const double t1 = (double)x_row[j] - all_mu_here_held2[j];
+                        const double t12 = (all_eq4_part2_held2[j] * t1 + (double)residual_row[j] + all_beta_here_held2[j] > 0.0 ? (double)dy_row[j] : 0.0);
+                        dx_row_part[dx_row_lane] = (float)(all_eq6_part_held[j] * (all_eq6_part2_held[j] * t12 - all_eq6_part3_held[j] * t1 - all_dbeta_sum_held[j]));
+                        dresidual_row_part[dx_row_lane] = (float)(t12);
+                    }
+                    close_part_float(&dx_stream, dx_row_past, dx_row_some);
+                    close_part_float(&dresidual_stream, dx_row_past, dx_row_some);
+                    dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some, dresidual_row += dx_row_some;
+                    for (; dx_row_past && dx_row_left >= line_of_float; dx_row_done += line_of_float, dx_row_left -= line_of_float, dx_row += line_of_float, dresidual_row += line_of_float) {
+                        float dx_row_line[line_of_float];
+                        float dresidual_row_line[line_of_float];
+                        SIMD
+                        for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_float; dx_row_lane++) {
+                            const ptrdiff_t j = dx_row_done + dx_row_lane;
+                            /* (3), (6) */
+                            const double t1 = (double)x_row[j] - all_mu_here_held2[j];
+                            const double t12 = (all_eq4_part2_held2[j] * t1 + (double)residual_row[j] + all_beta_here_held2[j] > 0.0 ? (double)dy_row[j] : 0.0);
+                            dx_row_line[dx_row_lane] = (float)(all_eq6_part_held[j] * (all_eq6_part2_held[j] * t12 - all_eq6_part3_held[j] * t1 - all_dbeta_sum_held[j]));
+                            dresidual_row_line[dx_row_lane] = (float)(t12);
+                        }
+                        write_line(dx_row, dx_row_line);
+                        write_line(dresidual_row, dresidual_row_line);
+                    }
+                }
             }
+            close_window_float(&dx_stream, dx, 3, dx_row_extents, dx_row_strides, at, length);
+            close_window_float(&dresidual_stream, dresidual, 3, dresidual_row_extents, dresidual_row_strides, at, length);
         }
     }
     finish_stream_float(&dresidual_stream);

@@ -164,7 +164,7 @@ static inline void gather_double(
     const double *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
     ptrdiff_t start, ptrdiff_t count, double *to, ptrdiff_t ahead)
 {
-    ptrdiff_t place[2];
+    ptrdiff_t place[3];
     const double *from = base + locate(levels, extents, strides, start, place);
     const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1];
     for (ptrdiff_t done = 0; done < count;) {
@@ -188,7 +188,7 @@ static inline const double *read_window_double(
     const double *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
     ptrdiff_t start, ptrdiff_t count, double *buffer)
 {
-    ptrdiff_t place[2];
+    ptrdiff_t place[3];
     const double *from = base + locate(levels, extents, strides, start, place);
     if (side_by_side(levels, extents, strides, place) >= count)
         return from;
@@ -202,7 +202,7 @@ static inline const double *read_window_double(
  */
 static double *new_slab_double(int levels, const ptrdiff_t *extents, const ptrdiff_t *strides, ptrdiff_t bytes)
 {
-    ptrdiff_t place[2] = {0}, count = 1;
+    ptrdiff_t place[3] = {0}, count = 1;
     for (int level = 0; level < levels; level++)
         count *= extents[level];
     if (count * (ptrdiff_t)sizeof(double) > bytes || side_by_side(levels, extents, strides, place) >= count)
@@ -223,6 +223,12 @@ static inline void write_line(void *to, const void *from)
 #endif
 }
 
+/* Do two addresses lie at the same place of their lines of the cache? */
+static inline int same_place_in_line(const void *a, const void *b)
+{
+    return (uintptr_t)a % LINE == (uintptr_t)b % LINE;
+}
+
 /* Waits for all lines that were written past the cache. */
 static inline void lines_written(void)
 {
@@ -231,98 +237,105 @@ static inline void lines_written(void)
 #endif
 }
 
-/* Elements for consecutive addresses, held until they fill a line of the cache, and the buffer of a window. */
+/* elements in a line of the cache */
+enum { line_of_double = LINE / sizeof(double) };
+
+/* How an output is written: where it lies in short runs of memory from a buffer, else in place, or past the cache. */
 typedef struct {
-    double *line;            /* where lines[0] goes: the start of a line */
-    ptrdiff_t first, next; /* what is held: lines[first] to lines[next - 1] */
-    double lines[512 + 2 * LINE / sizeof(double)];
+    int past;              /* does what is written now go past the cache? */
+    int follows;           /* does it lie behind what was written before? */
+    double *end;             /* where that ends */
+    double *line;            /* the line of the cache that is not complete, or NULL */
+    ptrdiff_t first, next; /* what of it is held: held[first] to held[next - 1] */
+    double held[line_of_double];
+    double buffer[2048];
 } double_stream;
 
 /* Writes what is held. */
 static inline void finish_stream_double(double_stream *stream)
 {
-    for (ptrdiff_t i = stream->first; i < stream->next; i++)
-        stream->line[i] = stream->lines[i];
+    for (ptrdiff_t i = stream->first; stream->line && i < stream->next; i++)
+        stream->line[i] = stream->held[i];
     stream->line = NULL;
-    stream->first = stream->next = 0;
 }
 
-/* Where to write what goes to an address. */
-static inline double *open_stream_double(double_stream *stream, double *to)
+/* Is memory in runs that are too short to be written one by one? */
+static inline int is_scattered_double(int levels, const ptrdiff_t *extents, const ptrdiff_t *strides)
 {
+    const ptrdiff_t place[3] = {0};
+    ptrdiff_t all = 1;
+    for (int level = 0; level < levels; level++)
+        all *= extents[level];
+    return side_by_side(levels, extents, strides, place) < smaller(all, 2 * line_of_double);
+}
+
+/*
+ * Where to write from the element done of a window on, and how many of those that are left lie side by side there. Past
+ * the cache goes what is long, or lies behind what was written before, so that few lines are not written as a whole.
+ */
+static inline double *open_run_double(
+    double_stream *stream, ptrdiff_t bypass, double *base, int levels, const ptrdiff_t *extents,
+    const ptrdiff_t *strides, ptrdiff_t start, ptrdiff_t done, ptrdiff_t *left)
+{
+    ptrdiff_t place[3];
+    stream->past = 0;
+    if (is_scattered_double(levels, extents, strides))
+        return stream->buffer + done;
+    double *const to = base + locate(levels, extents, strides, start + done, place);
+    *left = smaller(*left, side_by_side(levels, extents, strides, place));
+    stream->follows = to == stream->end;
+    stream->end = to + *left;
+    stream->past = bypass && (stream->follows || *left >= 8 * line_of_double);
+    return to;
+}
+
+/* How many of count elements are not in whole lines from an address on: those before its first, or after its last. */
+static inline ptrdiff_t part_of_line_double(const double *to, ptrdiff_t count)
+{
+    const ptrdiff_t before = (ptrdiff_t)(-(uintptr_t)to % LINE / sizeof(double));
+    return before || count < line_of_double ? smaller(before ? before : count, count) : 0;
+}
+
+/* Where to write a part of a line: in place, or into a line that is held, where the next part is likely to come. */
+static inline double *open_part_double(double_stream *stream, int past, double *to)
+{
+    if (!past || !stream->follows)
+        return to;
     if (!stream->line || to != stream->line + stream->next) {
         finish_stream_double(stream);
         stream->first = stream->next = (ptrdiff_t)((uintptr_t)to % LINE / sizeof(double));
         stream->line = to - stream->next;
     }
-    return stream->lines + stream->next;
+    return stream->held + stream->next;
 }
 
-/* Writes the lines that count more elements complete. */
-static inline void close_stream_double(double_stream *stream, ptrdiff_t count)
+/* So many elements were written; a line that is complete leaves. */
+static inline void close_part_double(double_stream *stream, int past, ptrdiff_t count)
 {
-    const ptrdiff_t line = LINE / (ptrdiff_t)sizeof(double);
-    ptrdiff_t done = 0;
-    stream->next += count;
-    if (stream->next < line)
+    if (!past || !stream->follows || (stream->next += count) < line_of_double)
         return;
     if (stream->first) {
-        for (ptrdiff_t i = stream->first; i < line; i++)
-            stream->line[i] = stream->lines[i];
-        stream->first = 0;
-        done = line;
+        finish_stream_double(stream);
+    } else {
+        write_line(stream->line, stream->held);
+        stream->line = NULL;
     }
-    for (; done + line <= stream->next; done += line)
-        write_line(stream->line + done, stream->lines + done);
-    memcpy(stream->lines, stream->lines + done, LINE);
-    stream->line += done;
-    stream->next -= done;
 }
 
-/* Where to write count elements from a flat position: in place where they are contiguous, else a buffer. */
-static inline double *open_window_double(
-    double_stream *stream, ptrdiff_t bypass, double *base, int levels, const ptrdiff_t *extents,
-    const ptrdiff_t *strides, ptrdiff_t start, ptrdiff_t count)
-{
-    ptrdiff_t place[2];
-    double *to = base + locate(levels, extents, strides, start, place);
-    if (side_by_side(levels, extents, strides, place) >= count)
-        return bypass ? open_stream_double(stream, to) : to;
-    finish_stream_double(stream);
-    return stream->lines;
-}
-
-/* Brings what was written to where it belongs, run by run. */
+/* Brings what was written to a buffer to where it belongs. */
 static inline void close_window_double(
-    double_stream *stream, ptrdiff_t bypass, double *base, int levels, const ptrdiff_t *extents,
-    const ptrdiff_t *strides, ptrdiff_t start, ptrdiff_t count)
+    const double_stream *stream, double *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
+    ptrdiff_t start, ptrdiff_t count)
 {
-    if (stream->line) {
-        close_stream_double(stream, count);
+    if (!is_scattered_double(levels, extents, strides))
         return;
-    }
-    ptrdiff_t place[2];
+    ptrdiff_t place[3];
     double *to = base + locate(levels, extents, strides, start, place);
-    if (side_by_side(levels, extents, strides, place) >= count)
-        return;
-    const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1], line = LINE / (ptrdiff_t)sizeof(double);
+    const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1];
     for (ptrdiff_t done = 0; done < count;) {
         const ptrdiff_t length = smaller(run - place[levels - 1], count - done);
-        const double *from = stream->lines + done;
-        ptrdiff_t i = 0;
-        if (step == 1) {
-            if (bypass) {
-                for (; i < length && (uintptr_t)(to + i) % LINE; i++)
-                    to[i] = from[i];
-                for (; i + line <= length; i += line)
-                    write_line(to + i, from + i);
-            }
-            for (; i < length; i++)
-                to[i] = from[i];
-        } else {
-            for (; i < length; i++)
-                to[i * step] = from[i];
-        }
+        for (ptrdiff_t i = 0; i < length; i++)
+            to[i * step] = stream->buffer[done + i];
         done += length;
         to = base + next_run(levels, extents, strides, place);
     }
@@ -366,11 +379,9 @@ static void group1_reduced(
     const ptrdiff_t dy_slab_strides[2] = {layout->dy__i0, layout->dy__i1};
     double *const dy_slab = new_slab_double(2, dy_slab_extents, dy_slab_strides, layout->cache__bytes / 3);
     double_stream dresidual_stream;
-    dresidual_stream.line = NULL;
-    dresidual_stream.first = dresidual_stream.next = 0;
+    dresidual_stream.line = dresidual_stream.end = NULL;
     double_stream dx_stream;
-    dx_stream.line = NULL;
-    dx_stream.first = dx_stream.next = 0;
+    dx_stream.line = dx_stream.end = NULL;
 
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
@@ -551,58 +562,107 @@ static void group1_reduced(
         /* (4), (5) */
         dgamma[k * layout->dgamma__k] = rounded(dgamma_sum, dgamma_sum_low);
         dbeta[k * layout->dbeta__k] = rounded(dbeta_sum, dbeta_sum_low);
-        for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
-            const ptrdiff_t start = block * 512;
-            const ptrdiff_t count = smaller(512, m0 * m1 - start);
-            double x_row2_buffer[512];
+        for (ptrdiff_t block = 0; block < (m0 * m1 + 2047) / 2048; block++) {
+            const ptrdiff_t start = block * 2048;
+            const ptrdiff_t count = smaller(2048, m0 * m1 - start);
+            double x_row2_buffer[2048];
             const ptrdiff_t x_row2_extents[2] = {m0, m1};
             const ptrdiff_t x_row2_strides[2] = {layout->x__i0, layout->x__i1};
             const double *x_row2 = x_slab ? x_slab + start : read_window_double(x + k * layout->x__k, 2, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
-            double residual_row2_buffer[512];
+            double residual_row2_buffer[2048];
             const ptrdiff_t residual_row2_extents[2] = {m0, m1};
             const ptrdiff_t residual_row2_strides[2] = {layout->residual__i0, layout->residual__i1};
             const double *residual_row2 = residual_slab ? residual_slab + start : read_window_double(residual + k * layout->residual__k, 2, residual_row2_extents, residual_row2_strides, start, count, residual_row2_buffer);
-            double dy_row2_buffer[512];
+            double dy_row2_buffer[2048];
             const ptrdiff_t dy_row2_extents[2] = {m0, m1};
             const ptrdiff_t dy_row2_strides[2] = {layout->dy__i0, layout->dy__i1};
             const double *dy_row2 = dy_slab ? dy_slab + start : read_window_double(dy + k * layout->dy__k, 2, dy_row2_extents, dy_row2_strides, start, count, dy_row2_buffer);
             const ptrdiff_t dresidual_row_extents[2] = {m0, m1};
             const ptrdiff_t dresidual_row_strides[2] = {layout->dresidual__i0, layout->dresidual__i1};
-            double *dresidual_row = open_window_double(&dresidual_stream, layout->cache__bypass, dresidual + k * layout->dresidual__k, 2, dresidual_row_extents, dresidual_row_strides, start, count);
             const ptrdiff_t dx_row_extents[2] = {m0, m1};
             const ptrdiff_t dx_row_strides[2] = {layout->dx__i0, layout->dx__i1};
-            double *dx_row = open_window_double(&dx_stream, layout->cache__bypass, dx + k * layout->dx__k, 2, dx_row_extents, dx_row_strides, start, count);
-            SIMD
-            for (ptrdiff_t q = 0; q < count; q++) {
-                /* (3), (6) */
-                const double t1 = x_row2[q] - mu_here;
-                const double t1_low = difference_error(x_row2[q], mu_here, t1);
-                const double product2 = eq4_part2 * t1;
-                const double product2_low = product_error(eq4_part2, t1, product2) + eq4_part2 * t1_low + t1 * eq4_part2_low;
-                const double sum6 = product2 + residual_row2[q];
-                const double sum6_low = sum_error(product2, residual_row2[q], sum6) + product2_low;
-                const double sum5 = sum6 + beta_here;
-                const double sum5_low = sum_error(sum6, beta_here, sum5) + sum6_low;
-                const double tight2 = rounded(sum5, sum5_low);
-                const double tight2_low = sum_error(sum5, sum5_low, tight2);
-                const double t12 = (tight2 > 0.0 || (tight2 == 0.0 && tight2_low > 0.0) ? dy_row2[q] : 0.0);
-                const double product4 = eq6_part2 * t12;
-                const double product4_low = product_error(eq6_part2, t12, product4);
-                const double product5 = eq6_part3 * t1;
-                const double product5_low = product_error(eq6_part3, t1, product5) + eq6_part3 * t1_low + t1 * eq6_part3_low;
-                const double difference2 = product4 - product5;
-                const double difference2_low = difference_error(product4, product5, difference2) + (product4_low - product5_low);
-                const double difference = difference2 - dbeta_sum;
-                const double difference_low = difference_error(difference2, dbeta_sum, difference) + (difference2_low - dbeta_sum_low);
-                const double tight3 = rounded(difference, difference_low);
-                const double tight3_low = sum_error(difference, difference_low, tight3);
-                const double product3 = eq6_part * tight3;
-                const double product3_low = product_error(eq6_part, tight3, product3) + eq6_part * tight3_low + tight3 * eq6_part_low;
-                dx_row[q] = rounded(product3, product3_low);
-                dresidual_row[q] = t12;
+            for (ptrdiff_t dx_row_done = 0; dx_row_done < count;) {
+                ptrdiff_t dx_row_left = count - dx_row_done;
+                double *dx_row = open_run_double(&dx_stream, layout->cache__bypass, dx + k * layout->dx__k, 2, dx_row_extents, dx_row_strides, start, dx_row_done, &dx_row_left);
+                double *dresidual_row = open_run_double(&dresidual_stream, layout->cache__bypass, dresidual + k * layout->dresidual__k, 2, dresidual_row_extents, dresidual_row_strides, start, dx_row_done, &dx_row_left);
+                const int dx_row_past = dx_stream.past && dresidual_stream.past && same_place_in_line(dx_row, dresidual_row);
+                while (dx_row_left > 0) {
+                    const ptrdiff_t dx_row_some = dx_row_past ? part_of_line_double(dx_row, dx_row_left) : dx_row_left;
+                    double *const dx_row_part = open_part_double(&dx_stream, dx_row_past, dx_row);
+                    double *const dresidual_row_part = open_part_double(&dresidual_stream, dx_row_past, dresidual_row);
+                    SIMD
+                    for (ptrdiff_t dx_row_lane = 0; dx_row_lane < dx_row_some; dx_row_lane++) {
+                        const ptrdiff_t q = dx_row_done + dx_row_lane;
+                        /* (3), (6) */
+                        const double t1 = x_row2[q] - mu_here;
+                        const double t1_low = difference_error(x_row2[q], mu_here, t1);
+                        const double product2 = eq4_part2 * t1;
+                        const double product2_low = product_error(eq4_part2, t1, product2) + eq4_part2 * t1_low + t1 * eq4_part2_low;
+                        const double sum6 = product2 + residual_row2[q];
+                        const double sum6_low = sum_error(product2, residual_row2[q], sum6) + product2_low;
+                        const double sum5 = sum6 + beta_here;
+                        const double sum5_low = sum_error(sum6, beta_here, sum5) + sum6_low;
+                        const double tight2 = rounded(sum5, sum5_low);
+                        const double tight2_low = sum_error(sum5, sum5_low, tight2);
+                        const double t12 = (tight2 > 0.0 || (tight2 == 0.0 && tight2_low > 0.0) ? dy_row2[q] : 0.0);
+                        const double product4 = eq6_part2 * t12;
+                        const double product4_low = product_error(eq6_part2, t12, product4);
+                        const double product5 = eq6_part3 * t1;
+                        const double product5_low = product_error(eq6_part3, t1, product5) + eq6_part3 * t1_low + t1 * eq6_part3_low;
+                        const double difference2 = product4 - product5;
+                        const double difference2_low = difference_error(product4, product5, difference2) + (product4_low - product5_low);
+                        const double difference = difference2 - dbeta_sum;
+                        const double difference_low = difference_error(difference2, dbeta_sum, difference) + (difference2_low - dbeta_sum_low);
+                        const double tight3 = rounded(difference, difference_low);
+                        const double tight3_low = sum_error(difference, difference_low, tight3);
+                        const double product3 = eq6_part * tight3;
+                        const double product3_low = product_error(eq6_part, tight3, product3) + eq6_part * tight3_low + tight3 * eq6_part_low;
+                        dx_row_part[dx_row_lane] = rounded(product3, product3_low);
+                        dresidual_row_part[dx_row_lane] = t12;
+                    }
+                    close_part_double(&dx_stream, dx_row_past, dx_row_some);
+                    close_part_double(&dresidual_stream, dx_row_past, dx_row_some);
+                    dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some, dresidual_row += dx_row_some;
+                    for (; dx_row_past && dx_row_left >= line_of_double; dx_row_done += line_of_double, dx_row_left -= line_of_double, dx_row += line_of_double, dresidual_row += line_of_double) {
+                        double dx_row_line[line_of_double];
+                        double dresidual_row_line[line_of_double];
+                        SIMD
+                        for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_double; dx_row_lane++) {
+                            const ptrdiff_t q = dx_row_done + dx_row_lane;
+                            /* (3), (6) */
+                            const double t1 = x_row2[q] - mu_here;
+                            const double t1_low = difference_error(x_row2[q], mu_here, t1);
+                            const double product2 = eq4_part2 * t1;
+                            const double product2_low = product_error(eq4_part2, t1, product2) + eq4_part2 * t1_low + t1 * eq4_part2_low;
+                            const double sum6 = product2 + residual_row2[q];
+                            const double sum6_low = sum_error(product2, residual_row2[q], sum6) + product2_low;
+                            const double sum5 = sum6 + beta_here;
+                            const double sum5_low = sum_error(sum6, beta_here, sum5) + sum6_low;
+                            const double tight2 = rounded(sum5, sum5_low);
+                            const double tight2_low = sum_error(sum5, sum5_low, tight2);
+                            const double t12 = (tight2 > 0.0 || (tight2 == 0.0 && tight2_low > 0.0) ? dy_row2[q] : 0.0);
+                            const double product4 = eq6_part2 * t12;
+                            const double product4_low = product_error(eq6_part2, t12, product4);
+                            const double product5 = eq6_part3 * t1;
+                            const double product5_low = product_error(eq6_part3, t1, product5) + eq6_part3 * t1_low + t1 * eq6_part3_low;
+                            const double difference2 = product4 - product5;
+                            const double difference2_low = difference_error(product4, product5, difference2) + (product4_low - product5_low);
+                            const double difference = difference2 - dbeta_sum;
+                            const double difference_low = difference_error(difference2, dbeta_sum, difference) + (difference2_low - dbeta_sum_low);
+                            const double tight3 = rounded(difference, difference_low);
+                            const double tight3_low = sum_error(difference, difference_low, tight3);
+                            const double product3 = eq6_part * tight3;
+                            const double product3_low = product_error(eq6_part, tight3, product3) + eq6_part * tight3_low + tight3 * eq6_part_low;
+                            dx_row_line[dx_row_lane] = rounded(product3, product3_low);
+                            dresidual_row_line[dx_row_lane] = t12;
+                        }
+                        write_line(dx_row, dx_row_line);
+                        write_line(dresidual_row, dresidual_row_line);
+                    }
+                }
             }
-            close_window_double(&dx_stream, layout->cache__bypass, dx + k * layout->dx__k, 2, dx_row_extents, dx_row_strides, start, count);
-            close_window_double(&dresidual_stream, layout->cache__bypass, dresidual + k * layout->dresidual__k, 2, dresidual_row_extents, dresidual_row_strides, start, count);
+            close_window_double(&dx_stream, dx + k * layout->dx__k, 2, dx_row_extents, dx_row_strides, start, count);
+            close_window_double(&dresidual_stream, dresidual + k * layout->dresidual__k, 2, dresidual_row_extents, dresidual_row_strides, start, count);
         }
     }
     free(x_slab);
@@ -652,11 +712,9 @@ static void group1_kept(
     const ptrdiff_t n = layout->n;
     (void)layout;
     double_stream dresidual_stream;
-    dresidual_stream.line = NULL;
-    dresidual_stream.first = dresidual_stream.next = 0;
+    dresidual_stream.line = dresidual_stream.end = NULL;
     double_stream dx_stream;
-    dx_stream.line = NULL;
-    dx_stream.first = dx_stream.next = 0;
+    dx_stream.line = dx_stream.end = NULL;
 
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
@@ -705,8 +763,7 @@ static void group1_kept(
         const ptrdiff_t start = block * 512;
         const ptrdiff_t count = smaller(512, m0 * m1 - start);
         const ptrdiff_t first = tile * 128;
-        const ptrdiff_t stop = smaller(first + 128, n);
-        const ptrdiff_t width = stop - first;
+        const ptrdiff_t width = smaller(128, n - first);
         double dgamma_sum_lanes[16][128];
         double dgamma_sum_lanes_low[16][128];
         double dbeta_sum_lanes[16][128];
@@ -865,70 +922,144 @@ static void group1_kept(
         dbeta[k * layout->dbeta__k] = rounded(dbeta_sum, dbeta_sum_low);
     }
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < (m0 * m1 + 511) / 512 * ((n + 2047) / 2048); task++) {
-        const ptrdiff_t tiles = (n + 2047) / 2048;
+    for (ptrdiff_t task = 0; task < (m0 * m1 + 511) / 512 * ((n + 1023) / 1024); task++) {
+        const ptrdiff_t tiles = (n + 1023) / 1024;
         const ptrdiff_t tile = task % tiles;
         const ptrdiff_t block = task / tiles;
         const ptrdiff_t start = block * 512;
         const ptrdiff_t count = smaller(512, m0 * m1 - start);
-        const ptrdiff_t panel = tile * 2048;
-        const ptrdiff_t panel_stop = smaller(panel + 2048, n);
-        const ptrdiff_t ahead = (panel_stop - panel + 1023) / (panel_stop - panel);
-        ptrdiff_t i0 = start / m1;
-        ptrdiff_t i1 = start % m1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            for (ptrdiff_t first = panel; first < panel_stop; first += 128) {
-                const ptrdiff_t stop = smaller(first + 128, panel_stop);
-                const ptrdiff_t width = stop - first;
-                for (ptrdiff_t j = 0; j < width; j += 16) {
-                    const ptrdiff_t k = first + j;
-                    PREFETCH(&x[i0 * layout->x__i0 + (i1 + ahead) * layout->x__i1 + k]);
-                    PREFETCH(&residual[i0 * layout->residual__i0 + (i1 + ahead) * layout->residual__i1 + k]);
-                    PREFETCH(&dy[i0 * layout->dy__i0 + (i1 + ahead) * layout->dy__i1 + k]);
-                }
-                const ptrdiff_t dresidual_strip_extents[1] = {n};
-                const ptrdiff_t dresidual_strip_strides[1] = {1};
-                double *dresidual_strip = open_window_double(&dresidual_stream, layout->cache__bypass, dresidual + i0 * layout->dresidual__i0 + i1 * layout->dresidual__i1, 1, dresidual_strip_extents, dresidual_strip_strides, first, width);
-                const ptrdiff_t dx_strip_extents[1] = {n};
-                const ptrdiff_t dx_strip_strides[1] = {1};
-                double *dx_strip = open_window_double(&dx_stream, layout->cache__bypass, dx + i0 * layout->dx__i0 + i1 * layout->dx__i1, 1, dx_strip_extents, dx_strip_strides, first, width);
-                SIMD
-                for (ptrdiff_t j = 0; j < width; j++) {
-                    const ptrdiff_t k = first + j;
-                    /* (3), (6) */
-                    const double t1 = x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k];
-                    const double t1_low = difference_error(x[i0 * layout->x__i0 + i1 * layout->x__i1 + k], all_mu_here[k], t1);
-                    const double product = all_eq4_part2[k] * t1;
-                    const double product_low = product_error(all_eq4_part2[k], t1, product) + all_eq4_part2[k] * t1_low + t1 * all_eq4_part2_low[k];
-                    const double sum2 = product + residual[i0 * layout->residual__i0 + i1 * layout->residual__i1 + k];
-                    const double sum2_low = sum_error(product, residual[i0 * layout->residual__i0 + i1 * layout->residual__i1 + k], sum2) + product_low;
-                    const double sum = sum2 + all_beta_here[k];
-                    const double sum_low = sum_error(sum2, all_beta_here[k], sum) + sum2_low;
-                    const double tight = rounded(sum, sum_low);
-                    const double tight_low = sum_error(sum, sum_low, tight);
-                    const double t12 = (tight > 0.0 || (tight == 0.0 && tight_low > 0.0) ? dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k] : 0.0);
-                    const double product3 = all_eq6_part2[k] * t12;
-                    const double product3_low = product_error(all_eq6_part2[k], t12, product3);
-                    const double product4 = all_eq6_part3[k] * t1;
-                    const double product4_low = product_error(all_eq6_part3[k], t1, product4) + all_eq6_part3[k] * t1_low + t1 * all_eq6_part3_low[k];
-                    const double difference2 = product3 - product4;
-                    const double difference2_low = difference_error(product3, product4, difference2) + (product3_low - product4_low);
-                    const double difference = difference2 - all_dbeta_sum[k];
-                    const double difference_low = difference_error(difference2, all_dbeta_sum[k], difference) + (difference2_low - all_dbeta_sum_low[k]);
-                    const double tight2 = rounded(difference, difference_low);
-                    const double tight2_low = sum_error(difference, difference_low, tight2);
-                    const double product2 = all_eq6_part[k] * tight2;
-                    const double product2_low = product_error(all_eq6_part[k], tight2, product2) + all_eq6_part[k] * tight2_low + tight2 * all_eq6_part_low[k];
-                    dx_strip[j] = rounded(product2, product2_low);
-                    dresidual_strip[j] = t12;
-                }
-                close_window_double(&dx_stream, layout->cache__bypass, dx + i0 * layout->dx__i0 + i1 * layout->dx__i1, 1, dx_strip_extents, dx_strip_strides, first, width);
-                close_window_double(&dresidual_stream, layout->cache__bypass, dresidual + i0 * layout->dresidual__i0 + i1 * layout->dresidual__i1, 1, dresidual_strip_extents, dresidual_strip_strides, first, width);
+        const ptrdiff_t first = tile * 1024;
+        const ptrdiff_t width = smaller(1024, n - first);
+        const ptrdiff_t together = 1024 / smaller(1024, n);
+        double all_eq6_part_held[1024];
+        double all_eq6_part_held_low[1024];
+        double all_eq6_part2_held[1024];
+        double all_eq4_part2_held2[1024];
+        double all_eq4_part2_held2_low[1024];
+        double all_mu_here_held2[1024];
+        double all_beta_here_held2[1024];
+        double all_eq6_part3_held[1024];
+        double all_eq6_part3_held_low[1024];
+        double all_dbeta_sum_held[1024];
+        double all_dbeta_sum_held_low[1024];
+        for (ptrdiff_t lane = 0; lane < smaller(together, count); lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const ptrdiff_t k = first + j;
+                all_eq6_part_held[lane * width + j] = all_eq6_part[k];
+                all_eq6_part_held_low[lane * width + j] = all_eq6_part_low[k];
+                all_eq6_part2_held[lane * width + j] = all_eq6_part2[k];
+                all_eq4_part2_held2[lane * width + j] = all_eq4_part2[k];
+                all_eq4_part2_held2_low[lane * width + j] = all_eq4_part2_low[k];
+                all_mu_here_held2[lane * width + j] = all_mu_here[k];
+                all_beta_here_held2[lane * width + j] = all_beta_here[k];
+                all_eq6_part3_held[lane * width + j] = all_eq6_part3[k];
+                all_eq6_part3_held_low[lane * width + j] = all_eq6_part3_low[k];
+                all_dbeta_sum_held[lane * width + j] = all_dbeta_sum[k];
+                all_dbeta_sum_held_low[lane * width + j] = all_dbeta_sum_low[k];
             }
-            if (++i1 == m1) {
-                i1 = 0;
-                ++i0;
+        }
+        for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
+            const ptrdiff_t at = (start + q * together) * n + first;
+            const ptrdiff_t length = smaller(together, count - q * together) * width;
+            double x_row_buffer[1024];
+            const ptrdiff_t x_row_extents[3] = {m0, m1, n};
+            const ptrdiff_t x_row_strides[3] = {layout->x__i0, layout->x__i1, 1};
+            const double *x_row = read_window_double(x, 3, x_row_extents, x_row_strides, at, length, x_row_buffer);
+            double residual_row_buffer[1024];
+            const ptrdiff_t residual_row_extents[3] = {m0, m1, n};
+            const ptrdiff_t residual_row_strides[3] = {layout->residual__i0, layout->residual__i1, 1};
+            const double *residual_row = read_window_double(residual, 3, residual_row_extents, residual_row_strides, at, length, residual_row_buffer);
+            double dy_row_buffer[1024];
+            const ptrdiff_t dy_row_extents[3] = {m0, m1, n};
+            const ptrdiff_t dy_row_strides[3] = {layout->dy__i0, layout->dy__i1, 1};
+            const double *dy_row = read_window_double(dy, 3, dy_row_extents, dy_row_strides, at, length, dy_row_buffer);
+            const ptrdiff_t dresidual_row_extents[3] = {m0, m1, n};
+            const ptrdiff_t dresidual_row_strides[3] = {layout->dresidual__i0, layout->dresidual__i1, 1};
+            const ptrdiff_t dx_row_extents[3] = {m0, m1, n};
+            const ptrdiff_t dx_row_strides[3] = {layout->dx__i0, layout->dx__i1, 1};
+            for (ptrdiff_t dx_row_done = 0; dx_row_done < length;) {
+                ptrdiff_t dx_row_left = length - dx_row_done;
+                double *dx_row = open_run_double(&dx_stream, layout->cache__bypass, dx, 3, dx_row_extents, dx_row_strides, at, dx_row_done, &dx_row_left);
+                double *dresidual_row = open_run_double(&dresidual_stream, layout->cache__bypass, dresidual, 3, dresidual_row_extents, dresidual_row_strides, at, dx_row_done, &dx_row_left);
+                const int dx_row_past = dx_stream.past && dresidual_stream.past && same_place_in_line(dx_row, dresidual_row);
+                while (dx_row_left > 0) {
+                    const ptrdiff_t dx_row_some = dx_row_past ? part_of_line_double(dx_row, dx_row_left) : dx_row_left;
+                    double *const dx_row_part = open_part_double(&dx_stream, dx_row_past, dx_row);
+                    double *const dresidual_row_part = open_part_double(&dresidual_stream, dx_row_past, dresidual_row);
+                    SIMD
+                    for (ptrdiff_t dx_row_lane = 0; dx_row_lane < dx_row_some; dx_row_lane++) {
+                        const ptrdiff_t j = dx_row_done + dx_row_lane;
+                        /* (3), (6) */
+                        const double t1 = x_row[j] - all_mu_here_held2[j];
+                        const double t1_low = difference_error(x_row[j], all_mu_here_held2[j], t1);
+                        const double product = all_eq4_part2_held2[j] * t1;
+                        const double product_low = product_error(all_eq4_part2_held2[j], t1, product) + all_eq4_part2_held2[j] * t1_low + t1 * all_eq4_part2_held2_low[j];
+                        const double sum2 = product + residual_row[j];
+                        const double sum2_low = sum_error(product, residual_row[j], sum2) + product_low;
+                        const double sum = sum2 + all_beta_here_held2[j];
+                        const double sum_low = sum_error(sum2, all_beta_here_held2[j], sum) + sum2_low;
+                        const double tight = rounded(sum, sum_low);
+                        const double tight_low = sum_error(sum, sum_low, tight);
+                        const double t12 = (tight > 0.0 || (tight == 0.0 && tight_low > 0.0) ? dy_row[j] : 0.0);
+                        const double product3 = all_eq6_part2_held[j] * t12;
+                        const double product3_low = product_error(all_eq6_part2_held[j], t12, product3);
+                        const double product4 = all_eq6_part3_held[j] * t1;
+                        const double product4_low = product_error(all_eq6_part3_held[j], t1, product4) + all_eq6_part3_held[j] * t1_low + t1 * all_eq6_part3_held_low[j];
+                        const double difference2 = product3 - product4;
+                        const double difference2_low = difference_error(product3, product4, difference2) + (product3_low - product4_low);
+                        const double difference = difference2 - all_dbeta_sum_held[j];
+                        const double difference_low = difference_error(difference2, all_dbeta_sum_held[j], difference) + (difference2_low - all_dbeta_sum_held_low[j]);
+                        const double tight2 = rounded(difference, difference_low);
+                        const double tight2_low = sum_error(difference, difference_low, tight2);
+                        const double product2 = all_eq6_part_held[j] * tight2;
+                        const double product2_low = product_error(all_eq6_part_held[j], tight2, product2) + all_eq6_part_held[j] * tight2_low + tight2 * all_eq6_part_held_low[j];
+                        dx_row_part[dx_row_lane] = rounded(product2, product2_low);
+                        dresidual_row_part[dx_row_lane] = t12;
+                    }
+                    close_part_double(&dx_stream, dx_row_past, dx_row_some);
+                    close_part_double(&dresidual_stream, dx_row_past, dx_row_some);
+                    dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some, dresidual_row += dx_row_some;
+                    for (; dx_row_past && dx_row_left >= line_of_double; dx_row_done += line_of_double, dx_row_left -= line_of_double, dx_row += line_of_double, dresidual_row += line_of_double) {
+                        double dx_row_line[line_of_double];
+                        double dresidual_row_line[line_of_double];
+                        SIMD
+                        for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_double; dx_row_lane++) {
+                            const ptrdiff_t j = dx_row_done + dx_row_lane;
+                            /* (3), (6) */
+                            const double t1 = x_row[j] - all_mu_here_held2[j];
+                            const double t1_low = difference_error(x_row[j], all_mu_here_held2[j], t1);
+                            const double product = all_eq4_part2_held2[j] * t1;
+                            const double product_low = product_error(all_eq4_part2_held2[j], t1, product) + all_eq4_part2_held2[j] * t1_low + t1 * all_eq4_part2_held2_low[j];
+                            const double sum2 = product + residual_row[j];
+                            const double sum2_low = sum_error(product, residual_row[j], sum2) + product_low;
+                            const double sum = sum2 + all_beta_here_held2[j];
+                            const double sum_low = sum_error(sum2, all_beta_here_held2[j], sum) + sum2_low;
+                            const double tight = rounded(sum, sum_low);
+                            const double tight_low = sum_error(sum, sum_low, tight);
+                            const double t12 = (tight > 0.0 || (tight == 0.0 && tight_low > 0.0) ? dy_row[j] : 0.0);
+                            const double product3 = all_eq6_part2_held[j] * t12;
+                            const double product3_low = product_error(all_eq6_part2_held[j], t12, product3);
+                            const double product4 = all_eq6_part3_held[j] * t1;
+                            const double product4_low = product_error(all_eq6_part3_held[j], t1, product4) + all_eq6_part3_held[j] * t1_low + t1 * all_eq6_part3_held_low[j];
+                            const double difference2 = product3 - product4;
+                            const double difference2_low = difference_error(product3, product4, difference2) + (product3_low - product4_low);
+                            const double difference = difference2 - all_dbeta_sum_held[j];
+                            const double difference_low = difference_error(difference2, all_dbeta_sum_held[j], difference) + (difference2_low - all_dbeta_sum_held_low[j]);
+                            const double tight2 = rounded(difference, difference_low);
+                            const double tight2_low = sum_error(difference, difference_low, tight2);
+                            const double product2 = all_eq6_part_held[j] * tight2;
+                            const double product2_low = product_error(all_eq6_part_held[j], tight2, product2) + all_eq6_part_held[j] * tight2_low + tight2 * all_eq6_part_held_low[j];
+                            dx_row_line[dx_row_lane] = rounded(product2, product2_low);
+                            dresidual_row_line[dx_row_lane] = t12;
+                        }
+                        write_line(dx_row, dx_row_line);
+                        write_line(dresidual_row, dresidual_row_line);
+                    }
+                }
             }
+            close_window_double(&dx_stream, dx, 3, dx_row_extents, dx_row_strides, at, length);
+            close_window_double(&dresidual_stream, dresidual, 3, dresidual_row_extents, dresidual_row_strides, at, length);
         }
     }
     finish_stream_double(&dresidual_stream);

@@ -112,7 +112,7 @@ static inline void gather_float(
     const float *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
     ptrdiff_t start, ptrdiff_t count, float *to, ptrdiff_t ahead)
 {
-    ptrdiff_t place[2];
+    ptrdiff_t place[3];
     const float *from = base + locate(levels, extents, strides, start, place);
     const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1];
     for (ptrdiff_t done = 0; done < count;) {
@@ -136,7 +136,7 @@ static inline const float *read_window_float(
     const float *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
     ptrdiff_t start, ptrdiff_t count, float *buffer)
 {
-    ptrdiff_t place[2];
+    ptrdiff_t place[3];
     const float *from = base + locate(levels, extents, strides, start, place);
     if (side_by_side(levels, extents, strides, place) >= count)
         return from;
@@ -150,7 +150,7 @@ static inline const float *read_window_float(
  */
 static float *new_slab_float(int levels, const ptrdiff_t *extents, const ptrdiff_t *strides, ptrdiff_t bytes)
 {
-    ptrdiff_t place[2] = {0}, count = 1;
+    ptrdiff_t place[3] = {0}, count = 1;
     for (int level = 0; level < levels; level++)
         count *= extents[level];
     if (count * (ptrdiff_t)sizeof(float) > bytes || side_by_side(levels, extents, strides, place) >= count)
@@ -171,6 +171,12 @@ static inline void write_line(void *to, const void *from)
 #endif
 }
 
+/* Do two addresses lie at the same place of their lines of the cache? */
+static inline int same_place_in_line(const void *a, const void *b)
+{
+    return (uintptr_t)a % LINE == (uintptr_t)b % LINE;
+}
+
 /* Waits for all lines that were written past the cache. */
 static inline void lines_written(void)
 {
@@ -179,98 +185,105 @@ static inline void lines_written(void)
 #endif
 }
 
-/* Elements for consecutive addresses, held until they fill a line of the cache, and the buffer of a window. */
+/* elements in a line of the cache */
+enum { line_of_float = LINE / sizeof(float) };
+
+/* How an output is written: where it lies in short runs of memory from a buffer, else in place, or past the cache. */
 typedef struct {
-    float *line;            /* where lines[0] goes: the start of a line */
-    ptrdiff_t first, next; /* what is held: lines[first] to lines[next - 1] */
-    float lines[512 + 2 * LINE / sizeof(float)];
+    int past;              /* does what is written now go past the cache? */
+    int follows;           /* does it lie behind what was written before? */
+    float *end;             /* where that ends */
+    float *line;            /* the line of the cache that is not complete, or NULL */
+    ptrdiff_t first, next; /* what of it is held: held[first] to held[next - 1] */
+    float held[line_of_float];
+    float buffer[2048];
 } float_stream;
 
 /* Writes what is held. */
 static inline void finish_stream_float(float_stream *stream)
 {
-    for (ptrdiff_t i = stream->first; i < stream->next; i++)
-        stream->line[i] = stream->lines[i];
+    for (ptrdiff_t i = stream->first; stream->line && i < stream->next; i++)
+        stream->line[i] = stream->held[i];
     stream->line = NULL;
-    stream->first = stream->next = 0;
 }
 
-/* Where to write what goes to an address. */
-static inline float *open_stream_float(float_stream *stream, float *to)
+/* Is memory in runs that are too short to be written one by one? */
+static inline int is_scattered_float(int levels, const ptrdiff_t *extents, const ptrdiff_t *strides)
 {
+    const ptrdiff_t place[3] = {0};
+    ptrdiff_t all = 1;
+    for (int level = 0; level < levels; level++)
+        all *= extents[level];
+    return side_by_side(levels, extents, strides, place) < smaller(all, 2 * line_of_float);
+}
+
+/*
+ * Where to write from the element done of a window on, and how many of those that are left lie side by side there. Past
+ * the cache goes what is long, or lies behind what was written before, so that few lines are not written as a whole.
+ */
+static inline float *open_run_float(
+    float_stream *stream, ptrdiff_t bypass, float *base, int levels, const ptrdiff_t *extents,
+    const ptrdiff_t *strides, ptrdiff_t start, ptrdiff_t done, ptrdiff_t *left)
+{
+    ptrdiff_t place[3];
+    stream->past = 0;
+    if (is_scattered_float(levels, extents, strides))
+        return stream->buffer + done;
+    float *const to = base + locate(levels, extents, strides, start + done, place);
+    *left = smaller(*left, side_by_side(levels, extents, strides, place));
+    stream->follows = to == stream->end;
+    stream->end = to + *left;
+    stream->past = bypass && (stream->follows || *left >= 8 * line_of_float);
+    return to;
+}
+
+/* How many of count elements are not in whole lines from an address on: those before its first, or after its last. */
+static inline ptrdiff_t part_of_line_float(const float *to, ptrdiff_t count)
+{
+    const ptrdiff_t before = (ptrdiff_t)(-(uintptr_t)to % LINE / sizeof(float));
+    return before || count < line_of_float ? smaller(before ? before : count, count) : 0;
+}
+
+/* Where to write a part of a line: in place, or into a line that is held, where the next part is likely to come. */
+static inline float *open_part_float(float_stream *stream, int past, float *to)
+{
+    if (!past || !stream->follows)
+        return to;
     if (!stream->line || to != stream->line + stream->next) {
         finish_stream_float(stream);
         stream->first = stream->next = (ptrdiff_t)((uintptr_t)to % LINE / sizeof(float));
         stream->line = to - stream->next;
     }
-    return stream->lines + stream->next;
+    return stream->held + stream->next;
 }
 
-/* Writes the lines that count more elements complete. */
-static inline void close_stream_float(float_stream *stream, ptrdiff_t count)
+/* So many elements were written; a line that is complete leaves. */
+static inline void close_part_float(float_stream *stream, int past, ptrdiff_t count)
 {
-    const ptrdiff_t line = LINE / (ptrdiff_t)sizeof(float);
-    ptrdiff_t done = 0;
-    stream->next += count;
-    if (stream->next < line)
+    if (!past || !stream->follows || (stream->next += count) < line_of_float)
         return;
     if (stream->first) {
-        for (ptrdiff_t i = stream->first; i < line; i++)
-            stream->line[i] = stream->lines[i];
-        stream->first = 0;
-        done = line;
+        finish_stream_float(stream);
+    } else {
+        write_line(stream->line, stream->held);
+        stream->line = NULL;
     }
-    for (; done + line <= stream->next; done += line)
-        write_line(stream->line + done, stream->lines + done);
-    memcpy(stream->lines, stream->lines + done, LINE);
-    stream->line += done;
-    stream->next -= done;
 }
 
-/* Where to write count elements from a flat position: in place where they are contiguous, else a buffer. */
-static inline float *open_window_float(
-    float_stream *stream, ptrdiff_t bypass, float *base, int levels, const ptrdiff_t *extents,
-    const ptrdiff_t *strides, ptrdiff_t start, ptrdiff_t count)
-{
-    ptrdiff_t place[2];
-    float *to = base + locate(levels, extents, strides, start, place);
-    if (side_by_side(levels, extents, strides, place) >= count)
-        return bypass ? open_stream_float(stream, to) : to;
-    finish_stream_float(stream);
-    return stream->lines;
-}
-
-/* Brings what was written to where it belongs, run by run. */
+/* Brings what was written to a buffer to where it belongs. */
 static inline void close_window_float(
-    float_stream *stream, ptrdiff_t bypass, float *base, int levels, const ptrdiff_t *extents,
-    const ptrdiff_t *strides, ptrdiff_t start, ptrdiff_t count)
+    const float_stream *stream, float *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
+    ptrdiff_t start, ptrdiff_t count)
 {
-    if (stream->line) {
-        close_stream_float(stream, count);
+    if (!is_scattered_float(levels, extents, strides))
         return;
-    }
-    ptrdiff_t place[2];
+    ptrdiff_t place[3];
     float *to = base + locate(levels, extents, strides, start, place);
-    if (side_by_side(levels, extents, strides, place) >= count)
-        return;
-    const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1], line = LINE / (ptrdiff_t)sizeof(float);
+    const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1];
     for (ptrdiff_t done = 0; done < count;) {
         const ptrdiff_t length = smaller(run - place[levels - 1], count - done);
-        const float *from = stream->lines + done;
-        ptrdiff_t i = 0;
-        if (step == 1) {
-            if (bypass) {
-                for (; i < length && (uintptr_t)(to + i) % LINE; i++)
-                    to[i] = from[i];
-                for (; i + line <= length; i += line)
-                    write_line(to + i, from + i);
-            }
-            for (; i < length; i++)
-                to[i] = from[i];
-        } else {
-            for (; i < length; i++)
-                to[i * step] = from[i];
-        }
+        for (ptrdiff_t i = 0; i < length; i++)
+            to[i * step] = stream->buffer[done + i];
         done += length;
         to = base + next_run(levels, extents, strides, place);
     }
@@ -303,8 +316,7 @@ static void group1_reduced(
     const ptrdiff_t x_slab_strides[2] = {layout->x__i0, layout->x__i1};
     float *const x_slab = new_slab_float(2, x_slab_extents, x_slab_strides, layout->cache__bytes);
     float_stream y_stream;
-    y_stream.line = NULL;
-    y_stream.first = y_stream.next = 0;
+    y_stream.line = y_stream.end = NULL;
 
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
@@ -470,22 +482,43 @@ static void group1_reduced(
         /* (2) */
         const double eq2_part = sigma2_hi + sigma2_lo;
         sigma2[k * layout->sigma2__k] = eq2_part;
-        for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
-            const ptrdiff_t start = block * 512;
-            const ptrdiff_t count = smaller(512, m0 * m1 - start);
-            float x_row4_buffer[512];
+        for (ptrdiff_t block = 0; block < (m0 * m1 + 2047) / 2048; block++) {
+            const ptrdiff_t start = block * 2048;
+            const ptrdiff_t count = smaller(2048, m0 * m1 - start);
+            float x_row4_buffer[2048];
             const ptrdiff_t x_row4_extents[2] = {m0, m1};
             const ptrdiff_t x_row4_strides[2] = {layout->x__i0, layout->x__i1};
             const float *x_row4 = x_slab ? x_slab + start : read_window_float(x + k * layout->x__k, 2, x_row4_extents, x_row4_strides, start, count, x_row4_buffer);
             const ptrdiff_t y_row_extents[2] = {m0, m1};
             const ptrdiff_t y_row_strides[2] = {layout->y__i0, layout->y__i1};
-            float *y_row = open_window_float(&y_stream, layout->cache__bypass, y + k * layout->y__k, 2, y_row_extents, y_row_strides, start, count);
-            SIMD
-            for (ptrdiff_t q = 0; q < count; q++) {
-                /* (4) */
-                y_row[q] = (float)(nan_max(0.0, eq4_part * ((double)x_row4[q] - mu_hi - mu_lo) + beta_here));
+            for (ptrdiff_t y_row_done = 0; y_row_done < count;) {
+                ptrdiff_t y_row_left = count - y_row_done;
+                float *y_row = open_run_float(&y_stream, layout->cache__bypass, y + k * layout->y__k, 2, y_row_extents, y_row_strides, start, y_row_done, &y_row_left);
+                const int y_row_past = y_stream.past;
+                while (y_row_left > 0) {
+                    const ptrdiff_t y_row_some = y_row_past ? part_of_line_float(y_row, y_row_left) : y_row_left;
+                    float *const y_row_part = open_part_float(&y_stream, y_row_past, y_row);
+                    SIMD
+                    for (ptrdiff_t y_row_lane = 0; y_row_lane < y_row_some; y_row_lane++) {
+                        const ptrdiff_t q = y_row_done + y_row_lane;
+                        /* (4) */
+                        y_row_part[y_row_lane] = (float)(nan_max(0.0, eq4_part * ((double)x_row4[q] - mu_hi - mu_lo) + beta_here));
+                    }
+                    close_part_float(&y_stream, y_row_past, y_row_some);
+                    y_row_done += y_row_some, y_row_left -= y_row_some, y_row += y_row_some;
+                    for (; y_row_past && y_row_left >= line_of_float; y_row_done += line_of_float, y_row_left -= line_of_float, y_row += line_of_float) {
+                        float y_row_line[line_of_float];
+                        SIMD
+                        for (ptrdiff_t y_row_lane = 0; y_row_lane < line_of_float; y_row_lane++) {
+                            const ptrdiff_t q = y_row_done + y_row_lane;
+                            /* (4) */
+                            y_row_line[y_row_lane] = (float)(nan_max(0.0, eq4_part * ((double)x_row4[q] - mu_hi - mu_lo) + beta_here));
+                        }
+                        write_line(y_row, y_row_line);
+                    }
+                }
             }
-            close_window_float(&y_stream, layout->cache__bypass, y + k * layout->y__k, 2, y_row_extents, y_row_strides, start, count);
+            close_window_float(&y_stream, y + k * layout->y__k, 2, y_row_extents, y_row_strides, start, count);
         }
     }
     free(x_slab);
@@ -522,8 +555,7 @@ static void group1_kept(
     const ptrdiff_t n = layout->n;
     (void)layout;
     float_stream y_stream;
-    y_stream.line = NULL;
-    y_stream.first = y_stream.next = 0;
+    y_stream.line = y_stream.end = NULL;
 
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
@@ -539,8 +571,7 @@ static void group1_kept(
         const ptrdiff_t start = block * 512;
         const ptrdiff_t count = smaller(512, smaller(64, m0 * m1) - start);
         const ptrdiff_t first = tile * 128;
-        const ptrdiff_t stop = smaller(first + 128, n);
-        const ptrdiff_t width = stop - first;
+        const ptrdiff_t width = smaller(128, n - first);
         double eq1_start_lanes[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
             SIMD
@@ -620,8 +651,7 @@ static void group1_kept(
         const ptrdiff_t start = block * 512;
         const ptrdiff_t count = smaller(512, m0 * m1 - start);
         const ptrdiff_t first = tile * 128;
-        const ptrdiff_t stop = smaller(first + 128, n);
-        const ptrdiff_t width = stop - first;
+        const ptrdiff_t width = smaller(128, n - first);
         double mu_hi_lanes[16][128];
         double eq2_squares_lanes[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
@@ -731,8 +761,7 @@ static void group1_kept(
         const ptrdiff_t start = block * 512;
         const ptrdiff_t count = smaller(512, m0 * m1 - start);
         const ptrdiff_t first = tile * 128;
-        const ptrdiff_t stop = smaller(first + 128, n);
-        const ptrdiff_t width = stop - first;
+        const ptrdiff_t width = smaller(128, n - first);
         double again = 0.0;
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t k = first + j;
@@ -822,40 +851,66 @@ static void group1_kept(
         sigma2[k * layout->sigma2__k] = eq2_part;
     }
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < (m0 * m1 + 511) / 512 * ((n + 2047) / 2048); task++) {
-        const ptrdiff_t tiles = (n + 2047) / 2048;
+    for (ptrdiff_t task = 0; task < (m0 * m1 + 511) / 512 * ((n + 1023) / 1024); task++) {
+        const ptrdiff_t tiles = (n + 1023) / 1024;
         const ptrdiff_t tile = task % tiles;
         const ptrdiff_t block = task / tiles;
         const ptrdiff_t start = block * 512;
         const ptrdiff_t count = smaller(512, m0 * m1 - start);
-        const ptrdiff_t panel = tile * 2048;
-        const ptrdiff_t panel_stop = smaller(panel + 2048, n);
-        const ptrdiff_t ahead = (panel_stop - panel + 1023) / (panel_stop - panel);
-        ptrdiff_t i0 = start / m1;
-        ptrdiff_t i1 = start % m1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            for (ptrdiff_t first = panel; first < panel_stop; first += 128) {
-                const ptrdiff_t stop = smaller(first + 128, panel_stop);
-                const ptrdiff_t width = stop - first;
-                for (ptrdiff_t j = 0; j < width; j += 16) {
-                    const ptrdiff_t k = first + j;
-                    PREFETCH(&x[i0 * layout->x__i0 + (i1 + ahead) * layout->x__i1 + k]);
-                }
-                const ptrdiff_t y_strip_extents[1] = {n};
-                const ptrdiff_t y_strip_strides[1] = {1};
-                float *y_strip = open_window_float(&y_stream, layout->cache__bypass, y + i0 * layout->y__i0 + i1 * layout->y__i1, 1, y_strip_extents, y_strip_strides, first, width);
-                SIMD
-                for (ptrdiff_t j = 0; j < width; j++) {
-                    const ptrdiff_t k = first + j;
-                    /* (4) */
-                    y_strip[j] = (float)(nan_max(0.0, all_eq4_part[k] * ((double)x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_hi[k] - all_mu_lo[k]) + all_beta_here[k]));
-                }
-                close_window_float(&y_stream, layout->cache__bypass, y + i0 * layout->y__i0 + i1 * layout->y__i1, 1, y_strip_extents, y_strip_strides, first, width);
+        const ptrdiff_t first = tile * 1024;
+        const ptrdiff_t width = smaller(1024, n - first);
+        const ptrdiff_t together = 1024 / smaller(1024, n);
+        double all_eq4_part_held[1024];
+        double all_mu_hi_held[1024];
+        double all_mu_lo_held[1024];
+        double all_beta_here_held[1024];
+        for (ptrdiff_t lane = 0; lane < smaller(together, count); lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const ptrdiff_t k = first + j;
+                all_eq4_part_held[lane * width + j] = all_eq4_part[k];
+                all_mu_hi_held[lane * width + j] = all_mu_hi[k];
+                all_mu_lo_held[lane * width + j] = all_mu_lo[k];
+                all_beta_here_held[lane * width + j] = all_beta_here[k];
             }
-            if (++i1 == m1) {
-                i1 = 0;
-                ++i0;
+        }
+        for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
+            const ptrdiff_t at = (start + q * together) * n + first;
+            const ptrdiff_t length = smaller(together, count - q * together) * width;
+            float x_row_buffer[1024];
+            const ptrdiff_t x_row_extents[3] = {m0, m1, n};
+            const ptrdiff_t x_row_strides[3] = {layout->x__i0, layout->x__i1, 1};
+            const float *x_row = read_window_float(x, 3, x_row_extents, x_row_strides, at, length, x_row_buffer);
+            const ptrdiff_t y_row_extents[3] = {m0, m1, n};
+            const ptrdiff_t y_row_strides[3] = {layout->y__i0, layout->y__i1, 1};
+            for (ptrdiff_t y_row_done = 0; y_row_done < length;) {
+                ptrdiff_t y_row_left = length - y_row_done;
+                float *y_row = open_run_float(&y_stream, layout->cache__bypass, y, 3, y_row_extents, y_row_strides, at, y_row_done, &y_row_left);
+                const int y_row_past = y_stream.past;
+                while (y_row_left > 0) {
+                    const ptrdiff_t y_row_some = y_row_past ? part_of_line_float(y_row, y_row_left) : y_row_left;
+                    float *const y_row_part = open_part_float(&y_stream, y_row_past, y_row);
+                    SIMD
+                    for (ptrdiff_t y_row_lane = 0; y_row_lane < y_row_some; y_row_lane++) {
+                        const ptrdiff_t j = y_row_done + y_row_lane;
+                        /* (4) */
+                        y_row_part[y_row_lane] = (float)(nan_max(0.0, all_eq4_part_held[j] * ((double)x_row[j] - all_mu_hi_held[j] - all_mu_lo_held[j]) + all_beta_here_held[j]));
+                    }
+                    close_part_float(&y_stream, y_row_past, y_row_some);
+                    y_row_done += y_row_some, y_row_left -= y_row_some, y_row += y_row_some;
+                    for (; y_row_past && y_row_left >= line_of_float; y_row_done += line_of_float, y_row_left -= line_of_float, y_row += line_of_float) {
+                        float y_row_line[line_of_float];
+                        SIMD
+                        for (ptrdiff_t y_row_lane = 0; y_row_lane < line_of_float; y_row_lane++) {
+                            const ptrdiff_t j = y_row_done + y_row_lane;
+                            /* (4) */
+                            y_row_line[y_row_lane] = (float)(nan_max(0.0, all_eq4_part_held[j] * ((double)x_row[j] - all_mu_hi_held[j] - all_mu_lo_held[j]) + all_beta_here_held[j]));
+                        }
+                        write_line(y_row, y_row_line);
+                    }
+                }
             }
+            close_window_float(&y_stream, y, 3, y_row_extents, y_row_strides, at, length);
         }
     }
     finish_stream_float(&y_stream);

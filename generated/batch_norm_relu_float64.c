@@ -167,7 +167,7 @@ static inline void gather_double(
     const double *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
     ptrdiff_t start, ptrdiff_t count, double *to, ptrdiff_t ahead)
 {
-    ptrdiff_t place[2];
+    ptrdiff_t place[3];
     const double *from = base + locate(levels, extents, strides, start, place);
     const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1];
     for (ptrdiff_t done = 0; done < count;) {
@@ -191,7 +191,7 @@ static inline const double *read_window_double(
     const double *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
     ptrdiff_t start, ptrdiff_t count, double *buffer)
 {
-    ptrdiff_t place[2];
+    ptrdiff_t place[3];
     const double *from = base + locate(levels, extents, strides, start, place);
     if (side_by_side(levels, extents, strides, place) >= count)
         return from;
@@ -205,7 +205,7 @@ static inline const double *read_window_double(
  */
 static double *new_slab_double(int levels, const ptrdiff_t *extents, const ptrdiff_t *strides, ptrdiff_t bytes)
 {
-    ptrdiff_t place[2] = {0}, count = 1;
+    ptrdiff_t place[3] = {0}, count = 1;
     for (int level = 0; level < levels; level++)
         count *= extents[level];
     if (count * (ptrdiff_t)sizeof(double) > bytes || side_by_side(levels, extents, strides, place) >= count)
@@ -226,6 +226,12 @@ static inline void write_line(void *to, const void *from)
 #endif
 }
 
+/* Do two addresses lie at the same place of their lines of the cache? */
+static inline int same_place_in_line(const void *a, const void *b)
+{
+    return (uintptr_t)a % LINE == (uintptr_t)b % LINE;
+}
+
 /* Waits for all lines that were written past the cache. */
 static inline void lines_written(void)
 {
@@ -234,98 +240,105 @@ static inline void lines_written(void)
 #endif
 }
 
-/* Elements for consecutive addresses, held until they fill a line of the cache, and the buffer of a window. */
+/* elements in a line of the cache */
+enum { line_of_double = LINE / sizeof(double) };
+
+/* How an output is written: where it lies in short runs of memory from a buffer, else in place, or past the cache. */
 typedef struct {
-    double *line;            /* where lines[0] goes: the start of a line */
-    ptrdiff_t first, next; /* what is held: lines[first] to lines[next - 1] */
-    double lines[512 + 2 * LINE / sizeof(double)];
+    int past;              /* does what is written now go past the cache? */
+    int follows;           /* does it lie behind what was written before? */
+    double *end;             /* where that ends */
+    double *line;            /* the line of the cache that is not complete, or NULL */
+    ptrdiff_t first, next; /* what of it is held: held[first] to held[next - 1] */
+    double held[line_of_double];
+    double buffer[2048];
 } double_stream;
 
 /* Writes what is held. */
 static inline void finish_stream_double(double_stream *stream)
 {
-    for (ptrdiff_t i = stream->first; i < stream->next; i++)
-        stream->line[i] = stream->lines[i];
+    for (ptrdiff_t i = stream->first; stream->line && i < stream->next; i++)
+        stream->line[i] = stream->held[i];
     stream->line = NULL;
-    stream->first = stream->next = 0;
 }
 
-/* Where to write what goes to an address. */
-static inline double *open_stream_double(double_stream *stream, double *to)
+/* Is memory in runs that are too short to be written one by one? */
+static inline int is_scattered_double(int levels, const ptrdiff_t *extents, const ptrdiff_t *strides)
 {
+    const ptrdiff_t place[3] = {0};
+    ptrdiff_t all = 1;
+    for (int level = 0; level < levels; level++)
+        all *= extents[level];
+    return side_by_side(levels, extents, strides, place) < smaller(all, 2 * line_of_double);
+}
+
+/*
+ * Where to write from the element done of a window on, and how many of those that are left lie side by side there. Past
+ * the cache goes what is long, or lies behind what was written before, so that few lines are not written as a whole.
+ */
+static inline double *open_run_double(
+    double_stream *stream, ptrdiff_t bypass, double *base, int levels, const ptrdiff_t *extents,
+    const ptrdiff_t *strides, ptrdiff_t start, ptrdiff_t done, ptrdiff_t *left)
+{
+    ptrdiff_t place[3];
+    stream->past = 0;
+    if (is_scattered_double(levels, extents, strides))
+        return stream->buffer + done;
+    double *const to = base + locate(levels, extents, strides, start + done, place);
+    *left = smaller(*left, side_by_side(levels, extents, strides, place));
+    stream->follows = to == stream->end;
+    stream->end = to + *left;
+    stream->past = bypass && (stream->follows || *left >= 8 * line_of_double);
+    return to;
+}
+
+/* How many of count elements are not in whole lines from an address on: those before its first, or after its last. */
+static inline ptrdiff_t part_of_line_double(const double *to, ptrdiff_t count)
+{
+    const ptrdiff_t before = (ptrdiff_t)(-(uintptr_t)to % LINE / sizeof(double));
+    return before || count < line_of_double ? smaller(before ? before : count, count) : 0;
+}
+
+/* Where to write a part of a line: in place, or into a line that is held, where the next part is likely to come. */
+static inline double *open_part_double(double_stream *stream, int past, double *to)
+{
+    if (!past || !stream->follows)
+        return to;
     if (!stream->line || to != stream->line + stream->next) {
         finish_stream_double(stream);
         stream->first = stream->next = (ptrdiff_t)((uintptr_t)to % LINE / sizeof(double));
         stream->line = to - stream->next;
     }
-    return stream->lines + stream->next;
+    return stream->held + stream->next;
 }
 
-/* Writes the lines that count more elements complete. */
-static inline void close_stream_double(double_stream *stream, ptrdiff_t count)
+/* So many elements were written; a line that is complete leaves. */
+static inline void close_part_double(double_stream *stream, int past, ptrdiff_t count)
 {
-    const ptrdiff_t line = LINE / (ptrdiff_t)sizeof(double);
-    ptrdiff_t done = 0;
-    stream->next += count;
-    if (stream->next < line)
+    if (!past || !stream->follows || (stream->next += count) < line_of_double)
         return;
     if (stream->first) {
-        for (ptrdiff_t i = stream->first; i < line; i++)
-            stream->line[i] = stream->lines[i];
-        stream->first = 0;
-        done = line;
+        finish_stream_double(stream);
+    } else {
+        write_line(stream->line, stream->held);
+        stream->line = NULL;
     }
-    for (; done + line <= stream->next; done += line)
-        write_line(stream->line + done, stream->lines + done);
-    memcpy(stream->lines, stream->lines + done, LINE);
-    stream->line += done;
-    stream->next -= done;
 }
 
-/* Where to write count elements from a flat position: in place where they are contiguous, else a buffer. */
-static inline double *open_window_double(
-    double_stream *stream, ptrdiff_t bypass, double *base, int levels, const ptrdiff_t *extents,
-    const ptrdiff_t *strides, ptrdiff_t start, ptrdiff_t count)
-{
-    ptrdiff_t place[2];
-    double *to = base + locate(levels, extents, strides, start, place);
-    if (side_by_side(levels, extents, strides, place) >= count)
-        return bypass ? open_stream_double(stream, to) : to;
-    finish_stream_double(stream);
-    return stream->lines;
-}
-
-/* Brings what was written to where it belongs, run by run. */
+/* Brings what was written to a buffer to where it belongs. */
 static inline void close_window_double(
-    double_stream *stream, ptrdiff_t bypass, double *base, int levels, const ptrdiff_t *extents,
-    const ptrdiff_t *strides, ptrdiff_t start, ptrdiff_t count)
+    const double_stream *stream, double *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
+    ptrdiff_t start, ptrdiff_t count)
 {
-    if (stream->line) {
-        close_stream_double(stream, count);
+    if (!is_scattered_double(levels, extents, strides))
         return;
-    }
-    ptrdiff_t place[2];
+    ptrdiff_t place[3];
     double *to = base + locate(levels, extents, strides, start, place);
-    if (side_by_side(levels, extents, strides, place) >= count)
-        return;
-    const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1], line = LINE / (ptrdiff_t)sizeof(double);
+    const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1];
     for (ptrdiff_t done = 0; done < count;) {
         const ptrdiff_t length = smaller(run - place[levels - 1], count - done);
-        const double *from = stream->lines + done;
-        ptrdiff_t i = 0;
-        if (step == 1) {
-            if (bypass) {
-                for (; i < length && (uintptr_t)(to + i) % LINE; i++)
-                    to[i] = from[i];
-                for (; i + line <= length; i += line)
-                    write_line(to + i, from + i);
-            }
-            for (; i < length; i++)
-                to[i] = from[i];
-        } else {
-            for (; i < length; i++)
-                to[i * step] = from[i];
-        }
+        for (ptrdiff_t i = 0; i < length; i++)
+            to[i * step] = stream->buffer[done + i];
         done += length;
         to = base + next_run(levels, extents, strides, place);
     }
@@ -358,8 +371,7 @@ static void group1_reduced(
     const ptrdiff_t x_slab_strides[2] = {layout->x__i0, layout->x__i1};
     double *const x_slab = new_slab_double(2, x_slab_extents, x_slab_strides, layout->cache__bytes);
     double_stream y_stream;
-    y_stream.line = NULL;
-    y_stream.first = y_stream.next = 0;
+    y_stream.line = y_stream.end = NULL;
 
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
@@ -535,34 +547,67 @@ static void group1_reduced(
         const double eq2_part = sigma2_hi + sigma2_lo;
         const double eq2_part_low = sum_error(sigma2_hi, sigma2_lo, eq2_part) + sigma2_lo_low;
         sigma2[k * layout->sigma2__k] = rounded(eq2_part, eq2_part_low);
-        for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
-            const ptrdiff_t start = block * 512;
-            const ptrdiff_t count = smaller(512, m0 * m1 - start);
-            double x_row3_buffer[512];
+        for (ptrdiff_t block = 0; block < (m0 * m1 + 2047) / 2048; block++) {
+            const ptrdiff_t start = block * 2048;
+            const ptrdiff_t count = smaller(2048, m0 * m1 - start);
+            double x_row3_buffer[2048];
             const ptrdiff_t x_row3_extents[2] = {m0, m1};
             const ptrdiff_t x_row3_strides[2] = {layout->x__i0, layout->x__i1};
             const double *x_row3 = x_slab ? x_slab + start : read_window_double(x + k * layout->x__k, 2, x_row3_extents, x_row3_strides, start, count, x_row3_buffer);
             const ptrdiff_t y_row_extents[2] = {m0, m1};
             const ptrdiff_t y_row_strides[2] = {layout->y__i0, layout->y__i1};
-            double *y_row = open_window_double(&y_stream, layout->cache__bypass, y + k * layout->y__k, 2, y_row_extents, y_row_strides, start, count);
-            SIMD
-            for (ptrdiff_t q = 0; q < count; q++) {
-                /* (4) */
-                const double difference4 = x_row3[q] - mu_hi;
-                const double difference4_low = difference_error(x_row3[q], mu_hi, difference4);
-                const double difference3 = difference4 - mu_lo;
-                const double difference3_low = difference_error(difference4, mu_lo, difference3) + (difference4_low - mu_lo_low);
-                const double product3 = eq4_part * difference3;
-                const double product3_low = product_error(eq4_part, difference3, product3) + eq4_part * difference3_low + difference3 * eq4_part_low;
-                const double sum3 = product3 + beta_here;
-                const double sum3_low = sum_error(product3, beta_here, sum3) + product3_low;
-                const double tight6 = rounded(sum3, sum3_low);
-                const double tight6_low = sum_error(sum3, sum3_low, tight6);
-                const double max_value = nan_max(0.0, tight6);
-                const double max_value_low = (0.0 > tight6 || (0.0 == tight6 && 0.0 > tight6_low) ? 0.0 : tight6_low);
-                y_row[q] = rounded(max_value, max_value_low);
+            for (ptrdiff_t y_row_done = 0; y_row_done < count;) {
+                ptrdiff_t y_row_left = count - y_row_done;
+                double *y_row = open_run_double(&y_stream, layout->cache__bypass, y + k * layout->y__k, 2, y_row_extents, y_row_strides, start, y_row_done, &y_row_left);
+                const int y_row_past = y_stream.past;
+                while (y_row_left > 0) {
+                    const ptrdiff_t y_row_some = y_row_past ? part_of_line_double(y_row, y_row_left) : y_row_left;
+                    double *const y_row_part = open_part_double(&y_stream, y_row_past, y_row);
+                    SIMD
+                    for (ptrdiff_t y_row_lane = 0; y_row_lane < y_row_some; y_row_lane++) {
+                        const ptrdiff_t q = y_row_done + y_row_lane;
+                        /* (4) */
+                        const double difference4 = x_row3[q] - mu_hi;
+                        const double difference4_low = difference_error(x_row3[q], mu_hi, difference4);
+                        const double difference3 = difference4 - mu_lo;
+                        const double difference3_low = difference_error(difference4, mu_lo, difference3) + (difference4_low - mu_lo_low);
+                        const double product3 = eq4_part * difference3;
+                        const double product3_low = product_error(eq4_part, difference3, product3) + eq4_part * difference3_low + difference3 * eq4_part_low;
+                        const double sum3 = product3 + beta_here;
+                        const double sum3_low = sum_error(product3, beta_here, sum3) + product3_low;
+                        const double tight6 = rounded(sum3, sum3_low);
+                        const double tight6_low = sum_error(sum3, sum3_low, tight6);
+                        const double max_value = nan_max(0.0, tight6);
+                        const double max_value_low = (0.0 > tight6 || (0.0 == tight6 && 0.0 > tight6_low) ? 0.0 : tight6_low);
+                        y_row_part[y_row_lane] = rounded(max_value, max_value_low);
+                    }
+                    close_part_double(&y_stream, y_row_past, y_row_some);
+                    y_row_done += y_row_some, y_row_left -= y_row_some, y_row += y_row_some;
+                    for (; y_row_past && y_row_left >= line_of_double; y_row_done += line_of_double, y_row_left -= line_of_double, y_row += line_of_double) {
+                        double y_row_line[line_of_double];
+                        SIMD
+                        for (ptrdiff_t y_row_lane = 0; y_row_lane < line_of_double; y_row_lane++) {
+                            const ptrdiff_t q = y_row_done + y_row_lane;
+                            /* (4) */
+                            const double difference4 = x_row3[q] - mu_hi;
+                            const double difference4_low = difference_error(x_row3[q], mu_hi, difference4);
+                            const double difference3 = difference4 - mu_lo;
+                            const double difference3_low = difference_error(difference4, mu_lo, difference3) + (difference4_low - mu_lo_low);
+                            const double product3 = eq4_part * difference3;
+                            const double product3_low = product_error(eq4_part, difference3, product3) + eq4_part * difference3_low + difference3 * eq4_part_low;
+                            const double sum3 = product3 + beta_here;
+                            const double sum3_low = sum_error(product3, beta_here, sum3) + product3_low;
+                            const double tight6 = rounded(sum3, sum3_low);
+                            const double tight6_low = sum_error(sum3, sum3_low, tight6);
+                            const double max_value = nan_max(0.0, tight6);
+                            const double max_value_low = (0.0 > tight6 || (0.0 == tight6 && 0.0 > tight6_low) ? 0.0 : tight6_low);
+                            y_row_line[y_row_lane] = rounded(max_value, max_value_low);
+                        }
+                        write_line(y_row, y_row_line);
+                    }
+                }
             }
-            close_window_double(&y_stream, layout->cache__bypass, y + k * layout->y__k, 2, y_row_extents, y_row_strides, start, count);
+            close_window_double(&y_stream, y + k * layout->y__k, 2, y_row_extents, y_row_strides, start, count);
         }
     }
     free(x_slab);
@@ -597,8 +642,7 @@ static void group1_kept(
     const ptrdiff_t n = layout->n;
     (void)layout;
     double_stream y_stream;
-    y_stream.line = NULL;
-    y_stream.first = y_stream.next = 0;
+    y_stream.line = y_stream.end = NULL;
 
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
@@ -614,8 +658,7 @@ static void group1_kept(
         const ptrdiff_t start = block * 512;
         const ptrdiff_t count = smaller(512, m0 * m1 - start);
         const ptrdiff_t first = tile * 128;
-        const ptrdiff_t stop = smaller(first + 128, n);
-        const ptrdiff_t width = stop - first;
+        const ptrdiff_t width = smaller(128, n - first);
         double mu_hi_lanes[16][128];
         double mu_hi_lanes_low[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
@@ -727,8 +770,7 @@ static void group1_kept(
         const ptrdiff_t start = block * 512;
         const ptrdiff_t count = smaller(512, m0 * m1 - start);
         const ptrdiff_t first = tile * 128;
-        const ptrdiff_t stop = smaller(first + 128, n);
-        const ptrdiff_t width = stop - first;
+        const ptrdiff_t width = smaller(128, n - first);
         double sigma2_hi_lanes[16][128];
         double sigma2_hi_lanes_low[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
@@ -850,52 +892,94 @@ static void group1_kept(
         sigma2[k * layout->sigma2__k] = rounded(eq2_part, eq2_part_low);
     }
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < (m0 * m1 + 511) / 512 * ((n + 2047) / 2048); task++) {
-        const ptrdiff_t tiles = (n + 2047) / 2048;
+    for (ptrdiff_t task = 0; task < (m0 * m1 + 511) / 512 * ((n + 1023) / 1024); task++) {
+        const ptrdiff_t tiles = (n + 1023) / 1024;
         const ptrdiff_t tile = task % tiles;
         const ptrdiff_t block = task / tiles;
         const ptrdiff_t start = block * 512;
         const ptrdiff_t count = smaller(512, m0 * m1 - start);
-        const ptrdiff_t panel = tile * 2048;
-        const ptrdiff_t panel_stop = smaller(panel + 2048, n);
-        const ptrdiff_t ahead = (panel_stop - panel + 1023) / (panel_stop - panel);
-        ptrdiff_t i0 = start / m1;
-        ptrdiff_t i1 = start % m1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            for (ptrdiff_t first = panel; first < panel_stop; first += 128) {
-                const ptrdiff_t stop = smaller(first + 128, panel_stop);
-                const ptrdiff_t width = stop - first;
-                for (ptrdiff_t j = 0; j < width; j += 16) {
-                    const ptrdiff_t k = first + j;
-                    PREFETCH(&x[i0 * layout->x__i0 + (i1 + ahead) * layout->x__i1 + k]);
-                }
-                const ptrdiff_t y_strip_extents[1] = {n};
-                const ptrdiff_t y_strip_strides[1] = {1};
-                double *y_strip = open_window_double(&y_stream, layout->cache__bypass, y + i0 * layout->y__i0 + i1 * layout->y__i1, 1, y_strip_extents, y_strip_strides, first, width);
-                SIMD
-                for (ptrdiff_t j = 0; j < width; j++) {
-                    const ptrdiff_t k = first + j;
-                    /* (4) */
-                    const double difference2 = x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_hi[k];
-                    const double difference2_low = difference_error(x[i0 * layout->x__i0 + i1 * layout->x__i1 + k], all_mu_hi[k], difference2);
-                    const double difference = difference2 - all_mu_lo[k];
-                    const double difference_low = difference_error(difference2, all_mu_lo[k], difference) + (difference2_low - all_mu_lo_low[k]);
-                    const double product = all_eq4_part[k] * difference;
-                    const double product_low = product_error(all_eq4_part[k], difference, product) + all_eq4_part[k] * difference_low + difference * all_eq4_part_low[k];
-                    const double sum = product + all_beta_here[k];
-                    const double sum_low = sum_error(product, all_beta_here[k], sum) + product_low;
-                    const double tight = rounded(sum, sum_low);
-                    const double tight_low = sum_error(sum, sum_low, tight);
-                    const double max_value = nan_max(0.0, tight);
-                    const double max_value_low = (0.0 > tight || (0.0 == tight && 0.0 > tight_low) ? 0.0 : tight_low);
-                    y_strip[j] = rounded(max_value, max_value_low);
-                }
-                close_window_double(&y_stream, layout->cache__bypass, y + i0 * layout->y__i0 + i1 * layout->y__i1, 1, y_strip_extents, y_strip_strides, first, width);
+        const ptrdiff_t first = tile * 1024;
+        const ptrdiff_t width = smaller(1024, n - first);
+        const ptrdiff_t together = 1024 / smaller(1024, n);
+        double all_eq4_part_held[1024];
+        double all_eq4_part_held_low[1024];
+        double all_mu_hi_held[1024];
+        double all_mu_lo_held[1024];
+        double all_mu_lo_held_low[1024];
+        double all_beta_here_held[1024];
+        for (ptrdiff_t lane = 0; lane < smaller(together, count); lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const ptrdiff_t k = first + j;
+                all_eq4_part_held[lane * width + j] = all_eq4_part[k];
+                all_eq4_part_held_low[lane * width + j] = all_eq4_part_low[k];
+                all_mu_hi_held[lane * width + j] = all_mu_hi[k];
+                all_mu_lo_held[lane * width + j] = all_mu_lo[k];
+                all_mu_lo_held_low[lane * width + j] = all_mu_lo_low[k];
+                all_beta_here_held[lane * width + j] = all_beta_here[k];
             }
-            if (++i1 == m1) {
-                i1 = 0;
-                ++i0;
+        }
+        for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
+            const ptrdiff_t at = (start + q * together) * n + first;
+            const ptrdiff_t length = smaller(together, count - q * together) * width;
+            double x_row_buffer[1024];
+            const ptrdiff_t x_row_extents[3] = {m0, m1, n};
+            const ptrdiff_t x_row_strides[3] = {layout->x__i0, layout->x__i1, 1};
+            const double *x_row = read_window_double(x, 3, x_row_extents, x_row_strides, at, length, x_row_buffer);
+            const ptrdiff_t y_row_extents[3] = {m0, m1, n};
+            const ptrdiff_t y_row_strides[3] = {layout->y__i0, layout->y__i1, 1};
+            for (ptrdiff_t y_row_done = 0; y_row_done < length;) {
+                ptrdiff_t y_row_left = length - y_row_done;
+                double *y_row = open_run_double(&y_stream, layout->cache__bypass, y, 3, y_row_extents, y_row_strides, at, y_row_done, &y_row_left);
+                const int y_row_past = y_stream.past;
+                while (y_row_left > 0) {
+                    const ptrdiff_t y_row_some = y_row_past ? part_of_line_double(y_row, y_row_left) : y_row_left;
+                    double *const y_row_part = open_part_double(&y_stream, y_row_past, y_row);
+                    SIMD
+                    for (ptrdiff_t y_row_lane = 0; y_row_lane < y_row_some; y_row_lane++) {
+                        const ptrdiff_t j = y_row_done + y_row_lane;
+                        /* (4) */
+                        const double difference2 = x_row[j] - all_mu_hi_held[j];
+                        const double difference2_low = difference_error(x_row[j], all_mu_hi_held[j], difference2);
+                        const double difference = difference2 - all_mu_lo_held[j];
+                        const double difference_low = difference_error(difference2, all_mu_lo_held[j], difference) + (difference2_low - all_mu_lo_held_low[j]);
+                        const double product = all_eq4_part_held[j] * difference;
+                        const double product_low = product_error(all_eq4_part_held[j], difference, product) + all_eq4_part_held[j] * difference_low + difference * all_eq4_part_held_low[j];
+                        const double sum = product + all_beta_here_held[j];
+                        const double sum_low = sum_error(product, all_beta_here_held[j], sum) + product_low;
+                        const double tight = rounded(sum, sum_low);
+                        const double tight_low = sum_error(sum, sum_low, tight);
+                        const double max_value = nan_max(0.0, tight);
+                        const double max_value_low = (0.0 > tight || (0.0 == tight && 0.0 > tight_low) ? 0.0 : tight_low);
+                        y_row_part[y_row_lane] = rounded(max_value, max_value_low);
+                    }
+                    close_part_double(&y_stream, y_row_past, y_row_some);
+                    y_row_done += y_row_some, y_row_left -= y_row_some, y_row += y_row_some;
+                    for (; y_row_past && y_row_left >= line_of_double; y_row_done += line_of_double, y_row_left -= line_of_double, y_row += line_of_double) {
+                        double y_row_line[line_of_double];
+                        SIMD
+                        for (ptrdiff_t y_row_lane = 0; y_row_lane < line_of_double; y_row_lane++) {
+                            const ptrdiff_t j = y_row_done + y_row_lane;
+                            /* (4) */
+                            const double difference2 = x_row[j] - all_mu_hi_held[j];
+                            const double difference2_low = difference_error(x_row[j], all_mu_hi_held[j], difference2);
+                            const double difference = difference2 - all_mu_lo_held[j];
+                            const double difference_low = difference_error(difference2, all_mu_lo_held[j], difference) + (difference2_low - all_mu_lo_held_low[j]);
+                            const double product = all_eq4_part_held[j] * difference;
+                            const double product_low = product_error(all_eq4_part_held[j], difference, product) + all_eq4_part_held[j] * difference_low + difference * all_eq4_part_held_low[j];
+                            const double sum = product + all_beta_here_held[j];
+                            const double sum_low = sum_error(product, all_beta_here_held[j], sum) + product_low;
+                            const double tight = rounded(sum, sum_low);
+                            const double tight_low = sum_error(sum, sum_low, tight);
+                            const double max_value = nan_max(0.0, tight);
+                            const double max_value_low = (0.0 > tight || (0.0 == tight && 0.0 > tight_low) ? 0.0 : tight_low);
+                            y_row_line[y_row_lane] = rounded(max_value, max_value_low);
+                        }
+                        write_line(y_row, y_row_line);
+                    }
+                }
             }
+            close_window_double(&y_stream, y, 3, y_row_extents, y_row_strides, at, length);
         }
     }
     finish_stream_double(&y_stream);

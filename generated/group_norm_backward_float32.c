@@ -107,7 +107,7 @@ static inline void gather_double(
     const double *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
     ptrdiff_t start, ptrdiff_t count, double *to, ptrdiff_t ahead)
 {
-    ptrdiff_t place[2];
+    ptrdiff_t place[3];
     const double *from = base + locate(levels, extents, strides, start, place);
     const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1];
     for (ptrdiff_t done = 0; done < count;) {
@@ -131,7 +131,7 @@ static inline const double *read_window_double(
     const double *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
     ptrdiff_t start, ptrdiff_t count, double *buffer)
 {
-    ptrdiff_t place[2];
+    ptrdiff_t place[3];
     const double *from = base + locate(levels, extents, strides, start, place);
     if (side_by_side(levels, extents, strides, place) >= count)
         return from;
@@ -144,7 +144,7 @@ static inline void gather_float(
     const float *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
     ptrdiff_t start, ptrdiff_t count, float *to, ptrdiff_t ahead)
 {
-    ptrdiff_t place[2];
+    ptrdiff_t place[3];
     const float *from = base + locate(levels, extents, strides, start, place);
     const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1];
     for (ptrdiff_t done = 0; done < count;) {
@@ -168,7 +168,7 @@ static inline const float *read_window_float(
     const float *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
     ptrdiff_t start, ptrdiff_t count, float *buffer)
 {
-    ptrdiff_t place[2];
+    ptrdiff_t place[3];
     const float *from = base + locate(levels, extents, strides, start, place);
     if (side_by_side(levels, extents, strides, place) >= count)
         return from;
@@ -189,6 +189,12 @@ static inline void write_line(void *to, const void *from)
 #endif
 }
 
+/* Do two addresses lie at the same place of their lines of the cache? */
+static inline int same_place_in_line(const void *a, const void *b)
+{
+    return (uintptr_t)a % LINE == (uintptr_t)b % LINE;
+}
+
 /* Waits for all lines that were written past the cache. */
 static inline void lines_written(void)
 {
@@ -197,98 +203,105 @@ static inline void lines_written(void)
 #endif
 }
 
-/* Elements for consecutive addresses, held until they fill a line of the cache, and the buffer of a window. */
+/* elements in a line of the cache */
+enum { line_of_float = LINE / sizeof(float) };
+
+/* How an output is written: where it lies in short runs of memory from a buffer, else in place, or past the cache. */
 typedef struct {
-    float *line;            /* where lines[0] goes: the start of a line */
-    ptrdiff_t first, next; /* what is held: lines[first] to lines[next - 1] */
-    float lines[512 + 2 * LINE / sizeof(float)];
+    int past;              /* does what is written now go past the cache? */
+    int follows;           /* does it lie behind what was written before? */
+    float *end;             /* where that ends */
+    float *line;            /* the line of the cache that is not complete, or NULL */
+    ptrdiff_t first, next; /* what of it is held: held[first] to held[next - 1] */
+    float held[line_of_float];
+    float buffer[2048];
 } float_stream;
 
 /* Writes what is held. */
 static inline void finish_stream_float(float_stream *stream)
 {
-    for (ptrdiff_t i = stream->first; i < stream->next; i++)
-        stream->line[i] = stream->lines[i];
+    for (ptrdiff_t i = stream->first; stream->line && i < stream->next; i++)
+        stream->line[i] = stream->held[i];
     stream->line = NULL;
-    stream->first = stream->next = 0;
 }
 
-/* Where to write what goes to an address. */
-static inline float *open_stream_float(float_stream *stream, float *to)
+/* Is memory in runs that are too short to be written one by one? */
+static inline int is_scattered_float(int levels, const ptrdiff_t *extents, const ptrdiff_t *strides)
 {
+    const ptrdiff_t place[3] = {0};
+    ptrdiff_t all = 1;
+    for (int level = 0; level < levels; level++)
+        all *= extents[level];
+    return side_by_side(levels, extents, strides, place) < smaller(all, 2 * line_of_float);
+}
+
+/*
+ * Where to write from the element done of a window on, and how many of those that are left lie side by side there. Past
+ * the cache goes what is long, or lies behind what was written before, so that few lines are not written as a whole.
+ */
+static inline float *open_run_float(
+    float_stream *stream, ptrdiff_t bypass, float *base, int levels, const ptrdiff_t *extents,
+    const ptrdiff_t *strides, ptrdiff_t start, ptrdiff_t done, ptrdiff_t *left)
+{
+    ptrdiff_t place[3];
+    stream->past = 0;
+    if (is_scattered_float(levels, extents, strides))
+        return stream->buffer + done;
+    float *const to = base + locate(levels, extents, strides, start + done, place);
+    *left = smaller(*left, side_by_side(levels, extents, strides, place));
+    stream->follows = to == stream->end;
+    stream->end = to + *left;
+    stream->past = bypass && (stream->follows || *left >= 8 * line_of_float);
+    return to;
+}
+
+/* How many of count elements are not in whole lines from an address on: those before its first, or after its last. */
+static inline ptrdiff_t part_of_line_float(const float *to, ptrdiff_t count)
+{
+    const ptrdiff_t before = (ptrdiff_t)(-(uintptr_t)to % LINE / sizeof(float));
+    return before || count < line_of_float ? smaller(before ? before : count, count) : 0;
+}
+
+/* Where to write a part of a line: in place, or into a line that is held, where the next part is likely to come. */
+static inline float *open_part_float(float_stream *stream, int past, float *to)
+{
+    if (!past || !stream->follows)
+        return to;
     if (!stream->line || to != stream->line + stream->next) {
         finish_stream_float(stream);
         stream->first = stream->next = (ptrdiff_t)((uintptr_t)to % LINE / sizeof(float));
         stream->line = to - stream->next;
     }
-    return stream->lines + stream->next;
+    return stream->held + stream->next;
 }
 
-/* Writes the lines that count more elements complete. */
-static inline void close_stream_float(float_stream *stream, ptrdiff_t count)
+/* So many elements were written; a line that is complete leaves. */
+static inline void close_part_float(float_stream *stream, int past, ptrdiff_t count)
 {
-    const ptrdiff_t line = LINE / (ptrdiff_t)sizeof(float);
-    ptrdiff_t done = 0;
-    stream->next += count;
-    if (stream->next < line)
+    if (!past || !stream->follows || (stream->next += count) < line_of_float)
         return;
     if (stream->first) {
-        for (ptrdiff_t i = stream->first; i < line; i++)
-            stream->line[i] = stream->lines[i];
-        stream->first = 0;
-        done = line;
+        finish_stream_float(stream);
+    } else {
+        write_line(stream->line, stream->held);
+        stream->line = NULL;
     }
-    for (; done + line <= stream->next; done += line)
-        write_line(stream->line + done, stream->lines + done);
-    memcpy(stream->lines, stream->lines + done, LINE);
-    stream->line += done;
-    stream->next -= done;
 }
 
-/* Where to write count elements from a flat position: in place where they are contiguous, else a buffer. */
-static inline float *open_window_float(
-    float_stream *stream, ptrdiff_t bypass, float *base, int levels, const ptrdiff_t *extents,
-    const ptrdiff_t *strides, ptrdiff_t start, ptrdiff_t count)
-{
-    ptrdiff_t place[2];
-    float *to = base + locate(levels, extents, strides, start, place);
-    if (side_by_side(levels, extents, strides, place) >= count)
-        return bypass ? open_stream_float(stream, to) : to;
-    finish_stream_float(stream);
-    return stream->lines;
-}
-
-/* Brings what was written to where it belongs, run by run. */
+/* Brings what was written to a buffer to where it belongs. */
 static inline void close_window_float(
-    float_stream *stream, ptrdiff_t bypass, float *base, int levels, const ptrdiff_t *extents,
-    const ptrdiff_t *strides, ptrdiff_t start, ptrdiff_t count)
+    const float_stream *stream, float *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
+    ptrdiff_t start, ptrdiff_t count)
 {
-    if (stream->line) {
-        close_stream_float(stream, count);
+    if (!is_scattered_float(levels, extents, strides))
         return;
-    }
-    ptrdiff_t place[2];
+    ptrdiff_t place[3];
     float *to = base + locate(levels, extents, strides, start, place);
-    if (side_by_side(levels, extents, strides, place) >= count)
-        return;
-    const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1], line = LINE / (ptrdiff_t)sizeof(float);
+    const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1];
     for (ptrdiff_t done = 0; done < count;) {
         const ptrdiff_t length = smaller(run - place[levels - 1], count - done);
-        const float *from = stream->lines + done;
-        ptrdiff_t i = 0;
-        if (step == 1) {
-            if (bypass) {
-                for (; i < length && (uintptr_t)(to + i) % LINE; i++)
-                    to[i] = from[i];
-                for (; i + line <= length; i += line)
-                    write_line(to + i, from + i);
-            }
-            for (; i < length; i++)
-                to[i] = from[i];
-        } else {
-            for (; i < length; i++)
-                to[i * step] = from[i];
-        }
+        for (ptrdiff_t i = 0; i < length; i++)
+            to[i * step] = stream->buffer[done + i];
         done += length;
         to = base + next_run(levels, extents, strides, place);
     }
@@ -326,8 +339,7 @@ static void group1_reduced(
     const ptrdiff_t S1 = layout->S1;
     (void)layout;
     float_stream dx_stream;
-    dx_stream.line = NULL;
-    dx_stream.first = dx_stream.next = 0;
+    dx_stream.line = dx_stream.end = NULL;
 
     SHARED_FOR
     for (ptrdiff_t place = 0; place < N0 * N1 * G; place++) {
@@ -477,26 +489,47 @@ static void group1_reduced(
                 const double eq3_part4 = all_dx_sum[n0 * N1 * G + n1 * G + g] / (sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + g * layout->sigma2__g] + epsilon);
                 const double mu_here2 = mu[n0 * layout->mu__n0 + n1 * layout->mu__n1 + g * layout->mu__g];
                 const double all_dx_sum3_here = all_dx_sum3[n0 * N1 * G + n1 * G + g];
-                for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
-                    const ptrdiff_t start = block * 512;
-                    const ptrdiff_t count = smaller(512, S0 * S1 - start);
-                    float dy_row_buffer[512];
+                for (ptrdiff_t block = 0; block < (S0 * S1 + 2047) / 2048; block++) {
+                    const ptrdiff_t start = block * 2048;
+                    const ptrdiff_t count = smaller(2048, S0 * S1 - start);
+                    float dy_row_buffer[2048];
                     const ptrdiff_t dy_row_extents[2] = {S0, S1};
                     const ptrdiff_t dy_row_strides[2] = {layout->dy__s0, layout->dy__s1};
                     const float *dy_row = read_window_float(dy + n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 * layout->dy__c1, 2, dy_row_extents, dy_row_strides, start, count, dy_row_buffer);
-                    float x_row_buffer[512];
+                    float x_row_buffer[2048];
                     const ptrdiff_t x_row_extents[2] = {S0, S1};
                     const ptrdiff_t x_row_strides[2] = {layout->x__s0, layout->x__s1};
                     const float *x_row = read_window_float(x + n0 * layout->x__n0 + n1 * layout->x__n1 + g * layout->x__g + c0 * layout->x__c0 + c1 * layout->x__c1, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
                     const ptrdiff_t dx_row_extents[2] = {S0, S1};
                     const ptrdiff_t dx_row_strides[2] = {layout->dx__s0, layout->dx__s1};
-                    float *dx_row = open_window_float(&dx_stream, layout->cache__bypass, dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + g * layout->dx__g + c0 * layout->dx__c0 + c1 * layout->dx__c1, 2, dx_row_extents, dx_row_strides, start, count);
-                    SIMD
-                    for (ptrdiff_t q = 0; q < count; q++) {
-                        /* (3) */
-                        dx_row[q] = (float)(eq3_part2 * (eq3_part3 * (double)dy_row[q] - eq3_part4 * ((double)x_row[q] - mu_here2) - all_dx_sum3_here));
+                    for (ptrdiff_t dx_row_done = 0; dx_row_done < count;) {
+                        ptrdiff_t dx_row_left = count - dx_row_done;
+                        float *dx_row = open_run_float(&dx_stream, layout->cache__bypass, dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + g * layout->dx__g + c0 * layout->dx__c0 + c1 * layout->dx__c1, 2, dx_row_extents, dx_row_strides, start, dx_row_done, &dx_row_left);
+                        const int dx_row_past = dx_stream.past;
+                        while (dx_row_left > 0) {
+                            const ptrdiff_t dx_row_some = dx_row_past ? part_of_line_float(dx_row, dx_row_left) : dx_row_left;
+                            float *const dx_row_part = open_part_float(&dx_stream, dx_row_past, dx_row);
+                            SIMD
+                            for (ptrdiff_t dx_row_lane = 0; dx_row_lane < dx_row_some; dx_row_lane++) {
+                                const ptrdiff_t q = dx_row_done + dx_row_lane;
+                                /* (3) */
+                                dx_row_part[dx_row_lane] = (float)(eq3_part2 * (eq3_part3 * (double)dy_row[q] - eq3_part4 * ((double)x_row[q] - mu_here2) - all_dx_sum3_here));
+                            }
+                            close_part_float(&dx_stream, dx_row_past, dx_row_some);
+                            dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some;
+                            for (; dx_row_past && dx_row_left >= line_of_float; dx_row_done += line_of_float, dx_row_left -= line_of_float, dx_row += line_of_float) {
+                                float dx_row_line[line_of_float];
+                                SIMD
+                                for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_float; dx_row_lane++) {
+                                    const ptrdiff_t q = dx_row_done + dx_row_lane;
+                                    /* (3) */
+                                    dx_row_line[dx_row_lane] = (float)(eq3_part2 * (eq3_part3 * (double)dy_row[q] - eq3_part4 * ((double)x_row[q] - mu_here2) - all_dx_sum3_here));
+                                }
+                                write_line(dx_row, dx_row_line);
+                            }
+                        }
                     }
-                    close_window_float(&dx_stream, layout->cache__bypass, dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + g * layout->dx__g + c0 * layout->dx__c0 + c1 * layout->dx__c1, 2, dx_row_extents, dx_row_strides, start, count);
+                    close_window_float(&dx_stream, dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + g * layout->dx__g + c0 * layout->dx__c0 + c1 * layout->dx__c1, 2, dx_row_extents, dx_row_strides, start, count);
                 }
             }
         }
@@ -550,8 +583,7 @@ static void group1_kept(
         const ptrdiff_t start = block * 512;
         const ptrdiff_t count = smaller(512, S0 * S1 - start);
         const ptrdiff_t first = tile * 128;
-        const ptrdiff_t stop = smaller(first + 128, K1);
-        const ptrdiff_t width = stop - first;
+        const ptrdiff_t width = smaller(128, K1 - first);
         double dgamma_sum_lanes[16][128];
         double dx_sum2_lanes[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
@@ -770,8 +802,7 @@ static void group1_kept2(
     const ptrdiff_t S1 = layout->S1;
     (void)layout;
     float_stream dx_stream;
-    dx_stream.line = NULL;
-    dx_stream.first = dx_stream.next = 0;
+    dx_stream.line = dx_stream.end = NULL;
 
     SHARED_FOR
     for (ptrdiff_t place = 0; place < N0 * N1 * G * K0 * K1; place++) {
@@ -793,8 +824,8 @@ static void group1_kept2(
         all_all_dx_sum3_here[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = all_dx_sum3_here;
     }
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < N0 * N1 * G * K0 * ((S0 * S1 + 511) / 512) * ((K1 + 2047) / 2048); task++) {
-        const ptrdiff_t tiles = (K1 + 2047) / 2048;
+    for (ptrdiff_t task = 0; task < N0 * N1 * G * K0 * ((S0 * S1 + 511) / 512) * ((K1 + 1023) / 1024); task++) {
+        const ptrdiff_t tiles = (K1 + 1023) / 1024;
         const ptrdiff_t tile = task % tiles;
         const ptrdiff_t block = task / tiles % ((S0 * S1 + 511) / 512);
         const ptrdiff_t n0 = task / tiles / ((S0 * S1 + 511) / 512) / (N1 * G * K0);
@@ -803,35 +834,66 @@ static void group1_kept2(
         const ptrdiff_t c0 = task / tiles / ((S0 * S1 + 511) / 512) % K0;
         const ptrdiff_t start = block * 512;
         const ptrdiff_t count = smaller(512, S0 * S1 - start);
-        const ptrdiff_t panel = tile * 2048;
-        const ptrdiff_t panel_stop = smaller(panel + 2048, K1);
-        const ptrdiff_t ahead = (panel_stop - panel + 1023) / (panel_stop - panel);
-        ptrdiff_t s0 = start / S1;
-        ptrdiff_t s1 = start % S1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            for (ptrdiff_t first = panel; first < panel_stop; first += 128) {
-                const ptrdiff_t stop = smaller(first + 128, panel_stop);
-                const ptrdiff_t width = stop - first;
-                for (ptrdiff_t j = 0; j < width; j += 16) {
-                    const ptrdiff_t c1 = first + j;
-                    PREFETCH(&dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + (s1 + ahead) * layout->dy__s1]);
-                    PREFETCH(&x[n0 * layout->x__n0 + n1 * layout->x__n1 + g * layout->x__g + c0 * layout->x__c0 + c1 + s0 * layout->x__s0 + (s1 + ahead) * layout->x__s1]);
-                }
-                const ptrdiff_t dx_strip_extents[1] = {K1};
-                const ptrdiff_t dx_strip_strides[1] = {1};
-                float *dx_strip = open_window_float(&dx_stream, layout->cache__bypass, dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + g * layout->dx__g + c0 * layout->dx__c0 + s0 * layout->dx__s0 + s1 * layout->dx__s1, 1, dx_strip_extents, dx_strip_strides, first, width);
-                SIMD
-                for (ptrdiff_t j = 0; j < width; j++) {
-                    const ptrdiff_t c1 = first + j;
-                    /* (3) */
-                    dx_strip[j] = (float)(all_eq3_part2[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] * (all_eq3_part3[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] * (double)dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1] - all_eq3_part4[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] * ((double)x[n0 * layout->x__n0 + n1 * layout->x__n1 + g * layout->x__g + c0 * layout->x__c0 + c1 + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_here2[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1]) - all_all_dx_sum3_here[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1]));
-                }
-                close_window_float(&dx_stream, layout->cache__bypass, dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + g * layout->dx__g + c0 * layout->dx__c0 + s0 * layout->dx__s0 + s1 * layout->dx__s1, 1, dx_strip_extents, dx_strip_strides, first, width);
+        const ptrdiff_t first = tile * 1024;
+        const ptrdiff_t width = smaller(1024, K1 - first);
+        const ptrdiff_t together = 1024 / smaller(1024, K1);
+        double all_eq3_part2_held[1024];
+        double all_eq3_part3_held[1024];
+        double all_eq3_part4_held[1024];
+        double all_mu_here2_held[1024];
+        double all_all_dx_sum3_here_held[1024];
+        for (ptrdiff_t lane = 0; lane < smaller(together, count); lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const ptrdiff_t c1 = first + j;
+                all_eq3_part2_held[lane * width + j] = all_eq3_part2[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
+                all_eq3_part3_held[lane * width + j] = all_eq3_part3[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
+                all_eq3_part4_held[lane * width + j] = all_eq3_part4[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
+                all_mu_here2_held[lane * width + j] = all_mu_here2[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
+                all_all_dx_sum3_here_held[lane * width + j] = all_all_dx_sum3_here[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
             }
-            if (++s1 == S1) {
-                s1 = 0;
-                ++s0;
+        }
+        for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
+            const ptrdiff_t at = (start + q * together) * K1 + first;
+            const ptrdiff_t length = smaller(together, count - q * together) * width;
+            float dy_row_buffer[1024];
+            const ptrdiff_t dy_row_extents[3] = {S0, S1, K1};
+            const ptrdiff_t dy_row_strides[3] = {layout->dy__s0, layout->dy__s1, 1};
+            const float *dy_row = read_window_float(dy + n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0, 3, dy_row_extents, dy_row_strides, at, length, dy_row_buffer);
+            float x_row_buffer[1024];
+            const ptrdiff_t x_row_extents[3] = {S0, S1, K1};
+            const ptrdiff_t x_row_strides[3] = {layout->x__s0, layout->x__s1, 1};
+            const float *x_row = read_window_float(x + n0 * layout->x__n0 + n1 * layout->x__n1 + g * layout->x__g + c0 * layout->x__c0, 3, x_row_extents, x_row_strides, at, length, x_row_buffer);
+            const ptrdiff_t dx_row_extents[3] = {S0, S1, K1};
+            const ptrdiff_t dx_row_strides[3] = {layout->dx__s0, layout->dx__s1, 1};
+            for (ptrdiff_t dx_row_done = 0; dx_row_done < length;) {
+                ptrdiff_t dx_row_left = length - dx_row_done;
+                float *dx_row = open_run_float(&dx_stream, layout->cache__bypass, dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + g * layout->dx__g + c0 * layout->dx__c0, 3, dx_row_extents, dx_row_strides, at, dx_row_done, &dx_row_left);
+                const int dx_row_past = dx_stream.past;
+                while (dx_row_left > 0) {
+                    const ptrdiff_t dx_row_some = dx_row_past ? part_of_line_float(dx_row, dx_row_left) : dx_row_left;
+                    float *const dx_row_part = open_part_float(&dx_stream, dx_row_past, dx_row);
+                    SIMD
+                    for (ptrdiff_t dx_row_lane = 0; dx_row_lane < dx_row_some; dx_row_lane++) {
+                        const ptrdiff_t j = dx_row_done + dx_row_lane;
+                        /* (3) */
+                        dx_row_part[dx_row_lane] = (float)(all_eq3_part2_held[j] * (all_eq3_part3_held[j] * (double)dy_row[j] - all_eq3_part4_held[j] * ((double)x_row[j] - all_mu_here2_held[j]) - all_all_dx_sum3_here_held[j]));
+                    }
+                    close_part_float(&dx_stream, dx_row_past, dx_row_some);
+                    dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some;
+                    for (; dx_row_past && dx_row_left >= line_of_float; dx_row_done += line_of_float, dx_row_left -= line_of_float, dx_row += line_of_float) {
+                        float dx_row_line[line_of_float];
+                        SIMD
+                        for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_float; dx_row_lane++) {
+                            const ptrdiff_t j = dx_row_done + dx_row_lane;
+                            /* (3) */
+                            dx_row_line[dx_row_lane] = (float)(all_eq3_part2_held[j] * (all_eq3_part3_held[j] * (double)dy_row[j] - all_eq3_part4_held[j] * ((double)x_row[j] - all_mu_here2_held[j]) - all_all_dx_sum3_here_held[j]));
+                        }
+                        write_line(dx_row, dx_row_line);
+                    }
+                }
             }
+            close_window_float(&dx_stream, dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + g * layout->dx__g + c0 * layout->dx__c0, 3, dx_row_extents, dx_row_strides, at, length);
         }
     }
     finish_stream_float(&dx_stream);

@@ -218,6 +218,12 @@ static inline void write_line(void *to, const void *from)
 #endif
 }
 
+/* Do two addresses lie at the same place of their lines of the cache? */
+static inline int same_place_in_line(const void *a, const void *b)
+{
+    return (uintptr_t)a % LINE == (uintptr_t)b % LINE;
+}
+
 /* Waits for all lines that were written past the cache. */
 static inline void lines_written(void)
 {
@@ -226,98 +232,105 @@ static inline void lines_written(void)
 #endif
 }
 
-/* Elements for consecutive addresses, held until they fill a line of the cache, and the buffer of a window. */
+/* elements in a line of the cache */
+enum { line_of_double = LINE / sizeof(double) };
+
+/* How an output is written: where it lies in short runs of memory from a buffer, else in place, or past the cache. */
 typedef struct {
-    double *line;            /* where lines[0] goes: the start of a line */
-    ptrdiff_t first, next; /* what is held: lines[first] to lines[next - 1] */
-    double lines[512 + 2 * LINE / sizeof(double)];
+    int past;              /* does what is written now go past the cache? */
+    int follows;           /* does it lie behind what was written before? */
+    double *end;             /* where that ends */
+    double *line;            /* the line of the cache that is not complete, or NULL */
+    ptrdiff_t first, next; /* what of it is held: held[first] to held[next - 1] */
+    double held[line_of_double];
+    double buffer[2048];
 } double_stream;
 
 /* Writes what is held. */
 static inline void finish_stream_double(double_stream *stream)
 {
-    for (ptrdiff_t i = stream->first; i < stream->next; i++)
-        stream->line[i] = stream->lines[i];
+    for (ptrdiff_t i = stream->first; stream->line && i < stream->next; i++)
+        stream->line[i] = stream->held[i];
     stream->line = NULL;
-    stream->first = stream->next = 0;
 }
 
-/* Where to write what goes to an address. */
-static inline double *open_stream_double(double_stream *stream, double *to)
+/* Is memory in runs that are too short to be written one by one? */
+static inline int is_scattered_double(int levels, const ptrdiff_t *extents, const ptrdiff_t *strides)
 {
+    const ptrdiff_t place[4] = {0};
+    ptrdiff_t all = 1;
+    for (int level = 0; level < levels; level++)
+        all *= extents[level];
+    return side_by_side(levels, extents, strides, place) < smaller(all, 2 * line_of_double);
+}
+
+/*
+ * Where to write from the element done of a window on, and how many of those that are left lie side by side there. Past
+ * the cache goes what is long, or lies behind what was written before, so that few lines are not written as a whole.
+ */
+static inline double *open_run_double(
+    double_stream *stream, ptrdiff_t bypass, double *base, int levels, const ptrdiff_t *extents,
+    const ptrdiff_t *strides, ptrdiff_t start, ptrdiff_t done, ptrdiff_t *left)
+{
+    ptrdiff_t place[4];
+    stream->past = 0;
+    if (is_scattered_double(levels, extents, strides))
+        return stream->buffer + done;
+    double *const to = base + locate(levels, extents, strides, start + done, place);
+    *left = smaller(*left, side_by_side(levels, extents, strides, place));
+    stream->follows = to == stream->end;
+    stream->end = to + *left;
+    stream->past = bypass && (stream->follows || *left >= 8 * line_of_double);
+    return to;
+}
+
+/* How many of count elements are not in whole lines from an address on: those before its first, or after its last. */
+static inline ptrdiff_t part_of_line_double(const double *to, ptrdiff_t count)
+{
+    const ptrdiff_t before = (ptrdiff_t)(-(uintptr_t)to % LINE / sizeof(double));
+    return before || count < line_of_double ? smaller(before ? before : count, count) : 0;
+}
+
+/* Where to write a part of a line: in place, or into a line that is held, where the next part is likely to come. */
+static inline double *open_part_double(double_stream *stream, int past, double *to)
+{
+    if (!past || !stream->follows)
+        return to;
     if (!stream->line || to != stream->line + stream->next) {
         finish_stream_double(stream);
         stream->first = stream->next = (ptrdiff_t)((uintptr_t)to % LINE / sizeof(double));
         stream->line = to - stream->next;
     }
-    return stream->lines + stream->next;
+    return stream->held + stream->next;
 }
 
-/* Writes the lines that count more elements complete. */
-static inline void close_stream_double(double_stream *stream, ptrdiff_t count)
+/* So many elements were written; a line that is complete leaves. */
+static inline void close_part_double(double_stream *stream, int past, ptrdiff_t count)
 {
-    const ptrdiff_t line = LINE / (ptrdiff_t)sizeof(double);
-    ptrdiff_t done = 0;
-    stream->next += count;
-    if (stream->next < line)
+    if (!past || !stream->follows || (stream->next += count) < line_of_double)
         return;
     if (stream->first) {
-        for (ptrdiff_t i = stream->first; i < line; i++)
-            stream->line[i] = stream->lines[i];
-        stream->first = 0;
-        done = line;
+        finish_stream_double(stream);
+    } else {
+        write_line(stream->line, stream->held);
+        stream->line = NULL;
     }
-    for (; done + line <= stream->next; done += line)
-        write_line(stream->line + done, stream->lines + done);
-    memcpy(stream->lines, stream->lines + done, LINE);
-    stream->line += done;
-    stream->next -= done;
 }
 
-/* Where to write count elements from a flat position: in place where they are contiguous, else a buffer. */
-static inline double *open_window_double(
-    double_stream *stream, ptrdiff_t bypass, double *base, int levels, const ptrdiff_t *extents,
-    const ptrdiff_t *strides, ptrdiff_t start, ptrdiff_t count)
-{
-    ptrdiff_t place[4];
-    double *to = base + locate(levels, extents, strides, start, place);
-    if (side_by_side(levels, extents, strides, place) >= count)
-        return bypass ? open_stream_double(stream, to) : to;
-    finish_stream_double(stream);
-    return stream->lines;
-}
-
-/* Brings what was written to where it belongs, run by run. */
+/* Brings what was written to a buffer to where it belongs. */
 static inline void close_window_double(
-    double_stream *stream, ptrdiff_t bypass, double *base, int levels, const ptrdiff_t *extents,
-    const ptrdiff_t *strides, ptrdiff_t start, ptrdiff_t count)
+    const double_stream *stream, double *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
+    ptrdiff_t start, ptrdiff_t count)
 {
-    if (stream->line) {
-        close_stream_double(stream, count);
+    if (!is_scattered_double(levels, extents, strides))
         return;
-    }
     ptrdiff_t place[4];
     double *to = base + locate(levels, extents, strides, start, place);
-    if (side_by_side(levels, extents, strides, place) >= count)
-        return;
-    const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1], line = LINE / (ptrdiff_t)sizeof(double);
+    const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1];
     for (ptrdiff_t done = 0; done < count;) {
         const ptrdiff_t length = smaller(run - place[levels - 1], count - done);
-        const double *from = stream->lines + done;
-        ptrdiff_t i = 0;
-        if (step == 1) {
-            if (bypass) {
-                for (; i < length && (uintptr_t)(to + i) % LINE; i++)
-                    to[i] = from[i];
-                for (; i + line <= length; i += line)
-                    write_line(to + i, from + i);
-            }
-            for (; i < length; i++)
-                to[i] = from[i];
-        } else {
-            for (; i < length; i++)
-                to[i * step] = from[i];
-        }
+        for (ptrdiff_t i = 0; i < length; i++)
+            to[i * step] = stream->buffer[done + i];
         done += length;
         to = base + next_run(levels, extents, strides, place);
     }
@@ -359,8 +372,7 @@ static void group1_reduced(
     const ptrdiff_t x_slab_strides[4] = {layout->x__c0, layout->x__c1, layout->x__s0, layout->x__s1};
     double *const x_slab = new_slab_double(4, x_slab_extents, x_slab_strides, layout->cache__bytes);
     double_stream y_stream;
-    y_stream.line = NULL;
-    y_stream.first = y_stream.next = 0;
+    y_stream.line = y_stream.end = NULL;
 
     SHARED_FOR
     for (ptrdiff_t place = 0; place < N * G; place++) {
@@ -547,30 +559,59 @@ static void group1_reduced(
                 const double all_mu_lo_here = all_mu_lo[n * G + g];
                 const double all_mu_lo_here_low = all_mu_lo_low[n * G + g];
                 const double beta_here = beta[g * layout->beta__g + c0 * layout->beta__c0 + c1 * layout->beta__c1];
-                for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
-                    const ptrdiff_t start = block * 512;
-                    const ptrdiff_t count = smaller(512, S0 * S1 - start);
-                    double x_row_buffer[512];
+                for (ptrdiff_t block = 0; block < (S0 * S1 + 2047) / 2048; block++) {
+                    const ptrdiff_t start = block * 2048;
+                    const ptrdiff_t count = smaller(2048, S0 * S1 - start);
+                    double x_row_buffer[2048];
                     const ptrdiff_t x_row_extents[2] = {S0, S1};
                     const ptrdiff_t x_row_strides[2] = {layout->x__s0, layout->x__s1};
                     const double *x_row = read_window_double(x + n * layout->x__n + g * layout->x__g + c0 * layout->x__c0 + c1 * layout->x__c1, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
                     const ptrdiff_t y_row_extents[2] = {S0, S1};
                     const ptrdiff_t y_row_strides[2] = {layout->y__s0, layout->y__s1};
-                    double *y_row = open_window_double(&y_stream, layout->cache__bypass, y + n * layout->y__n + g * layout->y__g + c0 * layout->y__c0 + c1 * layout->y__c1, 2, y_row_extents, y_row_strides, start, count);
-                    SIMD
-                    for (ptrdiff_t q = 0; q < count; q++) {
-                        /* (3) */
-                        const double difference4 = x_row[q] - all_mu_hi_here;
-                        const double difference4_low = difference_error(x_row[q], all_mu_hi_here, difference4);
-                        const double difference3 = difference4 - all_mu_lo_here;
-                        const double difference3_low = difference_error(difference4, all_mu_lo_here, difference3) + (difference4_low - all_mu_lo_here_low);
-                        const double product3 = eq3_part * difference3;
-                        const double product3_low = product_error(eq3_part, difference3, product3) + eq3_part * difference3_low + difference3 * eq3_part_low;
-                        const double sum3 = product3 + beta_here;
-                        const double sum3_low = sum_error(product3, beta_here, sum3) + product3_low;
-                        y_row[q] = rounded(sum3, sum3_low);
+                    for (ptrdiff_t y_row_done = 0; y_row_done < count;) {
+                        ptrdiff_t y_row_left = count - y_row_done;
+                        double *y_row = open_run_double(&y_stream, layout->cache__bypass, y + n * layout->y__n + g * layout->y__g + c0 * layout->y__c0 + c1 * layout->y__c1, 2, y_row_extents, y_row_strides, start, y_row_done, &y_row_left);
+                        const int y_row_past = y_stream.past;
+                        while (y_row_left > 0) {
+                            const ptrdiff_t y_row_some = y_row_past ? part_of_line_double(y_row, y_row_left) : y_row_left;
+                            double *const y_row_part = open_part_double(&y_stream, y_row_past, y_row);
+                            SIMD
+                            for (ptrdiff_t y_row_lane = 0; y_row_lane < y_row_some; y_row_lane++) {
+                                const ptrdiff_t q = y_row_done + y_row_lane;
+                                /* (3) */
+                                const double difference4 = x_row[q] - all_mu_hi_here;
+                                const double difference4_low = difference_error(x_row[q], all_mu_hi_here, difference4);
+                                const double difference3 = difference4 - all_mu_lo_here;
+                                const double difference3_low = difference_error(difference4, all_mu_lo_here, difference3) + (difference4_low - all_mu_lo_here_low);
+                                const double product3 = eq3_part * difference3;
+                                const double product3_low = product_error(eq3_part, difference3, product3) + eq3_part * difference3_low + difference3 * eq3_part_low;
+                                const double sum3 = product3 + beta_here;
+                                const double sum3_low = sum_error(product3, beta_here, sum3) + product3_low;
+                                y_row_part[y_row_lane] = rounded(sum3, sum3_low);
+                            }
+                            close_part_double(&y_stream, y_row_past, y_row_some);
+                            y_row_done += y_row_some, y_row_left -= y_row_some, y_row += y_row_some;
+                            for (; y_row_past && y_row_left >= line_of_double; y_row_done += line_of_double, y_row_left -= line_of_double, y_row += line_of_double) {
+                                double y_row_line[line_of_double];
+                                SIMD
+                                for (ptrdiff_t y_row_lane = 0; y_row_lane < line_of_double; y_row_lane++) {
+                                    const ptrdiff_t q = y_row_done + y_row_lane;
+                                    /* (3) */
+                                    const double difference4 = x_row[q] - all_mu_hi_here;
+                                    const double difference4_low = difference_error(x_row[q], all_mu_hi_here, difference4);
+                                    const double difference3 = difference4 - all_mu_lo_here;
+                                    const double difference3_low = difference_error(difference4, all_mu_lo_here, difference3) + (difference4_low - all_mu_lo_here_low);
+                                    const double product3 = eq3_part * difference3;
+                                    const double product3_low = product_error(eq3_part, difference3, product3) + eq3_part * difference3_low + difference3 * eq3_part_low;
+                                    const double sum3 = product3 + beta_here;
+                                    const double sum3_low = sum_error(product3, beta_here, sum3) + product3_low;
+                                    y_row_line[y_row_lane] = rounded(sum3, sum3_low);
+                                }
+                                write_line(y_row, y_row_line);
+                            }
+                        }
                     }
-                    close_window_double(&y_stream, layout->cache__bypass, y + n * layout->y__n + g * layout->y__g + c0 * layout->y__c0 + c1 * layout->y__c1, 2, y_row_extents, y_row_strides, start, count);
+                    close_window_double(&y_stream, y + n * layout->y__n + g * layout->y__g + c0 * layout->y__c0 + c1 * layout->y__c1, 2, y_row_extents, y_row_strides, start, count);
                 }
             }
         }
@@ -806,8 +847,7 @@ static void group1_kept(
     const ptrdiff_t S1 = layout->S1;
     (void)layout;
     double_stream y_stream;
-    y_stream.line = NULL;
-    y_stream.first = y_stream.next = 0;
+    y_stream.line = y_stream.end = NULL;
 
     SHARED_FOR
     for (ptrdiff_t place = 0; place < N * G * K0 * K1; place++) {
@@ -838,8 +878,8 @@ static void group1_kept(
         all_beta_here[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = beta_here;
     }
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < N * G * K0 * ((S0 * S1 + 511) / 512) * ((K1 + 2047) / 2048); task++) {
-        const ptrdiff_t tiles = (K1 + 2047) / 2048;
+    for (ptrdiff_t task = 0; task < N * G * K0 * ((S0 * S1 + 511) / 512) * ((K1 + 1023) / 1024); task++) {
+        const ptrdiff_t tiles = (K1 + 1023) / 1024;
         const ptrdiff_t tile = task % tiles;
         const ptrdiff_t block = task / tiles % ((S0 * S1 + 511) / 512);
         const ptrdiff_t n = task / tiles / ((S0 * S1 + 511) / 512) / (G * K0);
@@ -847,42 +887,80 @@ static void group1_kept(
         const ptrdiff_t c0 = task / tiles / ((S0 * S1 + 511) / 512) % K0;
         const ptrdiff_t start = block * 512;
         const ptrdiff_t count = smaller(512, S0 * S1 - start);
-        const ptrdiff_t panel = tile * 2048;
-        const ptrdiff_t panel_stop = smaller(panel + 2048, K1);
-        const ptrdiff_t ahead = (panel_stop - panel + 1023) / (panel_stop - panel);
-        ptrdiff_t s0 = start / S1;
-        ptrdiff_t s1 = start % S1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            for (ptrdiff_t first = panel; first < panel_stop; first += 128) {
-                const ptrdiff_t stop = smaller(first + 128, panel_stop);
-                const ptrdiff_t width = stop - first;
-                for (ptrdiff_t j = 0; j < width; j += 16) {
-                    const ptrdiff_t c1 = first + j;
-                    PREFETCH(&x[n * layout->x__n + g * layout->x__g + c0 * layout->x__c0 + c1 + s0 * layout->x__s0 + (s1 + ahead) * layout->x__s1]);
-                }
-                const ptrdiff_t y_strip_extents[1] = {K1};
-                const ptrdiff_t y_strip_strides[1] = {1};
-                double *y_strip = open_window_double(&y_stream, layout->cache__bypass, y + n * layout->y__n + g * layout->y__g + c0 * layout->y__c0 + s0 * layout->y__s0 + s1 * layout->y__s1, 1, y_strip_extents, y_strip_strides, first, width);
-                SIMD
-                for (ptrdiff_t j = 0; j < width; j++) {
-                    const ptrdiff_t c1 = first + j;
-                    /* (3) */
-                    const double difference2 = x[n * layout->x__n + g * layout->x__g + c0 * layout->x__c0 + c1 + s0 * layout->x__s0 + s1 * layout->x__s1] - all_all_mu_hi_here[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
-                    const double difference2_low = difference_error(x[n * layout->x__n + g * layout->x__g + c0 * layout->x__c0 + c1 + s0 * layout->x__s0 + s1 * layout->x__s1], all_all_mu_hi_here[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1], difference2);
-                    const double difference = difference2 - all_all_mu_lo_here[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
-                    const double difference_low = difference_error(difference2, all_all_mu_lo_here[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1], difference) + (difference2_low - all_all_mu_lo_here_low[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1]);
-                    const double product = all_eq3_part[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] * difference;
-                    const double product_low = product_error(all_eq3_part[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1], difference, product) + all_eq3_part[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] * difference_low + difference * all_eq3_part_low[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
-                    const double sum = product + all_beta_here[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
-                    const double sum_low = sum_error(product, all_beta_here[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1], sum) + product_low;
-                    y_strip[j] = rounded(sum, sum_low);
-                }
-                close_window_double(&y_stream, layout->cache__bypass, y + n * layout->y__n + g * layout->y__g + c0 * layout->y__c0 + s0 * layout->y__s0 + s1 * layout->y__s1, 1, y_strip_extents, y_strip_strides, first, width);
+        const ptrdiff_t first = tile * 1024;
+        const ptrdiff_t width = smaller(1024, K1 - first);
+        const ptrdiff_t together = 1024 / smaller(1024, K1);
+        double all_eq3_part_held[1024];
+        double all_eq3_part_held_low[1024];
+        double all_all_mu_hi_here_held[1024];
+        double all_all_mu_lo_here_held[1024];
+        double all_all_mu_lo_here_held_low[1024];
+        double all_beta_here_held[1024];
+        for (ptrdiff_t lane = 0; lane < smaller(together, count); lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const ptrdiff_t c1 = first + j;
+                all_eq3_part_held[lane * width + j] = all_eq3_part[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
+                all_eq3_part_held_low[lane * width + j] = all_eq3_part_low[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
+                all_all_mu_hi_here_held[lane * width + j] = all_all_mu_hi_here[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
+                all_all_mu_lo_here_held[lane * width + j] = all_all_mu_lo_here[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
+                all_all_mu_lo_here_held_low[lane * width + j] = all_all_mu_lo_here_low[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
+                all_beta_here_held[lane * width + j] = all_beta_here[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
             }
-            if (++s1 == S1) {
-                s1 = 0;
-                ++s0;
+        }
+        for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
+            const ptrdiff_t at = (start + q * together) * K1 + first;
+            const ptrdiff_t length = smaller(together, count - q * together) * width;
+            double x_row_buffer[1024];
+            const ptrdiff_t x_row_extents[3] = {S0, S1, K1};
+            const ptrdiff_t x_row_strides[3] = {layout->x__s0, layout->x__s1, 1};
+            const double *x_row = read_window_double(x + n * layout->x__n + g * layout->x__g + c0 * layout->x__c0, 3, x_row_extents, x_row_strides, at, length, x_row_buffer);
+            const ptrdiff_t y_row_extents[3] = {S0, S1, K1};
+            const ptrdiff_t y_row_strides[3] = {layout->y__s0, layout->y__s1, 1};
+            for (ptrdiff_t y_row_done = 0; y_row_done < length;) {
+                ptrdiff_t y_row_left = length - y_row_done;
+                double *y_row = open_run_double(&y_stream, layout->cache__bypass, y + n * layout->y__n + g * layout->y__g + c0 * layout->y__c0, 3, y_row_extents, y_row_strides, at, y_row_done, &y_row_left);
+                const int y_row_past = y_stream.past;
+                while (y_row_left > 0) {
+                    const ptrdiff_t y_row_some = y_row_past ? part_of_line_double(y_row, y_row_left) : y_row_left;
+                    double *const y_row_part = open_part_double(&y_stream, y_row_past, y_row);
+                    SIMD
+                    for (ptrdiff_t y_row_lane = 0; y_row_lane < y_row_some; y_row_lane++) {
+                        const ptrdiff_t j = y_row_done + y_row_lane;
+                        /* (3) */
+                        const double difference2 = x_row[j] - all_all_mu_hi_here_held[j];
+                        const double difference2_low = difference_error(x_row[j], all_all_mu_hi_here_held[j], difference2);
+                        const double difference = difference2 - all_all_mu_lo_here_held[j];
+                        const double difference_low = difference_error(difference2, all_all_mu_lo_here_held[j], difference) + (difference2_low - all_all_mu_lo_here_held_low[j]);
+                        const double product = all_eq3_part_held[j] * difference;
+                        const double product_low = product_error(all_eq3_part_held[j], difference, product) + all_eq3_part_held[j] * difference_low + difference * all_eq3_part_held_low[j];
+                        const double sum = product + all_beta_here_held[j];
+                        const double sum_low = sum_error(product, all_beta_here_held[j], sum) + product_low;
+                        y_row_part[y_row_lane] = rounded(sum, sum_low);
+                    }
+                    close_part_double(&y_stream, y_row_past, y_row_some);
+                    y_row_done += y_row_some, y_row_left -= y_row_some, y_row += y_row_some;
+                    for (; y_row_past && y_row_left >= line_of_double; y_row_done += line_of_double, y_row_left -= line_of_double, y_row += line_of_double) {
+                        double y_row_line[line_of_double];
+                        SIMD
+                        for (ptrdiff_t y_row_lane = 0; y_row_lane < line_of_double; y_row_lane++) {
+                            const ptrdiff_t j = y_row_done + y_row_lane;
+                            /* (3) */
+                            const double difference2 = x_row[j] - all_all_mu_hi_here_held[j];
+                            const double difference2_low = difference_error(x_row[j], all_all_mu_hi_here_held[j], difference2);
+                            const double difference = difference2 - all_all_mu_lo_here_held[j];
+                            const double difference_low = difference_error(difference2, all_all_mu_lo_here_held[j], difference) + (difference2_low - all_all_mu_lo_here_held_low[j]);
+                            const double product = all_eq3_part_held[j] * difference;
+                            const double product_low = product_error(all_eq3_part_held[j], difference, product) + all_eq3_part_held[j] * difference_low + difference * all_eq3_part_held_low[j];
+                            const double sum = product + all_beta_here_held[j];
+                            const double sum_low = sum_error(product, all_beta_here_held[j], sum) + product_low;
+                            y_row_line[y_row_lane] = rounded(sum, sum_low);
+                        }
+                        write_line(y_row, y_row_line);
+                    }
+                }
             }
+            close_window_double(&y_stream, y + n * layout->y__n + g * layout->y__g + c0 * layout->y__c0, 3, y_row_extents, y_row_strides, at, length);
         }
     }
     finish_stream_double(&y_stream);

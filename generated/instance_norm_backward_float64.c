@@ -163,7 +163,7 @@ static inline void gather_double(
     const double *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
     ptrdiff_t start, ptrdiff_t count, double *to, ptrdiff_t ahead)
 {
-    ptrdiff_t place[2];
+    ptrdiff_t place[3];
     const double *from = base + locate(levels, extents, strides, start, place);
     const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1];
     for (ptrdiff_t done = 0; done < count;) {
@@ -187,7 +187,7 @@ static inline const double *read_window_double(
     const double *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
     ptrdiff_t start, ptrdiff_t count, double *buffer)
 {
-    ptrdiff_t place[2];
+    ptrdiff_t place[3];
     const double *from = base + locate(levels, extents, strides, start, place);
     if (side_by_side(levels, extents, strides, place) >= count)
         return from;
@@ -201,7 +201,7 @@ static inline const double *read_window_double(
  */
 static double *new_slab_double(int levels, const ptrdiff_t *extents, const ptrdiff_t *strides, ptrdiff_t bytes)
 {
-    ptrdiff_t place[2] = {0}, count = 1;
+    ptrdiff_t place[3] = {0}, count = 1;
     for (int level = 0; level < levels; level++)
         count *= extents[level];
     if (count * (ptrdiff_t)sizeof(double) > bytes || side_by_side(levels, extents, strides, place) >= count)
@@ -222,6 +222,12 @@ static inline void write_line(void *to, const void *from)
 #endif
 }
 
+/* Do two addresses lie at the same place of their lines of the cache? */
+static inline int same_place_in_line(const void *a, const void *b)
+{
+    return (uintptr_t)a % LINE == (uintptr_t)b % LINE;
+}
+
 /* Waits for all lines that were written past the cache. */
 static inline void lines_written(void)
 {
@@ -230,98 +236,105 @@ static inline void lines_written(void)
 #endif
 }
 
-/* Elements for consecutive addresses, held until they fill a line of the cache, and the buffer of a window. */
+/* elements in a line of the cache */
+enum { line_of_double = LINE / sizeof(double) };
+
+/* How an output is written: where it lies in short runs of memory from a buffer, else in place, or past the cache. */
 typedef struct {
-    double *line;            /* where lines[0] goes: the start of a line */
-    ptrdiff_t first, next; /* what is held: lines[first] to lines[next - 1] */
-    double lines[512 + 2 * LINE / sizeof(double)];
+    int past;              /* does what is written now go past the cache? */
+    int follows;           /* does it lie behind what was written before? */
+    double *end;             /* where that ends */
+    double *line;            /* the line of the cache that is not complete, or NULL */
+    ptrdiff_t first, next; /* what of it is held: held[first] to held[next - 1] */
+    double held[line_of_double];
+    double buffer[2048];
 } double_stream;
 
 /* Writes what is held. */
 static inline void finish_stream_double(double_stream *stream)
 {
-    for (ptrdiff_t i = stream->first; i < stream->next; i++)
-        stream->line[i] = stream->lines[i];
+    for (ptrdiff_t i = stream->first; stream->line && i < stream->next; i++)
+        stream->line[i] = stream->held[i];
     stream->line = NULL;
-    stream->first = stream->next = 0;
 }
 
-/* Where to write what goes to an address. */
-static inline double *open_stream_double(double_stream *stream, double *to)
+/* Is memory in runs that are too short to be written one by one? */
+static inline int is_scattered_double(int levels, const ptrdiff_t *extents, const ptrdiff_t *strides)
 {
+    const ptrdiff_t place[3] = {0};
+    ptrdiff_t all = 1;
+    for (int level = 0; level < levels; level++)
+        all *= extents[level];
+    return side_by_side(levels, extents, strides, place) < smaller(all, 2 * line_of_double);
+}
+
+/*
+ * Where to write from the element done of a window on, and how many of those that are left lie side by side there. Past
+ * the cache goes what is long, or lies behind what was written before, so that few lines are not written as a whole.
+ */
+static inline double *open_run_double(
+    double_stream *stream, ptrdiff_t bypass, double *base, int levels, const ptrdiff_t *extents,
+    const ptrdiff_t *strides, ptrdiff_t start, ptrdiff_t done, ptrdiff_t *left)
+{
+    ptrdiff_t place[3];
+    stream->past = 0;
+    if (is_scattered_double(levels, extents, strides))
+        return stream->buffer + done;
+    double *const to = base + locate(levels, extents, strides, start + done, place);
+    *left = smaller(*left, side_by_side(levels, extents, strides, place));
+    stream->follows = to == stream->end;
+    stream->end = to + *left;
+    stream->past = bypass && (stream->follows || *left >= 8 * line_of_double);
+    return to;
+}
+
+/* How many of count elements are not in whole lines from an address on: those before its first, or after its last. */
+static inline ptrdiff_t part_of_line_double(const double *to, ptrdiff_t count)
+{
+    const ptrdiff_t before = (ptrdiff_t)(-(uintptr_t)to % LINE / sizeof(double));
+    return before || count < line_of_double ? smaller(before ? before : count, count) : 0;
+}
+
+/* Where to write a part of a line: in place, or into a line that is held, where the next part is likely to come. */
+static inline double *open_part_double(double_stream *stream, int past, double *to)
+{
+    if (!past || !stream->follows)
+        return to;
     if (!stream->line || to != stream->line + stream->next) {
         finish_stream_double(stream);
         stream->first = stream->next = (ptrdiff_t)((uintptr_t)to % LINE / sizeof(double));
         stream->line = to - stream->next;
     }
-    return stream->lines + stream->next;
+    return stream->held + stream->next;
 }
 
-/* Writes the lines that count more elements complete. */
-static inline void close_stream_double(double_stream *stream, ptrdiff_t count)
+/* So many elements were written; a line that is complete leaves. */
+static inline void close_part_double(double_stream *stream, int past, ptrdiff_t count)
 {
-    const ptrdiff_t line = LINE / (ptrdiff_t)sizeof(double);
-    ptrdiff_t done = 0;
-    stream->next += count;
-    if (stream->next < line)
+    if (!past || !stream->follows || (stream->next += count) < line_of_double)
         return;
     if (stream->first) {
-        for (ptrdiff_t i = stream->first; i < line; i++)
-            stream->line[i] = stream->lines[i];
-        stream->first = 0;
-        done = line;
+        finish_stream_double(stream);
+    } else {
+        write_line(stream->line, stream->held);
+        stream->line = NULL;
     }
-    for (; done + line <= stream->next; done += line)
-        write_line(stream->line + done, stream->lines + done);
-    memcpy(stream->lines, stream->lines + done, LINE);
-    stream->line += done;
-    stream->next -= done;
 }
 
-/* Where to write count elements from a flat position: in place where they are contiguous, else a buffer. */
-static inline double *open_window_double(
-    double_stream *stream, ptrdiff_t bypass, double *base, int levels, const ptrdiff_t *extents,
-    const ptrdiff_t *strides, ptrdiff_t start, ptrdiff_t count)
-{
-    ptrdiff_t place[2];
-    double *to = base + locate(levels, extents, strides, start, place);
-    if (side_by_side(levels, extents, strides, place) >= count)
-        return bypass ? open_stream_double(stream, to) : to;
-    finish_stream_double(stream);
-    return stream->lines;
-}
-
-/* Brings what was written to where it belongs, run by run. */
+/* Brings what was written to a buffer to where it belongs. */
 static inline void close_window_double(
-    double_stream *stream, ptrdiff_t bypass, double *base, int levels, const ptrdiff_t *extents,
-    const ptrdiff_t *strides, ptrdiff_t start, ptrdiff_t count)
+    const double_stream *stream, double *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
+    ptrdiff_t start, ptrdiff_t count)
 {
-    if (stream->line) {
-        close_stream_double(stream, count);
+    if (!is_scattered_double(levels, extents, strides))
         return;
-    }
-    ptrdiff_t place[2];
+    ptrdiff_t place[3];
     double *to = base + locate(levels, extents, strides, start, place);
-    if (side_by_side(levels, extents, strides, place) >= count)
-        return;
-    const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1], line = LINE / (ptrdiff_t)sizeof(double);
+    const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1];
     for (ptrdiff_t done = 0; done < count;) {
         const ptrdiff_t length = smaller(run - place[levels - 1], count - done);
-        const double *from = stream->lines + done;
-        ptrdiff_t i = 0;
-        if (step == 1) {
-            if (bypass) {
-                for (; i < length && (uintptr_t)(to + i) % LINE; i++)
-                    to[i] = from[i];
-                for (; i + line <= length; i += line)
-                    write_line(to + i, from + i);
-            }
-            for (; i < length; i++)
-                to[i] = from[i];
-        } else {
-            for (; i < length; i++)
-                to[i * step] = from[i];
-        }
+        for (ptrdiff_t i = 0; i < length; i++)
+            to[i * step] = stream->buffer[done + i];
         done += length;
         to = base + next_run(levels, extents, strides, place);
     }
@@ -363,8 +376,7 @@ static void group1_reduced(
     const ptrdiff_t dy_slab_strides[2] = {layout->dy__s0, layout->dy__s1};
     double *const dy_slab = new_slab_double(2, dy_slab_extents, dy_slab_strides, layout->cache__bytes / 2);
     double_stream dx_stream;
-    dx_stream.line = NULL;
-    dx_stream.first = dx_stream.next = 0;
+    dx_stream.line = dx_stream.end = NULL;
 
     SHARED_FOR
     for (ptrdiff_t place = 0; place < N0 * N1 * C; place++) {
@@ -505,40 +517,75 @@ static void group1_reduced(
         const double tight_low = sum_error(dgamma_sum, dgamma_sum_low, tight);
         const double eq3_part3 = tight / sum2;
         const double eq3_part3_low = quotient_error(tight, tight_low, sum2, sum2_low, eq3_part3);
-        for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
-            const ptrdiff_t start = block * 512;
-            const ptrdiff_t count = smaller(512, S0 * S1 - start);
-            double dy_row2_buffer[512];
+        for (ptrdiff_t block = 0; block < (S0 * S1 + 2047) / 2048; block++) {
+            const ptrdiff_t start = block * 2048;
+            const ptrdiff_t count = smaller(2048, S0 * S1 - start);
+            double dy_row2_buffer[2048];
             const ptrdiff_t dy_row2_extents[2] = {S0, S1};
             const ptrdiff_t dy_row2_strides[2] = {layout->dy__s0, layout->dy__s1};
             const double *dy_row2 = dy_slab ? dy_slab + start : read_window_double(dy + n0 * layout->dy__n0 + n1 * layout->dy__n1 + c * layout->dy__c, 2, dy_row2_extents, dy_row2_strides, start, count, dy_row2_buffer);
-            double x_row2_buffer[512];
+            double x_row2_buffer[2048];
             const ptrdiff_t x_row2_extents[2] = {S0, S1};
             const ptrdiff_t x_row2_strides[2] = {layout->x__s0, layout->x__s1};
             const double *x_row2 = x_slab ? x_slab + start : read_window_double(x + n0 * layout->x__n0 + n1 * layout->x__n1 + c * layout->x__c, 2, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
             const ptrdiff_t dx_row_extents[2] = {S0, S1};
             const ptrdiff_t dx_row_strides[2] = {layout->dx__s0, layout->dx__s1};
-            double *dx_row = open_window_double(&dx_stream, layout->cache__bypass, dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + c * layout->dx__c, 2, dx_row_extents, dx_row_strides, start, count);
-            SIMD
-            for (ptrdiff_t q = 0; q < count; q++) {
-                /* (3) */
-                const double product3 = eq3_part2 * dy_row2[q];
-                const double product3_low = product_error(eq3_part2, dy_row2[q], product3);
-                const double difference3 = x_row2[q] - mu_here;
-                const double difference3_low = difference_error(x_row2[q], mu_here, difference3);
-                const double product4 = eq3_part3 * difference3;
-                const double product4_low = product_error(eq3_part3, difference3, product4) + eq3_part3 * difference3_low + difference3 * eq3_part3_low;
-                const double difference2 = product3 - product4;
-                const double difference2_low = difference_error(product3, product4, difference2) + (product3_low - product4_low);
-                const double difference = difference2 - dx_sum;
-                const double difference_low = difference_error(difference2, dx_sum, difference) + (difference2_low - dx_sum_low);
-                const double tight2 = rounded(difference, difference_low);
-                const double tight2_low = sum_error(difference, difference_low, tight2);
-                const double product2 = eq3_part * tight2;
-                const double product2_low = product_error(eq3_part, tight2, product2) + eq3_part * tight2_low + tight2 * eq3_part_low;
-                dx_row[q] = rounded(product2, product2_low);
+            for (ptrdiff_t dx_row_done = 0; dx_row_done < count;) {
+                ptrdiff_t dx_row_left = count - dx_row_done;
+                double *dx_row = open_run_double(&dx_stream, layout->cache__bypass, dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + c * layout->dx__c, 2, dx_row_extents, dx_row_strides, start, dx_row_done, &dx_row_left);
+                const int dx_row_past = dx_stream.past;
+                while (dx_row_left > 0) {
+                    const ptrdiff_t dx_row_some = dx_row_past ? part_of_line_double(dx_row, dx_row_left) : dx_row_left;
+                    double *const dx_row_part = open_part_double(&dx_stream, dx_row_past, dx_row);
+                    SIMD
+                    for (ptrdiff_t dx_row_lane = 0; dx_row_lane < dx_row_some; dx_row_lane++) {
+                        const ptrdiff_t q = dx_row_done + dx_row_lane;
+                        /* (3) */
+                        const double product3 = eq3_part2 * dy_row2[q];
+                        const double product3_low = product_error(eq3_part2, dy_row2[q], product3);
+                        const double difference3 = x_row2[q] - mu_here;
+                        const double difference3_low = difference_error(x_row2[q], mu_here, difference3);
+                        const double product4 = eq3_part3 * difference3;
+                        const double product4_low = product_error(eq3_part3, difference3, product4) + eq3_part3 * difference3_low + difference3 * eq3_part3_low;
+                        const double difference2 = product3 - product4;
+                        const double difference2_low = difference_error(product3, product4, difference2) + (product3_low - product4_low);
+                        const double difference = difference2 - dx_sum;
+                        const double difference_low = difference_error(difference2, dx_sum, difference) + (difference2_low - dx_sum_low);
+                        const double tight2 = rounded(difference, difference_low);
+                        const double tight2_low = sum_error(difference, difference_low, tight2);
+                        const double product2 = eq3_part * tight2;
+                        const double product2_low = product_error(eq3_part, tight2, product2) + eq3_part * tight2_low + tight2 * eq3_part_low;
+                        dx_row_part[dx_row_lane] = rounded(product2, product2_low);
+                    }
+                    close_part_double(&dx_stream, dx_row_past, dx_row_some);
+                    dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some;
+                    for (; dx_row_past && dx_row_left >= line_of_double; dx_row_done += line_of_double, dx_row_left -= line_of_double, dx_row += line_of_double) {
+                        double dx_row_line[line_of_double];
+                        SIMD
+                        for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_double; dx_row_lane++) {
+                            const ptrdiff_t q = dx_row_done + dx_row_lane;
+                            /* (3) */
+                            const double product3 = eq3_part2 * dy_row2[q];
+                            const double product3_low = product_error(eq3_part2, dy_row2[q], product3);
+                            const double difference3 = x_row2[q] - mu_here;
+                            const double difference3_low = difference_error(x_row2[q], mu_here, difference3);
+                            const double product4 = eq3_part3 * difference3;
+                            const double product4_low = product_error(eq3_part3, difference3, product4) + eq3_part3 * difference3_low + difference3 * eq3_part3_low;
+                            const double difference2 = product3 - product4;
+                            const double difference2_low = difference_error(product3, product4, difference2) + (product3_low - product4_low);
+                            const double difference = difference2 - dx_sum;
+                            const double difference_low = difference_error(difference2, dx_sum, difference) + (difference2_low - dx_sum_low);
+                            const double tight2 = rounded(difference, difference_low);
+                            const double tight2_low = sum_error(difference, difference_low, tight2);
+                            const double product2 = eq3_part * tight2;
+                            const double product2_low = product_error(eq3_part, tight2, product2) + eq3_part * tight2_low + tight2 * eq3_part_low;
+                            dx_row_line[dx_row_lane] = rounded(product2, product2_low);
+                        }
+                        write_line(dx_row, dx_row_line);
+                    }
+                }
             }
-            close_window_double(&dx_stream, layout->cache__bypass, dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + c * layout->dx__c, 2, dx_row_extents, dx_row_strides, start, count);
+            close_window_double(&dx_stream, dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + c * layout->dx__c, 2, dx_row_extents, dx_row_strides, start, count);
         }
     }
     free(x_slab);
@@ -580,8 +627,7 @@ static void group1_kept(
     const ptrdiff_t S1 = layout->S1;
     (void)layout;
     double_stream dx_stream;
-    dx_stream.line = NULL;
-    dx_stream.first = dx_stream.next = 0;
+    dx_stream.line = dx_stream.end = NULL;
 
     SHARED_FOR
     for (ptrdiff_t place = 0; place < N0 * N1 * C; place++) {
@@ -617,8 +663,7 @@ static void group1_kept(
         const ptrdiff_t start = block * 512;
         const ptrdiff_t count = smaller(512, S0 * S1 - start);
         const ptrdiff_t first = tile * 128;
-        const ptrdiff_t stop = smaller(first + 128, C);
-        const ptrdiff_t width = stop - first;
+        const ptrdiff_t width = smaller(128, C - first);
         double dgamma_sum_lanes[16][128];
         double dgamma_sum_lanes_low[16][128];
         double dx_sum_lanes[16][128];
@@ -764,57 +809,108 @@ static void group1_kept(
         all_eq3_part3_low[n0 * N1 * C + n1 * C + c] = eq3_part3_low;
     }
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < N0 * N1 * ((S0 * S1 + 511) / 512) * ((C + 2047) / 2048); task++) {
-        const ptrdiff_t tiles = (C + 2047) / 2048;
+    for (ptrdiff_t task = 0; task < N0 * N1 * ((S0 * S1 + 511) / 512) * ((C + 1023) / 1024); task++) {
+        const ptrdiff_t tiles = (C + 1023) / 1024;
         const ptrdiff_t tile = task % tiles;
         const ptrdiff_t block = task / tiles % ((S0 * S1 + 511) / 512);
         const ptrdiff_t n0 = task / tiles / ((S0 * S1 + 511) / 512) / N1;
         const ptrdiff_t n1 = task / tiles / ((S0 * S1 + 511) / 512) % N1;
         const ptrdiff_t start = block * 512;
         const ptrdiff_t count = smaller(512, S0 * S1 - start);
-        const ptrdiff_t panel = tile * 2048;
-        const ptrdiff_t panel_stop = smaller(panel + 2048, C);
-        const ptrdiff_t ahead = (panel_stop - panel + 1023) / (panel_stop - panel);
-        ptrdiff_t s0 = start / S1;
-        ptrdiff_t s1 = start % S1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            for (ptrdiff_t first = panel; first < panel_stop; first += 128) {
-                const ptrdiff_t stop = smaller(first + 128, panel_stop);
-                const ptrdiff_t width = stop - first;
-                for (ptrdiff_t j = 0; j < width; j += 16) {
-                    const ptrdiff_t c = first + j;
-                    PREFETCH(&dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + (s1 + ahead) * layout->dy__s1]);
-                    PREFETCH(&x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + (s1 + ahead) * layout->x__s1]);
-                }
-                const ptrdiff_t dx_strip_extents[1] = {C};
-                const ptrdiff_t dx_strip_strides[1] = {1};
-                double *dx_strip = open_window_double(&dx_stream, layout->cache__bypass, dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + s0 * layout->dx__s0 + s1 * layout->dx__s1, 1, dx_strip_extents, dx_strip_strides, first, width);
-                SIMD
-                for (ptrdiff_t j = 0; j < width; j++) {
-                    const ptrdiff_t c = first + j;
-                    /* (3) */
-                    const double product2 = all_eq3_part2[n0 * N1 * C + n1 * C + c] * dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1];
-                    const double product2_low = product_error(all_eq3_part2[n0 * N1 * C + n1 * C + c], dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1], product2);
-                    const double difference3 = x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_here[n0 * N1 * C + n1 * C + c];
-                    const double difference3_low = difference_error(x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + s1 * layout->x__s1], all_mu_here[n0 * N1 * C + n1 * C + c], difference3);
-                    const double product3 = all_eq3_part3[n0 * N1 * C + n1 * C + c] * difference3;
-                    const double product3_low = product_error(all_eq3_part3[n0 * N1 * C + n1 * C + c], difference3, product3) + all_eq3_part3[n0 * N1 * C + n1 * C + c] * difference3_low + difference3 * all_eq3_part3_low[n0 * N1 * C + n1 * C + c];
-                    const double difference2 = product2 - product3;
-                    const double difference2_low = difference_error(product2, product3, difference2) + (product2_low - product3_low);
-                    const double difference = difference2 - all_dx_sum[n0 * N1 * C + n1 * C + c];
-                    const double difference_low = difference_error(difference2, all_dx_sum[n0 * N1 * C + n1 * C + c], difference) + (difference2_low - all_dx_sum_low[n0 * N1 * C + n1 * C + c]);
-                    const double tight = rounded(difference, difference_low);
-                    const double tight_low = sum_error(difference, difference_low, tight);
-                    const double product = all_eq3_part[n0 * N1 * C + n1 * C + c] * tight;
-                    const double product_low = product_error(all_eq3_part[n0 * N1 * C + n1 * C + c], tight, product) + all_eq3_part[n0 * N1 * C + n1 * C + c] * tight_low + tight * all_eq3_part_low[n0 * N1 * C + n1 * C + c];
-                    dx_strip[j] = rounded(product, product_low);
-                }
-                close_window_double(&dx_stream, layout->cache__bypass, dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + s0 * layout->dx__s0 + s1 * layout->dx__s1, 1, dx_strip_extents, dx_strip_strides, first, width);
+        const ptrdiff_t first = tile * 1024;
+        const ptrdiff_t width = smaller(1024, C - first);
+        const ptrdiff_t together = 1024 / smaller(1024, C);
+        double all_eq3_part_held[1024];
+        double all_eq3_part_held_low[1024];
+        double all_eq3_part2_held[1024];
+        double all_eq3_part3_held[1024];
+        double all_eq3_part3_held_low[1024];
+        double all_mu_here_held[1024];
+        double all_dx_sum_held[1024];
+        double all_dx_sum_held_low[1024];
+        for (ptrdiff_t lane = 0; lane < smaller(together, count); lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const ptrdiff_t c = first + j;
+                all_eq3_part_held[lane * width + j] = all_eq3_part[n0 * N1 * C + n1 * C + c];
+                all_eq3_part_held_low[lane * width + j] = all_eq3_part_low[n0 * N1 * C + n1 * C + c];
+                all_eq3_part2_held[lane * width + j] = all_eq3_part2[n0 * N1 * C + n1 * C + c];
+                all_eq3_part3_held[lane * width + j] = all_eq3_part3[n0 * N1 * C + n1 * C + c];
+                all_eq3_part3_held_low[lane * width + j] = all_eq3_part3_low[n0 * N1 * C + n1 * C + c];
+                all_mu_here_held[lane * width + j] = all_mu_here[n0 * N1 * C + n1 * C + c];
+                all_dx_sum_held[lane * width + j] = all_dx_sum[n0 * N1 * C + n1 * C + c];
+                all_dx_sum_held_low[lane * width + j] = all_dx_sum_low[n0 * N1 * C + n1 * C + c];
             }
-            if (++s1 == S1) {
-                s1 = 0;
-                ++s0;
+        }
+        for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
+            const ptrdiff_t at = (start + q * together) * C + first;
+            const ptrdiff_t length = smaller(together, count - q * together) * width;
+            double dy_row_buffer[1024];
+            const ptrdiff_t dy_row_extents[3] = {S0, S1, C};
+            const ptrdiff_t dy_row_strides[3] = {layout->dy__s0, layout->dy__s1, 1};
+            const double *dy_row = read_window_double(dy + n0 * layout->dy__n0 + n1 * layout->dy__n1, 3, dy_row_extents, dy_row_strides, at, length, dy_row_buffer);
+            double x_row_buffer[1024];
+            const ptrdiff_t x_row_extents[3] = {S0, S1, C};
+            const ptrdiff_t x_row_strides[3] = {layout->x__s0, layout->x__s1, 1};
+            const double *x_row = read_window_double(x + n0 * layout->x__n0 + n1 * layout->x__n1, 3, x_row_extents, x_row_strides, at, length, x_row_buffer);
+            const ptrdiff_t dx_row_extents[3] = {S0, S1, C};
+            const ptrdiff_t dx_row_strides[3] = {layout->dx__s0, layout->dx__s1, 1};
+            for (ptrdiff_t dx_row_done = 0; dx_row_done < length;) {
+                ptrdiff_t dx_row_left = length - dx_row_done;
+                double *dx_row = open_run_double(&dx_stream, layout->cache__bypass, dx + n0 * layout->dx__n0 + n1 * layout->dx__n1, 3, dx_row_extents, dx_row_strides, at, dx_row_done, &dx_row_left);
+                const int dx_row_past = dx_stream.past;
+                while (dx_row_left > 0) {
+                    const ptrdiff_t dx_row_some = dx_row_past ? part_of_line_double(dx_row, dx_row_left) : dx_row_left;
+                    double *const dx_row_part = open_part_double(&dx_stream, dx_row_past, dx_row);
+                    SIMD
+                    for (ptrdiff_t dx_row_lane = 0; dx_row_lane < dx_row_some; dx_row_lane++) {
+                        const ptrdiff_t j = dx_row_done + dx_row_lane;
+                        /* (3) */
+                        const double product2 = all_eq3_part2_held[j] * dy_row[j];
+                        const double product2_low = product_error(all_eq3_part2_held[j], dy_row[j], product2);
+                        const double difference3 = x_row[j] - all_mu_here_held[j];
+                        const double difference3_low = difference_error(x_row[j], all_mu_here_held[j], difference3);
+                        const double product3 = all_eq3_part3_held[j] * difference3;
+                        const double product3_low = product_error(all_eq3_part3_held[j], difference3, product3) + all_eq3_part3_held[j] * difference3_low + difference3 * all_eq3_part3_held_low[j];
+                        const double difference2 = product2 - product3;
+                        const double difference2_low = difference_error(product2, product3, difference2) + (product2_low - product3_low);
+                        const double difference = difference2 - all_dx_sum_held[j];
+                        const double difference_low = difference_error(difference2, all_dx_sum_held[j], difference) + (difference2_low - all_dx_sum_held_low[j]);
+                        const double tight = rounded(difference, difference_low);
+                        const double tight_low = sum_error(difference, difference_low, tight);
+                        const double product = all_eq3_part_held[j] * tight;
+                        const double product_low = product_error(all_eq3_part_held[j], tight, product) + all_eq3_part_held[j] * tight_low + tight * all_eq3_part_held_low[j];
+                        dx_row_part[dx_row_lane] = rounded(product, product_low);
+                    }
+                    close_part_double(&dx_stream, dx_row_past, dx_row_some);
+                    dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some;
+                    for (; dx_row_past && dx_row_left >= line_of_double; dx_row_done += line_of_double, dx_row_left -= line_of_double, dx_row += line_of_double) {
+                        double dx_row_line[line_of_double];
+                        SIMD
+                        for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_double; dx_row_lane++) {
+                            const ptrdiff_t j = dx_row_done + dx_row_lane;
+                            /* (3) */
+                            const double product2 = all_eq3_part2_held[j] * dy_row[j];
+                            const double product2_low = product_error(all_eq3_part2_held[j], dy_row[j], product2);
+                            const double difference3 = x_row[j] - all_mu_here_held[j];
+                            const double difference3_low = difference_error(x_row[j], all_mu_here_held[j], difference3);
+                            const double product3 = all_eq3_part3_held[j] * difference3;
+                            const double product3_low = product_error(all_eq3_part3_held[j], difference3, product3) + all_eq3_part3_held[j] * difference3_low + difference3 * all_eq3_part3_held_low[j];
+                            const double difference2 = product2 - product3;
+                            const double difference2_low = difference_error(product2, product3, difference2) + (product2_low - product3_low);
+                            const double difference = difference2 - all_dx_sum_held[j];
+                            const double difference_low = difference_error(difference2, all_dx_sum_held[j], difference) + (difference2_low - all_dx_sum_held_low[j]);
+                            const double tight = rounded(difference, difference_low);
+                            const double tight_low = sum_error(difference, difference_low, tight);
+                            const double product = all_eq3_part_held[j] * tight;
+                            const double product_low = product_error(all_eq3_part_held[j], tight, product) + all_eq3_part_held[j] * tight_low + tight * all_eq3_part_held_low[j];
+                            dx_row_line[dx_row_lane] = rounded(product, product_low);
+                        }
+                        write_line(dx_row, dx_row_line);
+                    }
+                }
             }
+            close_window_double(&dx_stream, dx + n0 * layout->dx__n0 + n1 * layout->dx__n1, 3, dx_row_extents, dx_row_strides, at, length);
         }
     }
     finish_stream_double(&dx_stream);
@@ -1019,8 +1115,7 @@ static void group2_kept(
         const ptrdiff_t start = block * 512;
         const ptrdiff_t count = smaller(512, N0 * N1 - start);
         const ptrdiff_t first = tile * 128;
-        const ptrdiff_t stop = smaller(first + 128, C);
-        const ptrdiff_t width = stop - first;
+        const ptrdiff_t width = smaller(128, C - first);
         double dgamma_sum2_lanes[16][128];
         double dgamma_sum2_lanes_low[16][128];
         double dbeta_sum_lanes[16][128];

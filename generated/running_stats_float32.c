@@ -26,6 +26,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+
 #ifdef _OPENMP
 #define SHARED_FOR _Pragma("omp for schedule(static)")
 #define SIMD _Pragma("omp simd")

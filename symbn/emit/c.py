@@ -98,6 +98,7 @@ def emit(operator: Operator, program: Program, dtype: DType) -> Source:
         allocates=bool(program.workspaces),
         unused=_unused(program),
         block=BLOCK,
+        stretch=max((window.capacity for window in _windows(program) if window.written), default=0),
         lanes=LANES,
         compensated=dtype.compensated,
         reduces=any(isinstance(node, Local) and node.shape for nest in program.nests for node in walk(nest.body)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 
 from symbn.emit.expressions import ExpressionPrinter
@@ -15,6 +16,7 @@ from symbn.kernel.ir import (
     Expr,
     For,
     If,
+    Int,
     Let,
     Load,
     Local,
@@ -27,6 +29,7 @@ from symbn.kernel.ir import (
     Var,
     Walk,
     Window,
+    add,
 )
 
 _INDENT = "    "
@@ -41,6 +44,9 @@ class StatementPrinter:
         self.unit = frozenset(nest.unit)
         #: views and local arrays in scope -> their C type
         self.local: dict[str, str] = {}
+        #: written windows in scope -> their stream, and where their elements lie
+        self.streams: dict[str, str] = {}
+        self.places: dict[str, str] = {}
         self.expression = ExpressionPrinter(self.read)
 
     def type(self, array: Array) -> str:
@@ -142,11 +148,72 @@ class StatementPrinter:
 
     def loop(self, loop: For, depth: int) -> list[str]:
         pad = _INDENT * depth
+        windows = [
+            one.target.array for one in loop.body if isinstance(one, Assign) and one.target.array in self.streams
+        ]
+        if windows:
+            return self.in_lines(loop, windows, depth)
         pragma = {"parallel": [f"{pad}SHARED_FOR"], "simd": [f"{pad}SIMD"], "serial": []}[loop.kind]
         step = f"{loop.index}++" if loop.step == 1 else f"{loop.index} += {loop.step}"
         start, stop = self.expression(loop.start), self.expression(loop.stop)
         head = f"{pad}for (ptrdiff_t {loop.index} = {start}; {loop.index} < {stop}; {step}) {{"
         return [*pragma, head, *self.block(loop.body, depth + 1), f"{pad}}}"]
+
+    def in_lines(self, loop: For, windows: list[str], depth: int) -> list[str]:
+        """A loop that writes windows, run by run of memory; whole lines that go past the cache leave from registers."""
+        pad, inside, within, innermost = (_INDENT * (depth + more) for more in range(4))
+        first, stop = windows[0], self.expression(loop.stop)
+        done, left, lane, past, part = (f"{first}_{name}" for name in ("done", "left", "lane", "past", "some"))
+        line = f"line_of_{self.local[first]}"
+        types = {name: self.local[name] for name in windows}
+        streams = {name: f"&{self.streams[name]}" for name in windows}
+        alike = [f"{self.streams[name]}.past" for name in windows]
+        alike += [f"same_place_in_line({first}, {name})" for name in windows[1:]]
+
+        def some(kind: str, count: str) -> list[str]:
+            """The loop over so many elements from those done on, which writes them to arrays of that kind."""
+            self.local.update((f"{name}_{kind}", types[name]) for name in windows)
+            body = (
+                replace(one, target=Load(f"{one.target.array}_{kind}", (Var(lane),)))
+                if isinstance(one, Assign) and one.target.array in windows
+                else one
+                for one in loop.body
+            )
+            index = Let(loop.index, add(Var(done), Var(lane)), "index")
+            one = replace(loop, index=lane, start=Int(0), stop=Var(count), body=(index, *body))
+            return self.loop(one, depth + (2 if kind == "part" else 3))
+
+        def advance(by: str) -> str:
+            return ", ".join([f"{done} += {by}", f"{left} -= {by}", *(f"{name} += {by}" for name in windows)])
+
+        places = [f"{streams[name]}, layout->cache__bypass, {self.places[name]}" for name in windows]
+        opened = [
+            f"{kind} *{name} = open_run_{kind}({where}, {done}, &{left});"
+            for (name, kind), where in zip(types.items(), places, strict=True)
+        ]
+        parts = [
+            f"{kind} *const {name}_part = open_part_{kind}({streams[name]}, {past}, {name});"
+            for name, kind in types.items()
+        ]
+        return [
+            f"{pad}for (ptrdiff_t {done} = {self.expression(loop.start)}; {done} < {stop};) {{",
+            f"{inside}ptrdiff_t {left} = {stop} - {done};",
+            *(inside + one for one in opened),
+            f"{inside}const int {past} = {' && '.join(alike) if len({*types.values()}) == 1 else '0'};",
+            f"{inside}while ({left} > 0) {{",
+            f"{within}const ptrdiff_t {part} = {past} ? part_of_line_{types[first]}({first}, {left}) : {left};",
+            *(within + one for one in parts),
+            *some("part", part),
+            *(f"{within}close_part_{kind}({streams[name]}, {past}, {part});" for name, kind in types.items()),
+            f"{within}{advance(part)};",
+            f"{within}for (; {past} && {left} >= {line}; {advance(line)}) {{",
+            *(f"{innermost}{kind} {name}_line[{line}];" for name, kind in types.items()),
+            *some("line", line),
+            *(f"{innermost}write_line({name}, {name}_line);" for name in windows),
+            f"{within}}}",
+            f"{inside}}}",
+            f"{pad}}}",
+        ]
 
     def walk(self, walk: Walk, depth: int) -> list[str]:
         """A loop over a counter, with the levels counted like an odometer."""
@@ -181,7 +248,7 @@ class StatementPrinter:
         base = " + ".join([array.name, *fixed])
         extents, strides = self.along(window)
         size = len(window.levels)
-        fixed_part = f"{base}, {size}, {window.name}_extents, {window.name}_strides"
+        whole = f"{base}, {size}, {window.name}_extents, {window.name}_strides"
         span = f"{self.expression(window.start)}, {self.expression(window.count)}"
         lines = [
             f"{pad}const ptrdiff_t {window.name}_extents[{size}] = {{{extents}}};",
@@ -189,19 +256,19 @@ class StatementPrinter:
         ]
         self.local[window.name] = c_type
         if window.written:
-            where = f"&{window.array}_stream, layout->cache__bypass, {fixed_part}, {span}"
-            lines.append(f"{pad}{c_type} *{window.name} = open_window_{c_type}({where});")
+            self.streams[window.name] = f"{window.array}_stream"
+            self.places[window.name] = f"{whole}, {self.expression(window.start)}"
             lines += self.block(window.body, depth)
-            return [*lines, f"{pad}close_window_{c_type}({where});"]
+            return [*lines, f"{pad}close_window_{c_type}(&{self.streams[window.name]}, {whole}, {span});"]
         lines.insert(0, f"{pad}{c_type} {window.name}_buffer[{window.capacity}];")
-        read = f"read_window_{c_type}({fixed_part}, {span}, {window.name}_buffer)"
+        read = f"read_window_{c_type}({whole}, {span}, {window.name}_buffer)"
         if window.slab:
             kept = f"{window.slab} + {self.expression(window.start)}"
             read = f"{window.slab} ? {kept} : {read}"
             if window.fresh:
                 ahead = self.ahead(array, window)
                 lines.append(f"{pad}if ({window.slab})")
-                lines.append(f"{pad}{_INDENT}gather_{c_type}({fixed_part}, {span}, {kept}, {ahead});")
+                lines.append(f"{pad}{_INDENT}gather_{c_type}({whole}, {span}, {kept}, {ahead});")
         return [*lines, f"{pad}const {c_type} *{window.name} = {read};", *self.block(window.body, depth)]
 
     def along(self, window: Window) -> tuple[str, str]:

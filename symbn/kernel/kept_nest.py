@@ -27,7 +27,6 @@ from symbn.kernel.ir import (
     Stmt,
     Var,
     Walk,
-    Window,
     add,
     mul,
     prod,
@@ -35,15 +34,16 @@ from symbn.kernel.ir import (
 )
 from symbn.kernel.levels import Levels, size, unflatten
 from symbn.kernel.naming import Names
-from symbn.kernel.nest import NestBuilder, assign, labels, needed
+from symbn.kernel.nest import NestBuilder, labels, needed
 from symbn.kernel.sharing import share
 from symbn.kernel.summation import LANES, Slot, Slots, accumulate, finish, fold, merge, partial
+from symbn.kernel.windows import Windows
 from symbn.kernel.workspaces import Workspaces
 
 #: features in one tile: with LANES partial sums each, what a first-level cache holds
 TILE = 128
 #: features in a panel of tiles
-PANEL = 2048
+PANEL = 1024
 #: how many elements before they are read a row's elements are asked for
 AHEAD = 1024
 #: elements of one cache line
@@ -62,7 +62,7 @@ class KeptNest(NestBuilder):
         self.place, self.row, self.task = names.fresh("j"), names.fresh("q"), names.fresh("task")
         self.first, self.width = names.fresh("first"), names.fresh("width")
         self.tile, self.tiles = names.fresh("tile"), names.fresh("tiles")
-        self.stop, self.panel, self.panel_stop = names.fresh("stop"), names.fresh("panel"), names.fresh("panel_stop")
+        self.together, self.position, self.length = names.fresh("together"), names.fresh("at"), names.fresh("length")
         self.again, self.ahead = names.fresh("again"), names.fresh("ahead")
         #: values on the kept indices, which later loops read from workspaces
         self.value_names = frozenset({*group.parts()} | {value.name for value in group.values})
@@ -70,7 +70,11 @@ class KeptNest(NestBuilder):
     def build(self) -> list[Stmt]:
         result = self.between(0)
         for number, one in enumerate(self.group.passes, 1):
-            result += [self.over_tiles(one), *self.between(number)]
+            if one.reductions:
+                result.append(self.over_tiles(one))
+            if one.stores:
+                result.append(self.over_panels(one))
+            result += self.between(number)
         return result
 
     # ---- between the passes ----------------------------------------------------------------------
@@ -134,13 +138,16 @@ class KeptNest(NestBuilder):
     # ---- one pass --------------------------------------------------------------------------------
 
     def over_tiles(self, one: Pass) -> Stmt:
-        """Tasks for the threads: a tile of features in a block of samples, the tiles of a block side by side.
+        """The sums. A task for a thread is a tile of features in a block of samples, the tiles of a block in turn."""
+        body = self.where_needed(one, self.sums(one))
+        return self.tasks(TILE, self.blocks_in(one), [*self.block_bounds(one), *self.span(TILE), *body])
 
-        A pass that sums goes down the rows tile by tile, with its sums in cache. One that only writes goes along the
-        rows of a panel of many tiles, so that what it writes makes long runs.
-        """
-        blocks, body = self.blocks_in(one), self.where_needed(one, self.visit(one))
-        span, first, stop = (TILE, self.first, self.stop) if one.reductions else (PANEL, self.panel, self.panel_stop)
+    def over_panels(self, one: Pass) -> Stmt:
+        """What is written: tasks for the threads are a panel of features in a block of samples."""
+        return self.tasks(PANEL, self.blocks_in(one), [*self.block_bounds(one), *self.span(PANEL), *self.rows(one)])
+
+    def tasks(self, span: int, blocks: Expr, body: list[Stmt]) -> Stmt:
+        """The loop over blocks of samples and, within one, over spans of so many features."""
         count = Op("idiv", (add(Var(self.vector.extent), Int(span - 1)), Int(span)))
         rest = Op("idiv", (Var(self.task), Var(self.tiles)))
         lets: list[Stmt] = [
@@ -148,18 +155,54 @@ class KeptNest(NestBuilder):
             Let(self.tile, Op("imod", (Var(self.task), Var(self.tiles))), "index"),
             Let(self.block, Op("imod", (rest, blocks)) if self.outer else rest, "index"),
             *unflatten(Op("idiv", (rest, blocks)), self.outer),
-            *self.block_bounds(one),
-            Let(first, mul(Var(self.tile), Int(span)), "index"),
-            *self.bounds(first, stop, span, Var(self.vector.extent)),
         ]
         return For(self.task, Int(0), prod([size(self.outer), blocks, count]), (*lets, *body), kind="parallel")
 
-    def bounds(self, first: str, stop: str, span: int, end: Expr) -> list[Stmt]:
-        """Where a tile or panel of so many features stops, and a tile's width."""
-        result: list[Stmt] = [Let(stop, Op("imin", (add(Var(first), Int(span)), end)), "index")]
-        if first == self.first:
-            result.append(Let(self.width, sub(Var(stop), Var(first)), "index"))
-        return result
+    def span(self, span: int) -> list[Stmt]:
+        """The first of a span of so many features, and how many it has."""
+        left = sub(Var(self.vector.extent), Var(self.first))
+        return [
+            Let(self.first, mul(Var(self.tile), Int(span)), "index"),
+            Let(self.width, Op("imin", (Int(span), left)), "index"),
+        ]
+
+    def rows(self, one: Pass) -> list[Stmt]:
+        """A panel's outputs: as many rows at a time as make a long run, with what is known of features beside."""
+        values = [self.from_workspaces(store.value) for store in one.stores]
+        held = {load: self.names.stem(f"{load.array}_held") for value in values for load in self.known(value)}
+        windows = Windows((*self.reduced, self.vector), self.position, self.length, PANEL, self.names.branch(), held)
+        windows.look(values, self.reduced)
+        inner = windows.store(self.place, labels(one.stores), self.targets(one.stores), values)
+        together, row = Var(self.together), mul(Var(self.row), Var(self.together))
+        first = add(mul(add(Var(self.start), row), Var(self.vector.extent)), Var(self.first))
+        rows = Op("imin", (together, sub(Var(self.count), row)))
+        body = [
+            Let(self.position, first, "index"),
+            Let(self.length, mul(rows, Var(self.width)), "index"),
+            *windows.around(inner),
+        ]
+        rounds = Op("idiv", (sub(add(Var(self.count), together), Int(1)), together))
+        return [
+            Let(self.together, Op("idiv", (Int(PANEL), Op("imin", (Int(PANEL), Var(self.vector.extent))))), "index"),
+            *self.hold(held),
+            For(self.row, Int(0), rounds, tuple(body)),
+        ]
+
+    def known(self, expr: Expr) -> list[Load]:
+        """What an expression reads that is the same for all samples, and another for each feature."""
+        inner = {level.name for level in self.reduced}
+        places = {load: {sub.name for sub in load.subscripts if isinstance(sub, Var)} for load in loads(expr)}
+        return [load for load, own in places.items() if self.vector.name in own and not own & inner]
+
+    def hold(self, held: dict[Load, str]) -> list[Stmt]:
+        """Bring elements of a panel's features together, row after row of them."""
+        position = add(mul(Var(self.lane), Var(self.width)), Var(self.place))
+        fill = [self.feature(), *(Assign(Load(name, (position,)), load) for load, name in held.items())]
+        rows = Op("imin", (Var(self.together), Var(self.count)))
+        return [
+            *(Local(name, (PANEL,), None) for name in held.values()),
+            For(self.lane, Int(0), rows, tuple(self.over_features(lambda _: fill))),
+        ]
 
     def where_needed(self, one: Pass, body: list[Stmt]) -> list[Stmt]:
         """What is done for a tile: nothing where no feature of it needs the pass."""
@@ -179,25 +222,21 @@ class KeptNest(NestBuilder):
     def feature(self) -> Stmt:
         return Let(self.vector.name, add(Var(self.first), Var(self.place)), "index")
 
-    def visit(self, one: Pass) -> list[Stmt]:
+    def sums(self, one: Pass) -> list[Stmt]:
+        """A block's sums: down its rows, with the lanes' sums in cache."""
         slots = [(entry.hi, self.slots(entry)) for entry in one.reductions]
+        bodies = [self.from_workspaces(entry.body) for entry in one.reductions]
 
         def row(place: Expr) -> list[Stmt]:
-            lets, values = share([self.from_workspaces(expr) for expr in one.expressions()], self.names.branch())
-            body: list[Stmt] = [self.feature(), Comment(labels([*one.reductions, *one.stores])), *lets]
-            for (stem, slot), value in zip(slots, values, strict=False):
+            lets, values = share(bodies, self.names.branch())
+            body: list[Stmt] = [self.feature(), Comment(labels(one.reductions)), *lets]
+            for (stem, slot), value in zip(slots, values, strict=True):
                 body += accumulate(slot(Var(self.lane), place), value, stem)
-            targets = [Load(name, (place,)) for name in strips]
-            return body + assign(targets, values[len(slots) :], self.names.branch())
+            return body
 
-        strips = [self.names.stem(f"{store.array}_strip") for store in one.stores]
-        inside = [*self.prefetch(one), *self.written(one, strips, self.over_features(row))]
-        if not slots:
-            bounds = self.bounds(self.first, self.stop, TILE, Var(self.panel_stop))
-            tiles = For(self.first, Var(self.panel), Var(self.panel_stop), (*bounds, *inside), step=TILE)
-            return self.over_rows(sub(Var(self.panel_stop), Var(self.panel)), [tiles])
         lane = Let(self.lane, Op("imod", (Var(self.row), Int(LANES))), "index")
-        rows = self.over_rows(Var(self.width), [lane, *inside])
+        inside = [lane, *self.prefetch(bodies), *self.over_features(row)]
+        width = Var(self.width)
         parts = [one for _, slot in slots for one in slot(Int(0), Int(0)).parts()]
         starts = self.over_features(
             lambda place: [Assign(Load(part.array, (Var(self.lane), place)), start) for part, start in parts]
@@ -205,35 +244,19 @@ class KeptNest(NestBuilder):
         return [
             *(Local(part.array, (LANES, TILE), None) for part, _ in parts),
             For(self.lane, Int(0), Int(LANES), tuple(starts)),
-            *rows,
+            Let(self.ahead, Op("idiv", (add(width, Int(AHEAD - 1)), width)), "index"),
+            Walk(self.reduced, self.row, Var(self.start), Var(self.count), tuple(inside)),
             *fold(slots, self.lane, self.over_features),
             *self.over_features(lambda place: self.publish(one, slots, place)),
         ]
 
-    def over_rows(self, width: Expr, body: list[Stmt]) -> list[Stmt]:
-        """The walk down a block's rows; ``ahead`` is how many rows on lies what is soon read, for rows so wide."""
-        ahead = Op("idiv", (add(width, Int(AHEAD - 1)), width))
-        return [
-            Let(self.ahead, ahead, "index"),
-            Walk(self.reduced, self.row, Var(self.start), Var(self.count), tuple(body)),
-        ]
-
-    def written(self, one: Pass, names: list[str], body: list[Stmt]) -> list[Stmt]:
-        """What writes outputs does so through windows, which may bring it past the cache."""
-        for name, store in zip(names, one.stores, strict=True):
-            places = tuple(level.name for level in self.levels.of(store.indices))
-            first, width = Var(self.first), Var(self.width)
-            body = [Window(name, store.array, places, (self.vector,), first, width, TILE, True, tuple(body))]
-        return body
-
-    def prefetch(self, one: Pass) -> list[Stmt]:
+    def prefetch(self, exprs: list[Expr]) -> list[Stmt]:
         """Ask for the rows that are read some rows later: a tile of them is not one run of memory."""
-        inner = self.reduced[-1].name
+        inner = Var(self.reduced[-1].name)
         hints: dict[Stmt, None] = {}
-        for load in (load for expr in one.expressions() for load in loads(expr)):
-            places = self.levels.subscripts(sub.name for sub in load.subscripts if isinstance(sub, Var))
-            if Var(inner) in places and Var(self.vector.name) in places:
-                ahead = [add(place, Var(self.ahead)) if place == Var(inner) else place for place in places]
+        for load in (load for expr in exprs for load in loads(expr)):
+            if inner in load.subscripts and Var(self.vector.name) in load.subscripts:
+                ahead = [add(place, Var(self.ahead)) if place == inner else place for place in load.subscripts]
                 hints[Prefetch(Load(load.array, tuple(ahead)))] = None
         return [For(self.place, Int(0), Var(self.width), (self.feature(), *hints), step=LINE)] if hints else []
 

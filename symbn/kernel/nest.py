@@ -84,16 +84,16 @@ def assign(targets: Sequence[Load], values: Sequence[Expr], names: Names) -> lis
     return [*lets, *assigns]
 
 
-def blocks_of(count: Expr) -> Expr:
-    """In how many blocks a sum of so many terms is formed."""
-    return Op("idiv", (add(count, Int(BLOCK - 1)), Int(BLOCK)))
+def blocks_of(count: Expr, length: int = BLOCK) -> Expr:
+    """In how many blocks so many terms are gone through: those of a sum, if nothing else is said."""
+    return Op("idiv", (add(count, Int(length - 1)), Int(length)))
 
 
-def block_bounds(block: str, start: str, count: str, total: Expr) -> list[Stmt]:
+def block_bounds(block: str, start: str, count: str, total: Expr, length: int = BLOCK) -> list[Stmt]:
     """Where a block of so many terms in all starts, and how many it has."""
     return [
-        Let(start, mul(Var(block), Int(BLOCK)), "index"),
-        Let(count, Op("imin", (Int(BLOCK), sub(total, Var(start)))), "index"),
+        Let(start, mul(Var(block), Int(length)), "index"),
+        Let(count, Op("imin", (Int(length), sub(total, Var(start)))), "index"),
     ]
 
 

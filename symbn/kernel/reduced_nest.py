@@ -7,19 +7,22 @@ strides: it is also the general nest.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from symbn.kernel.computations import Reduction
-from symbn.kernel.expressions import indices_of, loads
-from symbn.kernel.groups import Group, Pass, Store
-from symbn.kernel.ir import Assign, Comment, Expr, For, Int, Let, Load, Local, Op, Stmt, Var, Window, add, sub
+from symbn.kernel.expressions import loads
+from symbn.kernel.groups import Group, Pass
+from symbn.kernel.ir import Assign, Comment, Expr, For, Int, Let, Load, Local, Op, Stmt, Var, add, sub
 from symbn.kernel.levels import Levels
 from symbn.kernel.naming import Names
-from symbn.kernel.nest import NestBuilder, assign, labels, needed
+from symbn.kernel.nest import NestBuilder, block_bounds, blocks_of, labels, needed
 from symbn.kernel.sharing import share
 from symbn.kernel.summation import BLOCK, LANES, Slot, Slots, accumulate, finish, fold, merge
+from symbn.kernel.windows import Windows
 from symbn.kernel.workspaces import Workspaces
+
+#: how many elements are written in one go
+STRETCH = 2048
 
 
 class ReducedNest(NestBuilder):
@@ -30,7 +33,6 @@ class ReducedNest(NestBuilder):
     ) -> None:
         super().__init__(group, levels, workspaces, names, compensated=compensated)
         self.place, self.whole = names.fresh("q"), names.fresh("whole")
-        self.windows: dict[Load, str] = {}
         self.slabs: dict[Load, str] = {}
 
     def build(self) -> list[Stmt]:
@@ -75,38 +77,42 @@ class ReducedNest(NestBuilder):
         result: list[Stmt] = []
         for reduction in one.reductions:
             result += [Local(part.array, (), start) for part, start in self.total(reduction).parts()]
-        self.windows = {}
-        for expr in one.expressions():
-            for load in loads(expr):
-                if indices_of(load) & set(self.group.reduced) and load not in self.windows:
-                    self.windows[load] = self.names.stem(f"{load.array}_row")
-        inner = [*self.reduce_block(one), *self.store_block(one.stores)]
-        for load, name in reversed(self.windows.items()):
-            indices = tuple(sub.name for sub in load.subscripts if isinstance(sub, Var))
-            window = self.window(name, load.array, indices, inner, written=False)
-            inner = [replace(window, **self.slab(load, one))]
-        blocks = For(self.block, Int(0), self.blocks_in(one), (*self.block_bounds(one), *inner))
-        return [*result, *needed(map(Var, one.needed), [blocks])]
+        if one.reductions or one.crossing:
+            result += needed(map(Var, one.needed), self.reduce_blocks(one))
+        return [*result, *self.store_blocks(one)]
 
-    def window(self, name: str, array: str, indices: tuple[str, ...], body: list[Stmt], *, written: bool) -> Window:
-        """The array along the reduced levels, its other subscripts fixed."""
-        return Window(
-            name,
-            array,
-            tuple(level.name for level in self.levels.of(indices)),
-            self.reduced,
-            Var(self.start),
-            Var(self.count),
-            BLOCK,
-            written,
-            tuple(body),
-        )
+    def reduce_blocks(self, one: Pass) -> list[Stmt]:
+        """The sums, block by block along all reduced levels."""
+        entries = [*one.reductions, *one.crossing]
+        bodies = [self.levels.expand(entry.body) for entry in entries]
+        windows = self.windows(BLOCK, bodies)
+        inner = windows.around(self.reduce_block(one, windows, bodies), lambda load: self.slab(load, one))
+        return [For(self.block, Int(0), self.blocks_in(one), (*self.block_bounds(one), *inner))]
+
+    def store_blocks(self, one: Pass) -> list[Stmt]:
+        """What is written, in blocks that are longer than those of sums: most runs of memory are in one piece."""
+        if not one.stores:
+            return []
+        values = [self.levels.expand(store.value) for store in one.stores]
+        windows = self.windows(STRETCH, values)
+        inner = windows.store(self.place, labels(one.stores), self.targets(one.stores), values)
+        body = windows.around(inner, lambda load: self.slab(load, one))
+        bounds = block_bounds(self.block, self.start, self.count, self.total_count, STRETCH)
+        return [For(self.block, Int(0), blocks_of(self.total_count, STRETCH), (*bounds, *body))]
+
+    def windows(self, capacity: int, exprs: list[Expr]) -> Windows:
+        """Windows along the reduced levels on what some expressions read there."""
+        result = Windows(self.reduced, self.start, self.count, capacity, self.names)
+        result.look(exprs, self.reduced)
+        return result
 
     def slab(self, load: Load, one: Pass) -> dict[str, Any]:
         """Where the elements that a pass reads are kept, for those that a later pass reads again."""
-        visits = [
-            each for each in self.group.passes if not each.first and any(load in loads(e) for e in each.expressions())
-        ]
+
+        def reads(one: Pass) -> bool:
+            return any(load in loads(self.levels.expand(expr)) for expr in one.expressions())
+
+        visits = [each for each in self.group.passes if not each.first and reads(each)]
         if one not in visits or len(visits) == 1:
             return {}
         last = self.levels.of(self.group.kept)[-1:]
@@ -116,37 +122,14 @@ class ReducedNest(NestBuilder):
             "next": last[0].name if last else "",
         }
 
-    def at(self, position: Expr, expr: Expr) -> Expr:
-        """The expression at one position of the windows."""
-        if isinstance(expr, Load) and expr in self.windows:
-            return Load(self.windows[expr], (position,))
-        if isinstance(expr, Op) and expr.name != "extent":
-            return Op(expr.name, tuple(self.at(position, arg) for arg in expr.args))
-        return self.levels.expand(expr)
-
-    def store_block(self, stores: tuple[Store, ...]) -> list[Stmt]:
-        if not stores:
-            return []
-        rows = [self.names.stem(f"{store.array}_row") for store in stores]
-        lets, values = share([self.at(Var(self.place), store.value) for store in stores], self.names)
-        inner: list[Stmt] = [Comment(labels(stores)), *lets]
-        targets = [Load(row, (Var(self.place),)) for row in rows]
-        inner += assign(targets, values, self.names.branch())
-        body: list[Stmt] = [For(self.place, Int(0), Var(self.count), tuple(inner), kind="simd")]
-        for row, store in zip(rows, stores, strict=True):
-            body = [self.window(row, store.array, store.indices, body, written=True)]
-        return body
-
-    def reduce_block(self, one: Pass) -> list[Stmt]:
-        if not one.reductions:
-            return []
+    def reduce_block(self, one: Pass, windows: Windows, bodies: list[Expr]) -> list[Stmt]:
         slots = [(entry.hi, self.slots(entry)) for entry in one.reductions]
         parts = [part for _, slot in slots for part in slot(Int(0), Int(0)).parts()]
         whole = sub(Var(self.count), Op("imod", (Var(self.count), Int(LANES))))
         entries = [*one.reductions, *one.crossing]
 
-        def body(position: Expr) -> tuple[Stmt, ...]:
-            lets, values = share([self.at(position, entry.body) for entry in entries], self.names.branch())
+        def at(position: Expr) -> tuple[Stmt, ...]:
+            lets, values = share([windows.at(position, body) for body in bodies], self.names.branch())
             inner: list[Stmt] = [Comment(labels(entries)), *lets]
             into = [slot(Var(self.lane), Int(0)) for _, slot in slots]
             into += [self.across(entry, position) for entry in one.crossing]
@@ -154,13 +137,13 @@ class ReducedNest(NestBuilder):
                 inner += accumulate(slot, value, entry.hi)
             return tuple(inner)
 
-        lanes = For(self.lane, Int(0), Int(LANES), body(add(Var(self.place), Var(self.lane))), kind="simd")
+        lanes = For(self.lane, Int(0), Int(LANES), at(add(Var(self.place), Var(self.lane))), kind="simd")
         rest = sub(Var(self.count), Var(self.whole))
         return [
             *(Local(part.array, (LANES,), start) for part, start in parts),
             Let(self.whole, whole, "index"),
             For(self.place, Int(0), Var(self.whole), (lanes,), step=LANES),
-            For(self.lane, Int(0), rest, body(add(Var(self.whole), Var(self.lane)))),
+            For(self.lane, Int(0), rest, at(add(Var(self.whole), Var(self.lane)))),
             *fold(slots, self.lane, lambda body: body(Int(0))),
             *(
                 statement
