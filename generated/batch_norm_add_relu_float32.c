@@ -333,7 +333,7 @@ static void group1_reduced(
             const ptrdiff_t x_row_extents[2] = {m0, m1};
             const ptrdiff_t x_row_strides[2] = {layout->x__i0, layout->x__i1};
             const float *x_row = read_window_float(x + k * layout->x__k, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
-            double eq1_start_lanes[16] = {0.0};
+            _Alignas(64) double eq1_start_lanes[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
@@ -378,8 +378,8 @@ static void group1_reduced(
             if (x_slab)
                 gather_float(x + k * layout->x__k, 2, x_row2_extents, x_row2_strides, start, count, x_slab + start, k + 1 < n ? layout->x__k : 0);
             const float *x_row2 = x_slab ? x_slab + start : read_window_float(x + k * layout->x__k, 2, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
-            double mu_hi_lanes[16] = {0.0};
-            double eq2_squares_lanes[16] = {0.0};
+            _Alignas(64) double mu_hi_lanes[16] = {0.0};
+            _Alignas(64) double eq2_squares_lanes[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
@@ -442,7 +442,7 @@ static void group1_reduced(
                 const ptrdiff_t x_row3_extents[2] = {m0, m1};
                 const ptrdiff_t x_row3_strides[2] = {layout->x__i0, layout->x__i1};
                 const float *x_row3 = x_slab ? x_slab + start : read_window_float(x + k * layout->x__k, 2, x_row3_extents, x_row3_strides, start, count, x_row3_buffer);
-                double eq2_again_lanes[16] = {0.0};
+                _Alignas(64) double eq2_again_lanes[16] = {0.0};
                 const ptrdiff_t whole = count - count % 16;
                 for (ptrdiff_t q = 0; q < whole; q += 16) {
                     SIMD
@@ -514,6 +514,8 @@ static void group1_reduced(
                     y_row_done += y_row_some, y_row_left -= y_row_some, y_row += y_row_some;
                     for (; y_row_past && y_row_left >= line_of_float; y_row_done += line_of_float, y_row_left -= line_of_float, y_row += line_of_float) {
                         float y_row_line[line_of_float];
+                        PREFETCH(&x_row4[y_row_done + 512]);
+                        PREFETCH(&residual_row[y_row_done + 512]);
                         SIMD
                         for (ptrdiff_t y_row_lane = 0; y_row_lane < line_of_float; y_row_lane++) {
                             const ptrdiff_t q = y_row_done + y_row_lane;
@@ -579,7 +581,7 @@ static void group1_kept(
         const ptrdiff_t count = smaller(512, smaller(64, m0 * m1) - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, n - first);
-        double eq1_start_lanes[16][128];
+        _Alignas(64) double eq1_start_lanes[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
@@ -659,8 +661,8 @@ static void group1_kept(
         const ptrdiff_t count = smaller(512, m0 * m1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, n - first);
-        double mu_hi_lanes[16][128];
-        double eq2_squares_lanes[16][128];
+        _Alignas(64) double mu_hi_lanes[16][128];
+        _Alignas(64) double eq2_squares_lanes[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
@@ -775,7 +777,7 @@ static void group1_kept(
             again = nan_max(again, all_eq2_far[k]);
         }
         if (again > 0.0) {
-            double eq2_again_lanes[16][128];
+            _Alignas(64) double eq2_again_lanes[16][128];
             for (ptrdiff_t lane = 0; lane < 16; lane++) {
                 SIMD
                 for (ptrdiff_t j = 0; j < width; j++) {
@@ -858,19 +860,19 @@ static void group1_kept(
         sigma2[k * layout->sigma2__k] = eq2_part;
     }
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < (m0 * m1 + 511) / 512 * ((n + 1023) / 1024); task++) {
+    for (ptrdiff_t task = 0; task < (m0 * m1 + 64 * (1024 / smaller(1024, n)) - 1) / (64 * (1024 / smaller(1024, n))) * ((n + 1023) / 1024); task++) {
         const ptrdiff_t tiles = (n + 1023) / 1024;
         const ptrdiff_t tile = task % tiles;
         const ptrdiff_t block = task / tiles;
-        const ptrdiff_t start = block * 512;
-        const ptrdiff_t count = smaller(512, m0 * m1 - start);
+        const ptrdiff_t together = 1024 / smaller(1024, n);
+        const ptrdiff_t start = block * (64 * (1024 / smaller(1024, n)));
+        const ptrdiff_t count = smaller(64 * (1024 / smaller(1024, n)), m0 * m1 - start);
         const ptrdiff_t first = tile * 1024;
         const ptrdiff_t width = smaller(1024, n - first);
-        const ptrdiff_t together = 1024 / smaller(1024, n);
-        double all_eq4_part_held[1024];
-        double all_mu_hi_held[1024];
-        double all_mu_lo_held[1024];
-        double all_beta_here_held[1024];
+        _Alignas(64) double all_eq4_part_held[1024];
+        _Alignas(64) double all_mu_hi_held[1024];
+        _Alignas(64) double all_mu_lo_held[1024];
+        _Alignas(64) double all_beta_here_held[1024];
         for (ptrdiff_t lane = 0; lane < smaller(together, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
@@ -911,6 +913,8 @@ static void group1_kept(
                     y_row_done += y_row_some, y_row_left -= y_row_some, y_row += y_row_some;
                     for (; y_row_past && y_row_left >= line_of_float; y_row_done += line_of_float, y_row_left -= line_of_float, y_row += line_of_float) {
                         float y_row_line[line_of_float];
+                        PREFETCH(&x_row[y_row_done + 512]);
+                        PREFETCH(&residual_row[y_row_done + 512]);
                         SIMD
                         for (ptrdiff_t y_row_lane = 0; y_row_lane < line_of_float; y_row_lane++) {
                             const ptrdiff_t j = y_row_done + y_row_lane;

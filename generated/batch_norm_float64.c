@@ -379,8 +379,8 @@ static void group1_reduced(
             if (x_slab)
                 gather_double(x + k * layout->x__k, 2, x_row_extents, x_row_strides, start, count, x_slab + start, k + 1 < n ? layout->x__k : 0);
             const double *x_row = x_slab ? x_slab + start : read_window_double(x + k * layout->x__k, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
-            double mu_hi_lanes[16] = {0.0};
-            double mu_hi_lanes_low[16] = {0.0};
+            _Alignas(64) double mu_hi_lanes[16] = {0.0};
+            _Alignas(64) double mu_hi_lanes_low[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
@@ -451,8 +451,8 @@ static void group1_reduced(
             const ptrdiff_t x_row2_extents[2] = {m0, m1};
             const ptrdiff_t x_row2_strides[2] = {layout->x__i0, layout->x__i1};
             const double *x_row2 = x_slab ? x_slab + start : read_window_double(x + k * layout->x__k, 2, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
-            double sigma2_hi_lanes[16] = {0.0};
-            double sigma2_hi_lanes_low[16] = {0.0};
+            _Alignas(64) double sigma2_hi_lanes[16] = {0.0};
+            _Alignas(64) double sigma2_hi_lanes_low[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
@@ -572,6 +572,7 @@ static void group1_reduced(
                     y_row_done += y_row_some, y_row_left -= y_row_some, y_row += y_row_some;
                     for (; y_row_past && y_row_left >= line_of_double; y_row_done += line_of_double, y_row_left -= line_of_double, y_row += line_of_double) {
                         double y_row_line[line_of_double];
+                        PREFETCH(&x_row3[y_row_done + 512]);
                         SIMD
                         for (ptrdiff_t y_row_lane = 0; y_row_lane < line_of_double; y_row_lane++) {
                             const ptrdiff_t q = y_row_done + y_row_lane;
@@ -642,8 +643,8 @@ static void group1_kept(
         const ptrdiff_t count = smaller(512, m0 * m1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, n - first);
-        double mu_hi_lanes[16][128];
-        double mu_hi_lanes_low[16][128];
+        _Alignas(64) double mu_hi_lanes[16][128];
+        _Alignas(64) double mu_hi_lanes_low[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
@@ -754,8 +755,8 @@ static void group1_kept(
         const ptrdiff_t count = smaller(512, m0 * m1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, n - first);
-        double sigma2_hi_lanes[16][128];
-        double sigma2_hi_lanes_low[16][128];
+        _Alignas(64) double sigma2_hi_lanes[16][128];
+        _Alignas(64) double sigma2_hi_lanes_low[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
@@ -875,21 +876,21 @@ static void group1_kept(
         sigma2[k * layout->sigma2__k] = rounded(eq2_part, eq2_part_low);
     }
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < (m0 * m1 + 511) / 512 * ((n + 1023) / 1024); task++) {
+    for (ptrdiff_t task = 0; task < (m0 * m1 + 64 * (1024 / smaller(1024, n)) - 1) / (64 * (1024 / smaller(1024, n))) * ((n + 1023) / 1024); task++) {
         const ptrdiff_t tiles = (n + 1023) / 1024;
         const ptrdiff_t tile = task % tiles;
         const ptrdiff_t block = task / tiles;
-        const ptrdiff_t start = block * 512;
-        const ptrdiff_t count = smaller(512, m0 * m1 - start);
+        const ptrdiff_t together = 1024 / smaller(1024, n);
+        const ptrdiff_t start = block * (64 * (1024 / smaller(1024, n)));
+        const ptrdiff_t count = smaller(64 * (1024 / smaller(1024, n)), m0 * m1 - start);
         const ptrdiff_t first = tile * 1024;
         const ptrdiff_t width = smaller(1024, n - first);
-        const ptrdiff_t together = 1024 / smaller(1024, n);
-        double all_eq3_part_held[1024];
-        double all_eq3_part_held_low[1024];
-        double all_mu_hi_held[1024];
-        double all_mu_lo_held[1024];
-        double all_mu_lo_held_low[1024];
-        double all_beta_here_held[1024];
+        _Alignas(64) double all_eq3_part_held[1024];
+        _Alignas(64) double all_eq3_part_held_low[1024];
+        _Alignas(64) double all_mu_hi_held[1024];
+        _Alignas(64) double all_mu_lo_held[1024];
+        _Alignas(64) double all_mu_lo_held_low[1024];
+        _Alignas(64) double all_beta_here_held[1024];
         for (ptrdiff_t lane = 0; lane < smaller(together, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
@@ -936,6 +937,7 @@ static void group1_kept(
                     y_row_done += y_row_some, y_row_left -= y_row_some, y_row += y_row_some;
                     for (; y_row_past && y_row_left >= line_of_double; y_row_done += line_of_double, y_row_left -= line_of_double, y_row += line_of_double) {
                         double y_row_line[line_of_double];
+                        PREFETCH(&x_row[y_row_done + 512]);
                         SIMD
                         for (ptrdiff_t y_row_lane = 0; y_row_lane < line_of_double; y_row_lane++) {
                             const ptrdiff_t j = y_row_done + y_row_lane;

@@ -382,10 +382,10 @@ static void group1_reduced(
             const ptrdiff_t dy_row_extents[2] = {m0, m1};
             const ptrdiff_t dy_row_strides[2] = {layout->dy__i0, layout->dy__i1};
             const double *dy_row = read_window_double(dy + k * layout->dy__k, 2, dy_row_extents, dy_row_strides, start, count, dy_row_buffer);
-            double dgamma_sum_lanes[16] = {0.0};
-            double dgamma_sum_lanes_low[16] = {0.0};
-            double dbeta_sum_lanes[16] = {0.0};
-            double dbeta_sum_lanes_low[16] = {0.0};
+            _Alignas(64) double dgamma_sum_lanes[16] = {0.0};
+            _Alignas(64) double dgamma_sum_lanes_low[16] = {0.0};
+            _Alignas(64) double dbeta_sum_lanes[16] = {0.0};
+            _Alignas(64) double dbeta_sum_lanes_low[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
@@ -499,6 +499,7 @@ static void group1_reduced(
                     dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some;
                     for (; dx_row_past && dx_row_left >= line_of_double; dx_row_done += line_of_double, dx_row_left -= line_of_double, dx_row += line_of_double) {
                         double dx_row_line[line_of_double];
+                        PREFETCH(&dy_row2[dx_row_done + 512]);
                         SIMD
                         for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_double; dx_row_lane++) {
                             const ptrdiff_t q = dx_row_done + dx_row_lane;
@@ -589,10 +590,10 @@ static void group1_kept(
         const ptrdiff_t count = smaller(512, m0 * m1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, n - first);
-        double dgamma_sum_lanes[16][128];
-        double dgamma_sum_lanes_low[16][128];
-        double dbeta_sum_lanes[16][128];
-        double dbeta_sum_lanes_low[16][128];
+        _Alignas(64) double dgamma_sum_lanes[16][128];
+        _Alignas(64) double dgamma_sum_lanes_low[16][128];
+        _Alignas(64) double dbeta_sum_lanes[16][128];
+        _Alignas(64) double dbeta_sum_lanes_low[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
@@ -696,17 +697,17 @@ static void group1_kept(
         }
     }
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < (m0 * m1 + 511) / 512 * ((n + 1023) / 1024); task++) {
+    for (ptrdiff_t task = 0; task < (m0 * m1 + 64 * (1024 / smaller(1024, n)) - 1) / (64 * (1024 / smaller(1024, n))) * ((n + 1023) / 1024); task++) {
         const ptrdiff_t tiles = (n + 1023) / 1024;
         const ptrdiff_t tile = task % tiles;
         const ptrdiff_t block = task / tiles;
-        const ptrdiff_t start = block * 512;
-        const ptrdiff_t count = smaller(512, m0 * m1 - start);
+        const ptrdiff_t together = 1024 / smaller(1024, n);
+        const ptrdiff_t start = block * (64 * (1024 / smaller(1024, n)));
+        const ptrdiff_t count = smaller(64 * (1024 / smaller(1024, n)), m0 * m1 - start);
         const ptrdiff_t first = tile * 1024;
         const ptrdiff_t width = smaller(1024, n - first);
-        const ptrdiff_t together = 1024 / smaller(1024, n);
-        double all_eq1_part_held[1024];
-        double all_eq1_part_held_low[1024];
+        _Alignas(64) double all_eq1_part_held[1024];
+        _Alignas(64) double all_eq1_part_held_low[1024];
         for (ptrdiff_t lane = 0; lane < smaller(together, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
@@ -743,6 +744,7 @@ static void group1_kept(
                     dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some;
                     for (; dx_row_past && dx_row_left >= line_of_double; dx_row_done += line_of_double, dx_row_left -= line_of_double, dx_row += line_of_double) {
                         double dx_row_line[line_of_double];
+                        PREFETCH(&dy_row[dx_row_done + 512]);
                         SIMD
                         for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_double; dx_row_lane++) {
                             const ptrdiff_t j = dx_row_done + dx_row_lane;

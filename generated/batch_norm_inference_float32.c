@@ -335,6 +335,7 @@ static void group1_reduced(
                     y_row_done += y_row_some, y_row_left -= y_row_some, y_row += y_row_some;
                     for (; y_row_past && y_row_left >= line_of_float; y_row_done += line_of_float, y_row_left -= line_of_float, y_row += line_of_float) {
                         float y_row_line[line_of_float];
+                        PREFETCH(&x_row[y_row_done + 512]);
                         SIMD
                         for (ptrdiff_t y_row_lane = 0; y_row_lane < line_of_float; y_row_lane++) {
                             const ptrdiff_t q = y_row_done + y_row_lane;
@@ -385,18 +386,18 @@ static void group1_kept(
         all_beta_here[k] = beta_here;
     }
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < (m0 * m1 + 511) / 512 * ((n + 1023) / 1024); task++) {
+    for (ptrdiff_t task = 0; task < (m0 * m1 + 64 * (1024 / smaller(1024, n)) - 1) / (64 * (1024 / smaller(1024, n))) * ((n + 1023) / 1024); task++) {
         const ptrdiff_t tiles = (n + 1023) / 1024;
         const ptrdiff_t tile = task % tiles;
         const ptrdiff_t block = task / tiles;
-        const ptrdiff_t start = block * 512;
-        const ptrdiff_t count = smaller(512, m0 * m1 - start);
+        const ptrdiff_t together = 1024 / smaller(1024, n);
+        const ptrdiff_t start = block * (64 * (1024 / smaller(1024, n)));
+        const ptrdiff_t count = smaller(64 * (1024 / smaller(1024, n)), m0 * m1 - start);
         const ptrdiff_t first = tile * 1024;
         const ptrdiff_t width = smaller(1024, n - first);
-        const ptrdiff_t together = 1024 / smaller(1024, n);
-        double all_eq1_part_held[1024];
-        double all_mu_here_held[1024];
-        double all_beta_here_held[1024];
+        _Alignas(64) double all_eq1_part_held[1024];
+        _Alignas(64) double all_mu_here_held[1024];
+        _Alignas(64) double all_beta_here_held[1024];
         for (ptrdiff_t lane = 0; lane < smaller(together, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
@@ -432,6 +433,7 @@ static void group1_kept(
                     y_row_done += y_row_some, y_row_left -= y_row_some, y_row += y_row_some;
                     for (; y_row_past && y_row_left >= line_of_float; y_row_done += line_of_float, y_row_left -= line_of_float, y_row += line_of_float) {
                         float y_row_line[line_of_float];
+                        PREFETCH(&x_row[y_row_done + 512]);
                         SIMD
                         for (ptrdiff_t y_row_lane = 0; y_row_lane < line_of_float; y_row_lane++) {
                             const ptrdiff_t j = y_row_done + y_row_lane;

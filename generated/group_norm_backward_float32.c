@@ -365,8 +365,8 @@ static void group1_reduced(
                     const ptrdiff_t dy_row_extents[2] = {S0, S1};
                     const ptrdiff_t dy_row_strides[2] = {layout->dy__s0, layout->dy__s1};
                     const float *dy_row = read_window_float(dy + n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 * layout->dy__c1, 2, dy_row_extents, dy_row_strides, start, count, dy_row_buffer);
-                    double dgamma_sum_lanes[16] = {0.0};
-                    double dx_sum2_lanes[16] = {0.0};
+                    _Alignas(64) double dgamma_sum_lanes[16] = {0.0};
+                    _Alignas(64) double dx_sum2_lanes[16] = {0.0};
                     const ptrdiff_t whole = count - count % 16;
                     for (ptrdiff_t q = 0; q < whole; q += 16) {
                         SIMD
@@ -435,8 +435,8 @@ static void group1_reduced(
             const ptrdiff_t all_dx_sum2_row_extents[2] = {K0, K1};
             const ptrdiff_t all_dx_sum2_row_strides[2] = {K1, 1};
             const double *all_dx_sum2_row = read_window_double(all_dx_sum2 + n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1, 2, all_dx_sum2_row_extents, all_dx_sum2_row_strides, start, count, all_dx_sum2_row_buffer);
-            double dx_sum_lanes[16] = {0.0};
-            double dx_sum3_lanes[16] = {0.0};
+            _Alignas(64) double dx_sum_lanes[16] = {0.0};
+            _Alignas(64) double dx_sum3_lanes[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
@@ -519,6 +519,8 @@ static void group1_reduced(
                             dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some;
                             for (; dx_row_past && dx_row_left >= line_of_float; dx_row_done += line_of_float, dx_row_left -= line_of_float, dx_row += line_of_float) {
                                 float dx_row_line[line_of_float];
+                                PREFETCH(&dy_row[dx_row_done + 512]);
+                                PREFETCH(&x_row[dx_row_done + 512]);
                                 SIMD
                                 for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_float; dx_row_lane++) {
                                     const ptrdiff_t q = dx_row_done + dx_row_lane;
@@ -584,8 +586,8 @@ static void group1_kept(
         const ptrdiff_t count = smaller(512, S0 * S1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, K1 - first);
-        double dgamma_sum_lanes[16][128];
-        double dx_sum2_lanes[16][128];
+        _Alignas(64) double dgamma_sum_lanes[16][128];
+        _Alignas(64) double dx_sum2_lanes[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
@@ -726,8 +728,8 @@ static void group1_part(
             const ptrdiff_t all_dx_sum2_row_extents[2] = {K0, K1};
             const ptrdiff_t all_dx_sum2_row_strides[2] = {K1, 1};
             const double *all_dx_sum2_row = read_window_double(all_dx_sum2 + n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1, 2, all_dx_sum2_row_extents, all_dx_sum2_row_strides, start, count, all_dx_sum2_row_buffer);
-            double dx_sum_lanes[16] = {0.0};
-            double dx_sum3_lanes[16] = {0.0};
+            _Alignas(64) double dx_sum_lanes[16] = {0.0};
+            _Alignas(64) double dx_sum3_lanes[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
@@ -824,24 +826,24 @@ static void group1_kept2(
         all_all_dx_sum3_here[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = all_dx_sum3_here;
     }
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < N0 * N1 * G * K0 * ((S0 * S1 + 511) / 512) * ((K1 + 1023) / 1024); task++) {
+    for (ptrdiff_t task = 0; task < N0 * N1 * G * K0 * ((S0 * S1 + 64 * (1024 / smaller(1024, K1)) - 1) / (64 * (1024 / smaller(1024, K1)))) * ((K1 + 1023) / 1024); task++) {
         const ptrdiff_t tiles = (K1 + 1023) / 1024;
         const ptrdiff_t tile = task % tiles;
-        const ptrdiff_t block = task / tiles % ((S0 * S1 + 511) / 512);
-        const ptrdiff_t n0 = task / tiles / ((S0 * S1 + 511) / 512) / (N1 * G * K0);
-        const ptrdiff_t n1 = task / tiles / ((S0 * S1 + 511) / 512) / (G * K0) % N1;
-        const ptrdiff_t g = task / tiles / ((S0 * S1 + 511) / 512) / K0 % G;
-        const ptrdiff_t c0 = task / tiles / ((S0 * S1 + 511) / 512) % K0;
-        const ptrdiff_t start = block * 512;
-        const ptrdiff_t count = smaller(512, S0 * S1 - start);
+        const ptrdiff_t block = task / tiles % ((S0 * S1 + 64 * (1024 / smaller(1024, K1)) - 1) / (64 * (1024 / smaller(1024, K1))));
+        const ptrdiff_t n0 = task / tiles / ((S0 * S1 + 64 * (1024 / smaller(1024, K1)) - 1) / (64 * (1024 / smaller(1024, K1)))) / (N1 * G * K0);
+        const ptrdiff_t n1 = task / tiles / ((S0 * S1 + 64 * (1024 / smaller(1024, K1)) - 1) / (64 * (1024 / smaller(1024, K1)))) / (G * K0) % N1;
+        const ptrdiff_t g = task / tiles / ((S0 * S1 + 64 * (1024 / smaller(1024, K1)) - 1) / (64 * (1024 / smaller(1024, K1)))) / K0 % G;
+        const ptrdiff_t c0 = task / tiles / ((S0 * S1 + 64 * (1024 / smaller(1024, K1)) - 1) / (64 * (1024 / smaller(1024, K1)))) % K0;
+        const ptrdiff_t together = 1024 / smaller(1024, K1);
+        const ptrdiff_t start = block * (64 * (1024 / smaller(1024, K1)));
+        const ptrdiff_t count = smaller(64 * (1024 / smaller(1024, K1)), S0 * S1 - start);
         const ptrdiff_t first = tile * 1024;
         const ptrdiff_t width = smaller(1024, K1 - first);
-        const ptrdiff_t together = 1024 / smaller(1024, K1);
-        double all_eq3_part2_held[1024];
-        double all_eq3_part3_held[1024];
-        double all_eq3_part4_held[1024];
-        double all_mu_here2_held[1024];
-        double all_all_dx_sum3_here_held[1024];
+        _Alignas(64) double all_eq3_part2_held[1024];
+        _Alignas(64) double all_eq3_part3_held[1024];
+        _Alignas(64) double all_eq3_part4_held[1024];
+        _Alignas(64) double all_mu_here2_held[1024];
+        _Alignas(64) double all_all_dx_sum3_here_held[1024];
         for (ptrdiff_t lane = 0; lane < smaller(together, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
@@ -883,6 +885,8 @@ static void group1_kept2(
                     dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some;
                     for (; dx_row_past && dx_row_left >= line_of_float; dx_row_done += line_of_float, dx_row_left -= line_of_float, dx_row += line_of_float) {
                         float dx_row_line[line_of_float];
+                        PREFETCH(&dy_row[dx_row_done + 512]);
+                        PREFETCH(&x_row[dx_row_done + 512]);
                         SIMD
                         for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_float; dx_row_lane++) {
                             const ptrdiff_t j = dx_row_done + dx_row_lane;
@@ -946,8 +950,8 @@ static void group2_reduced(
             const ptrdiff_t all_dx_sum2_row_extents[2] = {N0, N1};
             const ptrdiff_t all_dx_sum2_row_strides[2] = {N1 * G * K0 * K1, G * K0 * K1};
             const double *all_dx_sum2_row = read_window_double(all_dx_sum2 + g * K0 * K1 + c0 * K1 + c1, 2, all_dx_sum2_row_extents, all_dx_sum2_row_strides, start, count, all_dx_sum2_row_buffer);
-            double dgamma_sum2_lanes[16] = {0.0};
-            double dbeta_sum_lanes[16] = {0.0};
+            _Alignas(64) double dgamma_sum2_lanes[16] = {0.0};
+            _Alignas(64) double dbeta_sum_lanes[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD

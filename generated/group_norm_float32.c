@@ -330,7 +330,7 @@ static void group1_reduced(
             const ptrdiff_t x_row_extents[4] = {K0, K1, S0, S1};
             const ptrdiff_t x_row_strides[4] = {layout->x__c0, layout->x__c1, layout->x__s0, layout->x__s1};
             const float *x_row = read_window_float(x + n * layout->x__n + g * layout->x__g, 4, x_row_extents, x_row_strides, start, count, x_row_buffer);
-            double eq1_start_lanes[16] = {0.0};
+            _Alignas(64) double eq1_start_lanes[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
@@ -375,8 +375,8 @@ static void group1_reduced(
             if (x_slab)
                 gather_float(x + n * layout->x__n + g * layout->x__g, 4, x_row2_extents, x_row2_strides, start, count, x_slab + start, g + 1 < G ? layout->x__g : 0);
             const float *x_row2 = x_slab ? x_slab + start : read_window_float(x + n * layout->x__n + g * layout->x__g, 4, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
-            double mu_hi_lanes[16] = {0.0};
-            double eq2_squares_lanes[16] = {0.0};
+            _Alignas(64) double mu_hi_lanes[16] = {0.0};
+            _Alignas(64) double eq2_squares_lanes[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
@@ -441,7 +441,7 @@ static void group1_reduced(
                 const ptrdiff_t x_row3_extents[4] = {K0, K1, S0, S1};
                 const ptrdiff_t x_row3_strides[4] = {layout->x__c0, layout->x__c1, layout->x__s0, layout->x__s1};
                 const float *x_row3 = x_slab ? x_slab + start : read_window_float(x + n * layout->x__n + g * layout->x__g, 4, x_row3_extents, x_row3_strides, start, count, x_row3_buffer);
-                double eq2_again_lanes[16] = {0.0};
+                _Alignas(64) double eq2_again_lanes[16] = {0.0};
                 const ptrdiff_t whole = count - count % 16;
                 for (ptrdiff_t q = 0; q < whole; q += 16) {
                     SIMD
@@ -515,6 +515,7 @@ static void group1_reduced(
                             y_row_done += y_row_some, y_row_left -= y_row_some, y_row += y_row_some;
                             for (; y_row_past && y_row_left >= line_of_float; y_row_done += line_of_float, y_row_left -= line_of_float, y_row += line_of_float) {
                                 float y_row_line[line_of_float];
+                                PREFETCH(&x_row[y_row_done + 512]);
                                 SIMD
                                 for (ptrdiff_t y_row_lane = 0; y_row_lane < line_of_float; y_row_lane++) {
                                     const ptrdiff_t q = y_row_done + y_row_lane;
@@ -571,7 +572,7 @@ static void group1_part(
             const ptrdiff_t x_row_extents[4] = {K0, K1, S0, S1};
             const ptrdiff_t x_row_strides[4] = {layout->x__c0, layout->x__c1, layout->x__s0, layout->x__s1};
             const float *x_row = read_window_float(x + n * layout->x__n + g * layout->x__g, 4, x_row_extents, x_row_strides, start, count, x_row_buffer);
-            double eq1_start_lanes[16] = {0.0};
+            _Alignas(64) double eq1_start_lanes[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
@@ -616,8 +617,8 @@ static void group1_part(
             if (x_slab)
                 gather_float(x + n * layout->x__n + g * layout->x__g, 4, x_row2_extents, x_row2_strides, start, count, x_slab + start, g + 1 < G ? layout->x__g : 0);
             const float *x_row2 = x_slab ? x_slab + start : read_window_float(x + n * layout->x__n + g * layout->x__g, 4, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
-            double mu_hi_lanes[16] = {0.0};
-            double eq2_squares_lanes[16] = {0.0};
+            _Alignas(64) double mu_hi_lanes[16] = {0.0};
+            _Alignas(64) double eq2_squares_lanes[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
@@ -682,7 +683,7 @@ static void group1_part(
                 const ptrdiff_t x_row3_extents[4] = {K0, K1, S0, S1};
                 const ptrdiff_t x_row3_strides[4] = {layout->x__c0, layout->x__c1, layout->x__s0, layout->x__s1};
                 const float *x_row3 = x_slab ? x_slab + start : read_window_float(x + n * layout->x__n + g * layout->x__g, 4, x_row3_extents, x_row3_strides, start, count, x_row3_buffer);
-                double eq2_again_lanes[16] = {0.0};
+                _Alignas(64) double eq2_again_lanes[16] = {0.0};
                 const ptrdiff_t whole = count - count % 16;
                 for (ptrdiff_t q = 0; q < whole; q += 16) {
                     SIMD
@@ -771,22 +772,22 @@ static void group1_kept(
         all_beta_here[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = beta_here;
     }
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < N * G * K0 * ((S0 * S1 + 511) / 512) * ((K1 + 1023) / 1024); task++) {
+    for (ptrdiff_t task = 0; task < N * G * K0 * ((S0 * S1 + 64 * (1024 / smaller(1024, K1)) - 1) / (64 * (1024 / smaller(1024, K1)))) * ((K1 + 1023) / 1024); task++) {
         const ptrdiff_t tiles = (K1 + 1023) / 1024;
         const ptrdiff_t tile = task % tiles;
-        const ptrdiff_t block = task / tiles % ((S0 * S1 + 511) / 512);
-        const ptrdiff_t n = task / tiles / ((S0 * S1 + 511) / 512) / (G * K0);
-        const ptrdiff_t g = task / tiles / ((S0 * S1 + 511) / 512) / K0 % G;
-        const ptrdiff_t c0 = task / tiles / ((S0 * S1 + 511) / 512) % K0;
-        const ptrdiff_t start = block * 512;
-        const ptrdiff_t count = smaller(512, S0 * S1 - start);
+        const ptrdiff_t block = task / tiles % ((S0 * S1 + 64 * (1024 / smaller(1024, K1)) - 1) / (64 * (1024 / smaller(1024, K1))));
+        const ptrdiff_t n = task / tiles / ((S0 * S1 + 64 * (1024 / smaller(1024, K1)) - 1) / (64 * (1024 / smaller(1024, K1)))) / (G * K0);
+        const ptrdiff_t g = task / tiles / ((S0 * S1 + 64 * (1024 / smaller(1024, K1)) - 1) / (64 * (1024 / smaller(1024, K1)))) / K0 % G;
+        const ptrdiff_t c0 = task / tiles / ((S0 * S1 + 64 * (1024 / smaller(1024, K1)) - 1) / (64 * (1024 / smaller(1024, K1)))) % K0;
+        const ptrdiff_t together = 1024 / smaller(1024, K1);
+        const ptrdiff_t start = block * (64 * (1024 / smaller(1024, K1)));
+        const ptrdiff_t count = smaller(64 * (1024 / smaller(1024, K1)), S0 * S1 - start);
         const ptrdiff_t first = tile * 1024;
         const ptrdiff_t width = smaller(1024, K1 - first);
-        const ptrdiff_t together = 1024 / smaller(1024, K1);
-        double all_eq3_part_held[1024];
-        double all_all_mu_hi_here_held[1024];
-        double all_all_mu_lo_here_held[1024];
-        double all_beta_here_held[1024];
+        _Alignas(64) double all_eq3_part_held[1024];
+        _Alignas(64) double all_all_mu_hi_here_held[1024];
+        _Alignas(64) double all_all_mu_lo_here_held[1024];
+        _Alignas(64) double all_beta_here_held[1024];
         for (ptrdiff_t lane = 0; lane < smaller(together, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
@@ -823,6 +824,7 @@ static void group1_kept(
                     y_row_done += y_row_some, y_row_left -= y_row_some, y_row += y_row_some;
                     for (; y_row_past && y_row_left >= line_of_float; y_row_done += line_of_float, y_row_left -= line_of_float, y_row += line_of_float) {
                         float y_row_line[line_of_float];
+                        PREFETCH(&x_row[y_row_done + 512]);
                         SIMD
                         for (ptrdiff_t y_row_lane = 0; y_row_lane < line_of_float; y_row_lane++) {
                             const ptrdiff_t j = y_row_done + y_row_lane;

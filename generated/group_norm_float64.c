@@ -389,8 +389,8 @@ static void group1_reduced(
             if (x_slab)
                 gather_double(x + n * layout->x__n + g * layout->x__g, 4, x_row_extents, x_row_strides, start, count, x_slab + start, g + 1 < G ? layout->x__g : 0);
             const double *x_row = x_slab ? x_slab + start : read_window_double(x + n * layout->x__n + g * layout->x__g, 4, x_row_extents, x_row_strides, start, count, x_row_buffer);
-            double mu_hi_lanes[16] = {0.0};
-            double mu_hi_lanes_low[16] = {0.0};
+            _Alignas(64) double mu_hi_lanes[16] = {0.0};
+            _Alignas(64) double mu_hi_lanes_low[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
@@ -464,8 +464,8 @@ static void group1_reduced(
             const ptrdiff_t x_row2_extents[4] = {K0, K1, S0, S1};
             const ptrdiff_t x_row2_strides[4] = {layout->x__c0, layout->x__c1, layout->x__s0, layout->x__s1};
             const double *x_row2 = x_slab ? x_slab + start : read_window_double(x + n * layout->x__n + g * layout->x__g, 4, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
-            double sigma2_hi_lanes[16] = {0.0};
-            double sigma2_hi_lanes_low[16] = {0.0};
+            _Alignas(64) double sigma2_hi_lanes[16] = {0.0};
+            _Alignas(64) double sigma2_hi_lanes_low[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
@@ -593,6 +593,7 @@ static void group1_reduced(
                             y_row_done += y_row_some, y_row_left -= y_row_some, y_row += y_row_some;
                             for (; y_row_past && y_row_left >= line_of_double; y_row_done += line_of_double, y_row_left -= line_of_double, y_row += line_of_double) {
                                 double y_row_line[line_of_double];
+                                PREFETCH(&x_row[y_row_done + 512]);
                                 SIMD
                                 for (ptrdiff_t y_row_lane = 0; y_row_lane < line_of_double; y_row_lane++) {
                                     const ptrdiff_t q = y_row_done + y_row_lane;
@@ -661,8 +662,8 @@ static void group1_part(
             if (x_slab)
                 gather_double(x + n * layout->x__n + g * layout->x__g, 4, x_row_extents, x_row_strides, start, count, x_slab + start, g + 1 < G ? layout->x__g : 0);
             const double *x_row = x_slab ? x_slab + start : read_window_double(x + n * layout->x__n + g * layout->x__g, 4, x_row_extents, x_row_strides, start, count, x_row_buffer);
-            double mu_hi_lanes[16] = {0.0};
-            double mu_hi_lanes_low[16] = {0.0};
+            _Alignas(64) double mu_hi_lanes[16] = {0.0};
+            _Alignas(64) double mu_hi_lanes_low[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
@@ -736,8 +737,8 @@ static void group1_part(
             const ptrdiff_t x_row2_extents[4] = {K0, K1, S0, S1};
             const ptrdiff_t x_row2_strides[4] = {layout->x__c0, layout->x__c1, layout->x__s0, layout->x__s1};
             const double *x_row2 = x_slab ? x_slab + start : read_window_double(x + n * layout->x__n + g * layout->x__g, 4, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
-            double sigma2_hi_lanes[16] = {0.0};
-            double sigma2_hi_lanes_low[16] = {0.0};
+            _Alignas(64) double sigma2_hi_lanes[16] = {0.0};
+            _Alignas(64) double sigma2_hi_lanes_low[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
@@ -878,24 +879,24 @@ static void group1_kept(
         all_beta_here[n * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = beta_here;
     }
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < N * G * K0 * ((S0 * S1 + 511) / 512) * ((K1 + 1023) / 1024); task++) {
+    for (ptrdiff_t task = 0; task < N * G * K0 * ((S0 * S1 + 64 * (1024 / smaller(1024, K1)) - 1) / (64 * (1024 / smaller(1024, K1)))) * ((K1 + 1023) / 1024); task++) {
         const ptrdiff_t tiles = (K1 + 1023) / 1024;
         const ptrdiff_t tile = task % tiles;
-        const ptrdiff_t block = task / tiles % ((S0 * S1 + 511) / 512);
-        const ptrdiff_t n = task / tiles / ((S0 * S1 + 511) / 512) / (G * K0);
-        const ptrdiff_t g = task / tiles / ((S0 * S1 + 511) / 512) / K0 % G;
-        const ptrdiff_t c0 = task / tiles / ((S0 * S1 + 511) / 512) % K0;
-        const ptrdiff_t start = block * 512;
-        const ptrdiff_t count = smaller(512, S0 * S1 - start);
+        const ptrdiff_t block = task / tiles % ((S0 * S1 + 64 * (1024 / smaller(1024, K1)) - 1) / (64 * (1024 / smaller(1024, K1))));
+        const ptrdiff_t n = task / tiles / ((S0 * S1 + 64 * (1024 / smaller(1024, K1)) - 1) / (64 * (1024 / smaller(1024, K1)))) / (G * K0);
+        const ptrdiff_t g = task / tiles / ((S0 * S1 + 64 * (1024 / smaller(1024, K1)) - 1) / (64 * (1024 / smaller(1024, K1)))) / K0 % G;
+        const ptrdiff_t c0 = task / tiles / ((S0 * S1 + 64 * (1024 / smaller(1024, K1)) - 1) / (64 * (1024 / smaller(1024, K1)))) % K0;
+        const ptrdiff_t together = 1024 / smaller(1024, K1);
+        const ptrdiff_t start = block * (64 * (1024 / smaller(1024, K1)));
+        const ptrdiff_t count = smaller(64 * (1024 / smaller(1024, K1)), S0 * S1 - start);
         const ptrdiff_t first = tile * 1024;
         const ptrdiff_t width = smaller(1024, K1 - first);
-        const ptrdiff_t together = 1024 / smaller(1024, K1);
-        double all_eq3_part_held[1024];
-        double all_eq3_part_held_low[1024];
-        double all_all_mu_hi_here_held[1024];
-        double all_all_mu_lo_here_held[1024];
-        double all_all_mu_lo_here_held_low[1024];
-        double all_beta_here_held[1024];
+        _Alignas(64) double all_eq3_part_held[1024];
+        _Alignas(64) double all_eq3_part_held_low[1024];
+        _Alignas(64) double all_all_mu_hi_here_held[1024];
+        _Alignas(64) double all_all_mu_lo_here_held[1024];
+        _Alignas(64) double all_all_mu_lo_here_held_low[1024];
+        _Alignas(64) double all_beta_here_held[1024];
         for (ptrdiff_t lane = 0; lane < smaller(together, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
@@ -942,6 +943,7 @@ static void group1_kept(
                     y_row_done += y_row_some, y_row_left -= y_row_some, y_row += y_row_some;
                     for (; y_row_past && y_row_left >= line_of_double; y_row_done += line_of_double, y_row_left -= line_of_double, y_row += line_of_double) {
                         double y_row_line[line_of_double];
+                        PREFETCH(&x_row[y_row_done + 512]);
                         SIMD
                         for (ptrdiff_t y_row_lane = 0; y_row_lane < line_of_double; y_row_lane++) {
                             const ptrdiff_t j = y_row_done + y_row_lane;

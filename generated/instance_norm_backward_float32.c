@@ -387,8 +387,8 @@ static void group1_reduced(
             if (dy_slab)
                 gather_float(dy + n0 * layout->dy__n0 + n1 * layout->dy__n1 + c * layout->dy__c, 2, dy_row_extents, dy_row_strides, start, count, dy_slab + start, c + 1 < C ? layout->dy__c : 0);
             const float *dy_row = dy_slab ? dy_slab + start : read_window_float(dy + n0 * layout->dy__n0 + n1 * layout->dy__n1 + c * layout->dy__c, 2, dy_row_extents, dy_row_strides, start, count, dy_row_buffer);
-            double dgamma_sum_lanes[16] = {0.0};
-            double dx_sum_lanes[16] = {0.0};
+            _Alignas(64) double dgamma_sum_lanes[16] = {0.0};
+            _Alignas(64) double dx_sum_lanes[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
@@ -465,6 +465,8 @@ static void group1_reduced(
                     dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some;
                     for (; dx_row_past && dx_row_left >= line_of_float; dx_row_done += line_of_float, dx_row_left -= line_of_float, dx_row += line_of_float) {
                         float dx_row_line[line_of_float];
+                        PREFETCH(&dy_row2[dx_row_done + 512]);
+                        PREFETCH(&x_row2[dx_row_done + 512]);
                         SIMD
                         for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_float; dx_row_lane++) {
                             const ptrdiff_t q = dx_row_done + dx_row_lane;
@@ -538,8 +540,8 @@ static void group1_kept(
         const ptrdiff_t count = smaller(512, S0 * S1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, C - first);
-        double dgamma_sum_lanes[16][128];
-        double dx_sum_lanes[16][128];
+        _Alignas(64) double dgamma_sum_lanes[16][128];
+        _Alignas(64) double dx_sum_lanes[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
@@ -635,22 +637,22 @@ static void group1_kept(
         all_eq3_part3[n0 * N1 * C + n1 * C + c] = eq3_part3;
     }
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < N0 * N1 * ((S0 * S1 + 511) / 512) * ((C + 1023) / 1024); task++) {
+    for (ptrdiff_t task = 0; task < N0 * N1 * ((S0 * S1 + 64 * (1024 / smaller(1024, C)) - 1) / (64 * (1024 / smaller(1024, C)))) * ((C + 1023) / 1024); task++) {
         const ptrdiff_t tiles = (C + 1023) / 1024;
         const ptrdiff_t tile = task % tiles;
-        const ptrdiff_t block = task / tiles % ((S0 * S1 + 511) / 512);
-        const ptrdiff_t n0 = task / tiles / ((S0 * S1 + 511) / 512) / N1;
-        const ptrdiff_t n1 = task / tiles / ((S0 * S1 + 511) / 512) % N1;
-        const ptrdiff_t start = block * 512;
-        const ptrdiff_t count = smaller(512, S0 * S1 - start);
+        const ptrdiff_t block = task / tiles % ((S0 * S1 + 64 * (1024 / smaller(1024, C)) - 1) / (64 * (1024 / smaller(1024, C))));
+        const ptrdiff_t n0 = task / tiles / ((S0 * S1 + 64 * (1024 / smaller(1024, C)) - 1) / (64 * (1024 / smaller(1024, C)))) / N1;
+        const ptrdiff_t n1 = task / tiles / ((S0 * S1 + 64 * (1024 / smaller(1024, C)) - 1) / (64 * (1024 / smaller(1024, C)))) % N1;
+        const ptrdiff_t together = 1024 / smaller(1024, C);
+        const ptrdiff_t start = block * (64 * (1024 / smaller(1024, C)));
+        const ptrdiff_t count = smaller(64 * (1024 / smaller(1024, C)), S0 * S1 - start);
         const ptrdiff_t first = tile * 1024;
         const ptrdiff_t width = smaller(1024, C - first);
-        const ptrdiff_t together = 1024 / smaller(1024, C);
-        double all_eq3_part_held[1024];
-        double all_eq3_part2_held[1024];
-        double all_eq3_part3_held[1024];
-        double all_mu_here_held[1024];
-        double all_dx_sum_held[1024];
+        _Alignas(64) double all_eq3_part_held[1024];
+        _Alignas(64) double all_eq3_part2_held[1024];
+        _Alignas(64) double all_eq3_part3_held[1024];
+        _Alignas(64) double all_mu_here_held[1024];
+        _Alignas(64) double all_dx_sum_held[1024];
         for (ptrdiff_t lane = 0; lane < smaller(together, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
@@ -692,6 +694,8 @@ static void group1_kept(
                     dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some;
                     for (; dx_row_past && dx_row_left >= line_of_float; dx_row_done += line_of_float, dx_row_left -= line_of_float, dx_row += line_of_float) {
                         float dx_row_line[line_of_float];
+                        PREFETCH(&dy_row[dx_row_done + 512]);
+                        PREFETCH(&x_row[dx_row_done + 512]);
                         SIMD
                         for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_float; dx_row_lane++) {
                             const ptrdiff_t j = dx_row_done + dx_row_lane;
@@ -750,8 +754,8 @@ static void group2_reduced(
             const ptrdiff_t all_dx_sum_row_extents[2] = {N0, N1};
             const ptrdiff_t all_dx_sum_row_strides[2] = {N1 * C, C};
             const double *all_dx_sum_row = read_window_double(all_dx_sum + c, 2, all_dx_sum_row_extents, all_dx_sum_row_strides, start, count, all_dx_sum_row_buffer);
-            double dgamma_sum2_lanes[16] = {0.0};
-            double dbeta_sum_lanes[16] = {0.0};
+            _Alignas(64) double dgamma_sum2_lanes[16] = {0.0};
+            _Alignas(64) double dbeta_sum_lanes[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
@@ -836,8 +840,8 @@ static void group2_kept(
         const ptrdiff_t count = smaller(512, N0 * N1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, C - first);
-        double dgamma_sum2_lanes[16][128];
-        double dbeta_sum_lanes[16][128];
+        _Alignas(64) double dgamma_sum2_lanes[16][128];
+        _Alignas(64) double dbeta_sum_lanes[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {

@@ -408,8 +408,8 @@ static void group1_crossed(
                 if (dy_slab)
                     gather_float(dy + i0 * layout->dy__i0 + i1 * layout->dy__i1, 2, dy_row_extents, dy_row_strides, start, count, dy_slab + start, i1 + 1 < m1 ? layout->dy__i1 : 0);
                 const float *dy_row = dy_slab ? dy_slab + start : read_window_float(dy + i0 * layout->dy__i0 + i1 * layout->dy__i1, 2, dy_row_extents, dy_row_strides, start, count, dy_row_buffer);
-                double dx_sum_lanes[16] = {0.0};
-                double dx_sum2_lanes[16] = {0.0};
+                _Alignas(64) double dx_sum_lanes[16] = {0.0};
+                _Alignas(64) double dx_sum2_lanes[16] = {0.0};
                 const ptrdiff_t whole = count - count % 16;
                 for (ptrdiff_t q = 0; q < whole; q += 16) {
                     SIMD
@@ -493,6 +493,9 @@ static void group1_crossed(
                         dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some;
                         for (; dx_row_past && dx_row_left >= line_of_float; dx_row_done += line_of_float, dx_row_left -= line_of_float, dx_row += line_of_float) {
                             float dx_row_line[line_of_float];
+                            PREFETCH(&gamma_row2[dx_row_done + 512]);
+                            PREFETCH(&dy_row2[dx_row_done + 512]);
+                            PREFETCH(&x_row2[dx_row_done + 512]);
                             SIMD
                             for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_float; dx_row_lane++) {
                                 const ptrdiff_t q = dx_row_done + dx_row_lane;
@@ -643,8 +646,8 @@ static void group1_reduced(
             const ptrdiff_t dy_row_extents[2] = {m0, m1};
             const ptrdiff_t dy_row_strides[2] = {layout->dy__i0, layout->dy__i1};
             const float *dy_row = read_window_float(dy + k0 * layout->dy__k0 + k1 * layout->dy__k1, 2, dy_row_extents, dy_row_strides, start, count, dy_row_buffer);
-            double dgamma_sum_lanes[16] = {0.0};
-            double dbeta_sum_lanes[16] = {0.0};
+            _Alignas(64) double dgamma_sum_lanes[16] = {0.0};
+            _Alignas(64) double dbeta_sum_lanes[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
@@ -723,8 +726,8 @@ static void group1_kept(
         const ptrdiff_t count = smaller(512, m0 * m1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, n1 - first);
-        double dgamma_sum_lanes[16][128];
-        double dbeta_sum_lanes[16][128];
+        _Alignas(64) double dgamma_sum_lanes[16][128];
+        _Alignas(64) double dbeta_sum_lanes[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
@@ -880,8 +883,8 @@ static void group1_reduced2(
             if (dy_slab)
                 gather_float(dy + i0 * layout->dy__i0 + i1 * layout->dy__i1, 2, dy_row_extents, dy_row_strides, start, count, dy_slab + start, i1 + 1 < m1 ? layout->dy__i1 : 0);
             const float *dy_row = dy_slab ? dy_slab + start : read_window_float(dy + i0 * layout->dy__i0 + i1 * layout->dy__i1, 2, dy_row_extents, dy_row_strides, start, count, dy_row_buffer);
-            double dx_sum_lanes[16] = {0.0};
-            double dx_sum2_lanes[16] = {0.0};
+            _Alignas(64) double dx_sum_lanes[16] = {0.0};
+            _Alignas(64) double dx_sum2_lanes[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
@@ -959,6 +962,9 @@ static void group1_reduced2(
                     dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some;
                     for (; dx_row_past && dx_row_left >= line_of_float; dx_row_done += line_of_float, dx_row_left -= line_of_float, dx_row += line_of_float) {
                         float dx_row_line[line_of_float];
+                        PREFETCH(&gamma_row2[dx_row_done + 512]);
+                        PREFETCH(&dy_row2[dx_row_done + 512]);
+                        PREFETCH(&x_row2[dx_row_done + 512]);
                         SIMD
                         for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_float; dx_row_lane++) {
                             const ptrdiff_t q = dx_row_done + dx_row_lane;
@@ -1028,8 +1034,8 @@ static void group1_kept2(
         const ptrdiff_t count = smaller(512, n0 * n1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, m1 - first);
-        double dx_sum_lanes[16][128];
-        double dx_sum2_lanes[16][128];
+        _Alignas(64) double dx_sum_lanes[16][128];
+        _Alignas(64) double dx_sum2_lanes[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
@@ -1123,21 +1129,21 @@ static void group1_kept2(
         all_eq3_part3[i0 * m1 + i1] = eq3_part3;
     }
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < m0 * ((n0 * n1 + 511) / 512) * ((m1 + 1023) / 1024); task++) {
+    for (ptrdiff_t task = 0; task < m0 * ((n0 * n1 + 64 * (1024 / smaller(1024, m1)) - 1) / (64 * (1024 / smaller(1024, m1)))) * ((m1 + 1023) / 1024); task++) {
         const ptrdiff_t tiles = (m1 + 1023) / 1024;
         const ptrdiff_t tile = task % tiles;
-        const ptrdiff_t block = task / tiles % ((n0 * n1 + 511) / 512);
-        const ptrdiff_t i0 = task / tiles / ((n0 * n1 + 511) / 512);
-        const ptrdiff_t start = block * 512;
-        const ptrdiff_t count = smaller(512, n0 * n1 - start);
+        const ptrdiff_t block = task / tiles % ((n0 * n1 + 64 * (1024 / smaller(1024, m1)) - 1) / (64 * (1024 / smaller(1024, m1))));
+        const ptrdiff_t i0 = task / tiles / ((n0 * n1 + 64 * (1024 / smaller(1024, m1)) - 1) / (64 * (1024 / smaller(1024, m1))));
+        const ptrdiff_t together = 1024 / smaller(1024, m1);
+        const ptrdiff_t start = block * (64 * (1024 / smaller(1024, m1)));
+        const ptrdiff_t count = smaller(64 * (1024 / smaller(1024, m1)), n0 * n1 - start);
         const ptrdiff_t first = tile * 1024;
         const ptrdiff_t width = smaller(1024, m1 - first);
-        const ptrdiff_t together = 1024 / smaller(1024, m1);
-        double all_eq3_part_held[1024];
-        double all_eq3_part2_held[1024];
-        double all_eq3_part3_held[1024];
-        double all_mu_here_held[1024];
-        double all_dx_sum2_held[1024];
+        _Alignas(64) double all_eq3_part_held[1024];
+        _Alignas(64) double all_eq3_part2_held[1024];
+        _Alignas(64) double all_eq3_part3_held[1024];
+        _Alignas(64) double all_mu_here_held[1024];
+        _Alignas(64) double all_dx_sum2_held[1024];
         for (ptrdiff_t lane = 0; lane < smaller(together, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
@@ -1183,6 +1189,9 @@ static void group1_kept2(
                     dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some;
                     for (; dx_row_past && dx_row_left >= line_of_float; dx_row_done += line_of_float, dx_row_left -= line_of_float, dx_row += line_of_float) {
                         float dx_row_line[line_of_float];
+                        PREFETCH(&gamma_row[dx_row_done + 512]);
+                        PREFETCH(&dy_row[dx_row_done + 512]);
+                        PREFETCH(&x_row[dx_row_done + 512]);
                         SIMD
                         for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_float; dx_row_lane++) {
                             const ptrdiff_t j = dx_row_done + dx_row_lane;

@@ -432,8 +432,8 @@ static void group1_crossed(
                 if (x_slab)
                     gather_double(x + i0 * layout->x__i0 + i1 * layout->x__i1, 2, x_row_extents, x_row_strides, start, count, x_slab + start, i1 + 1 < m1 ? layout->x__i1 : 0);
                 const double *x_row = x_slab ? x_slab + start : read_window_double(x + i0 * layout->x__i0 + i1 * layout->x__i1, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
-                double dx_sum_lanes[16] = {0.0};
-                double dx_sum_lanes_low[16] = {0.0};
+                _Alignas(64) double dx_sum_lanes[16] = {0.0};
+                _Alignas(64) double dx_sum_lanes_low[16] = {0.0};
                 const ptrdiff_t whole = count - count % 16;
                 for (ptrdiff_t q = 0; q < whole; q += 16) {
                     SIMD
@@ -556,6 +556,9 @@ static void group1_crossed(
                         dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some;
                         for (; dx_row_past && dx_row_left >= line_of_double; dx_row_done += line_of_double, dx_row_left -= line_of_double, dx_row += line_of_double) {
                             double dx_row_line[line_of_double];
+                            PREFETCH(&gamma_row2[dx_row_done + 512]);
+                            PREFETCH(&dy_row2[dx_row_done + 512]);
+                            PREFETCH(&x_row2[dx_row_done + 512]);
                             SIMD
                             for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_double; dx_row_lane++) {
                                 const ptrdiff_t q = dx_row_done + dx_row_lane;
@@ -702,8 +705,8 @@ static void group1_reduced(
             const ptrdiff_t x_row_extents[2] = {m0, m1};
             const ptrdiff_t x_row_strides[2] = {layout->x__i0, layout->x__i1};
             const double *x_row = read_window_double(x + k0 * layout->x__k0 + k1 * layout->x__k1, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
-            double dgamma_sum_lanes[16] = {0.0};
-            double dgamma_sum_lanes_low[16] = {0.0};
+            _Alignas(64) double dgamma_sum_lanes[16] = {0.0};
+            _Alignas(64) double dgamma_sum_lanes_low[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
@@ -803,8 +806,8 @@ static void group1_kept(
         const ptrdiff_t count = smaller(512, m0 * m1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, n1 - first);
-        double dgamma_sum_lanes[16][128];
-        double dgamma_sum_lanes_low[16][128];
+        _Alignas(64) double dgamma_sum_lanes[16][128];
+        _Alignas(64) double dgamma_sum_lanes_low[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
@@ -970,8 +973,8 @@ static void group1_reduced2(
             if (x_slab)
                 gather_double(x + i0 * layout->x__i0 + i1 * layout->x__i1, 2, x_row_extents, x_row_strides, start, count, x_slab + start, i1 + 1 < m1 ? layout->x__i1 : 0);
             const double *x_row = x_slab ? x_slab + start : read_window_double(x + i0 * layout->x__i0 + i1 * layout->x__i1, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
-            double dx_sum_lanes[16] = {0.0};
-            double dx_sum_lanes_low[16] = {0.0};
+            _Alignas(64) double dx_sum_lanes[16] = {0.0};
+            _Alignas(64) double dx_sum_lanes_low[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
@@ -1078,6 +1081,9 @@ static void group1_reduced2(
                     dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some;
                     for (; dx_row_past && dx_row_left >= line_of_double; dx_row_done += line_of_double, dx_row_left -= line_of_double, dx_row += line_of_double) {
                         double dx_row_line[line_of_double];
+                        PREFETCH(&gamma_row2[dx_row_done + 512]);
+                        PREFETCH(&dy_row2[dx_row_done + 512]);
+                        PREFETCH(&x_row2[dx_row_done + 512]);
                         SIMD
                         for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_double; dx_row_lane++) {
                             const ptrdiff_t q = dx_row_done + dx_row_lane;
@@ -1162,8 +1168,8 @@ static void group1_kept2(
         const ptrdiff_t count = smaller(512, n0 * n1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, m1 - first);
-        double dx_sum_lanes[16][128];
-        double dx_sum_lanes_low[16][128];
+        _Alignas(64) double dx_sum_lanes[16][128];
+        _Alignas(64) double dx_sum_lanes_low[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
@@ -1265,21 +1271,21 @@ static void group1_kept2(
         all_eq2_part3_low[i0 * m1 + i1] = eq2_part3_low;
     }
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < m0 * ((n0 * n1 + 511) / 512) * ((m1 + 1023) / 1024); task++) {
+    for (ptrdiff_t task = 0; task < m0 * ((n0 * n1 + 64 * (1024 / smaller(1024, m1)) - 1) / (64 * (1024 / smaller(1024, m1)))) * ((m1 + 1023) / 1024); task++) {
         const ptrdiff_t tiles = (m1 + 1023) / 1024;
         const ptrdiff_t tile = task % tiles;
-        const ptrdiff_t block = task / tiles % ((n0 * n1 + 511) / 512);
-        const ptrdiff_t i0 = task / tiles / ((n0 * n1 + 511) / 512);
-        const ptrdiff_t start = block * 512;
-        const ptrdiff_t count = smaller(512, n0 * n1 - start);
+        const ptrdiff_t block = task / tiles % ((n0 * n1 + 64 * (1024 / smaller(1024, m1)) - 1) / (64 * (1024 / smaller(1024, m1))));
+        const ptrdiff_t i0 = task / tiles / ((n0 * n1 + 64 * (1024 / smaller(1024, m1)) - 1) / (64 * (1024 / smaller(1024, m1))));
+        const ptrdiff_t together = 1024 / smaller(1024, m1);
+        const ptrdiff_t start = block * (64 * (1024 / smaller(1024, m1)));
+        const ptrdiff_t count = smaller(64 * (1024 / smaller(1024, m1)), n0 * n1 - start);
         const ptrdiff_t first = tile * 1024;
         const ptrdiff_t width = smaller(1024, m1 - first);
-        const ptrdiff_t together = 1024 / smaller(1024, m1);
-        double all_eq2_part_held[1024];
-        double all_eq2_part_held_low[1024];
-        double all_eq2_part2_held[1024];
-        double all_eq2_part3_held[1024];
-        double all_eq2_part3_held_low[1024];
+        _Alignas(64) double all_eq2_part_held[1024];
+        _Alignas(64) double all_eq2_part_held_low[1024];
+        _Alignas(64) double all_eq2_part2_held[1024];
+        _Alignas(64) double all_eq2_part3_held[1024];
+        _Alignas(64) double all_eq2_part3_held_low[1024];
         for (ptrdiff_t lane = 0; lane < smaller(together, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
@@ -1335,6 +1341,9 @@ static void group1_kept2(
                     dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some;
                     for (; dx_row_past && dx_row_left >= line_of_double; dx_row_done += line_of_double, dx_row_left -= line_of_double, dx_row += line_of_double) {
                         double dx_row_line[line_of_double];
+                        PREFETCH(&gamma_row[dx_row_done + 512]);
+                        PREFETCH(&dy_row[dx_row_done + 512]);
+                        PREFETCH(&x_row[dx_row_done + 512]);
                         SIMD
                         for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_double; dx_row_lane++) {
                             const ptrdiff_t j = dx_row_done + dx_row_lane;

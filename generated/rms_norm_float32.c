@@ -318,7 +318,7 @@ static void group1_reduced(
             if (x_slab)
                 gather_float(x + i * layout->x__i, 2, x_row_extents, x_row_strides, start, count, x_slab + start, i + 1 < m ? layout->x__i : 0);
             const float *x_row = x_slab ? x_slab + start : read_window_float(x + i * layout->x__i, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
-            double mean_square_hi_lanes[16] = {0.0};
+            _Alignas(64) double mean_square_hi_lanes[16] = {0.0};
             const ptrdiff_t whole = count - count % 16;
             for (ptrdiff_t q = 0; q < whole; q += 16) {
                 SIMD
@@ -385,6 +385,8 @@ static void group1_reduced(
                     y_row_done += y_row_some, y_row_left -= y_row_some, y_row += y_row_some;
                     for (; y_row_past && y_row_left >= line_of_float; y_row_done += line_of_float, y_row_left -= line_of_float, y_row += line_of_float) {
                         float y_row_line[line_of_float];
+                        PREFETCH(&gamma_row[y_row_done + 512]);
+                        PREFETCH(&x_row2[y_row_done + 512]);
                         SIMD
                         for (ptrdiff_t y_row_lane = 0; y_row_lane < line_of_float; y_row_lane++) {
                             const ptrdiff_t q = y_row_done + y_row_lane;
@@ -431,7 +433,7 @@ static void group1_kept(
         const ptrdiff_t count = smaller(512, n0 * n1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, m - first);
-        double mean_square_hi_lanes[16][128];
+        _Alignas(64) double mean_square_hi_lanes[16][128];
         for (ptrdiff_t lane = 0; lane < 16; lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
@@ -508,16 +510,16 @@ static void group1_kept(
         mean_square[i * layout->mean_square__i] = eq1_part;
     }
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < (n0 * n1 + 511) / 512 * ((m + 1023) / 1024); task++) {
+    for (ptrdiff_t task = 0; task < (n0 * n1 + 64 * (1024 / smaller(1024, m)) - 1) / (64 * (1024 / smaller(1024, m))) * ((m + 1023) / 1024); task++) {
         const ptrdiff_t tiles = (m + 1023) / 1024;
         const ptrdiff_t tile = task % tiles;
         const ptrdiff_t block = task / tiles;
-        const ptrdiff_t start = block * 512;
-        const ptrdiff_t count = smaller(512, n0 * n1 - start);
+        const ptrdiff_t together = 1024 / smaller(1024, m);
+        const ptrdiff_t start = block * (64 * (1024 / smaller(1024, m)));
+        const ptrdiff_t count = smaller(64 * (1024 / smaller(1024, m)), n0 * n1 - start);
         const ptrdiff_t first = tile * 1024;
         const ptrdiff_t width = smaller(1024, m - first);
-        const ptrdiff_t together = 1024 / smaller(1024, m);
-        double all_eq2_part_held[1024];
+        _Alignas(64) double all_eq2_part_held[1024];
         for (ptrdiff_t lane = 0; lane < smaller(together, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
@@ -555,6 +557,8 @@ static void group1_kept(
                     y_row_done += y_row_some, y_row_left -= y_row_some, y_row += y_row_some;
                     for (; y_row_past && y_row_left >= line_of_float; y_row_done += line_of_float, y_row_left -= line_of_float, y_row += line_of_float) {
                         float y_row_line[line_of_float];
+                        PREFETCH(&gamma_row[y_row_done + 512]);
+                        PREFETCH(&x_row[y_row_done + 512]);
                         SIMD
                         for (ptrdiff_t y_row_lane = 0; y_row_lane < line_of_float; y_row_lane++) {
                             const ptrdiff_t j = y_row_done + y_row_lane;

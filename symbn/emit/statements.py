@@ -113,7 +113,8 @@ class StatementPrinter:
             case Local(name, shape, initial):
                 self.local[name] = "double"
                 extents = "".join(f"[{extent}]" for extent in shape)
-                return [f"{pad}double {name}{extents}{self.initial(shape, initial)};"]
+                aligned = "_Alignas(64) " if shape else ""
+                return [f"{pad}{aligned}double {name}{extents}{self.initial(shape, initial)};"]
             case Assign(target, Op("add", (first, second))) if first == target and self.element(target)[1] == "double":
                 return [f"{pad}{self.element(target)[0]} += {self.expression(second)};"]
             case Assign(target, value):
@@ -178,6 +179,7 @@ class StatementPrinter:
                 if isinstance(one, Assign) and one.target.array in windows
                 else one
                 for one in loop.body
+                if not isinstance(one, Prefetch)
             )
             index = Let(loop.index, add(Var(done), Var(lane)), "index")
             one = replace(loop, index=lane, start=Int(0), stop=Var(count), body=(index, *body))
@@ -186,6 +188,7 @@ class StatementPrinter:
         def advance(by: str) -> str:
             return ", ".join([f"{done} += {by}", f"{left} -= {by}", *(f"{name} += {by}" for name in windows)])
 
+        hints = [one.at(loop.index, Var(done)) for one in loop.body if isinstance(one, Prefetch)]
         places = [f"{streams[name]}, layout->cache__bypass, {self.places[name]}" for name in windows]
         opened = [
             f"{kind} *{name} = open_run_{kind}({where}, {done}, &{left});"
@@ -208,6 +211,7 @@ class StatementPrinter:
             f"{within}{advance(part)};",
             f"{within}for (; {past} && {left} >= {line}; {advance(line)}) {{",
             *(f"{innermost}{kind} {name}_line[{line}];" for name, kind in types.items()),
+            *(line for hint in hints for line in self.statement(hint, depth + 3)),
             *some("line", line),
             *(f"{innermost}write_line({name}, {name}_line);" for name in windows),
             f"{within}}}",

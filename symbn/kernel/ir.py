@@ -191,9 +191,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Prefetch:
-    """A hint: the cache line of an element, which need not be inside of its array, is read soon."""
+    """A hint: the cache line of an element, which need not be inside of its array, is read soon.
+
+    In a loop that writes windows it is for those of their lines that go past the cache, once for each.
+    """
 
     element: Load
+
+    def at(self, index: str, place: Expr) -> Prefetch:
+        """The same hint, at another place of an index."""
+        return Prefetch(Load(self.element.array, tuple(_at(sub, index, place) for sub in self.element.subscripts)))
 
 
 @dataclass(frozen=True)
@@ -292,6 +299,12 @@ def prod(factors: Iterable[Expr]) -> Expr:
     for factor in factors:
         result = mul(result, factor)
     return result
+
+
+def _at(expr: Expr, index: str, place: Expr) -> Expr:
+    if isinstance(expr, Op):
+        return Op(expr.name, tuple(_at(arg, index, place) for arg in expr.args))
+    return place if expr == Var(index) else expr
 
 
 def walk(node: Expr | Stmt | tuple[Stmt, ...]) -> Iterator[Expr | Stmt]:

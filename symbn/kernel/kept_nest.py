@@ -42,8 +42,10 @@ from symbn.kernel.workspaces import Workspaces
 
 #: features in one tile: with LANES partial sums each, what a first-level cache holds
 TILE = 128
-#: features in a panel of tiles
+#: features in a panel, or in the rows of one round
 PANEL = 1024
+#: how often what is known of a panel's features is used
+ROUNDS = 64
 #: how many elements before they are read a row's elements are asked for
 AHEAD = 1024
 #: elements of one cache line
@@ -143,8 +145,17 @@ class KeptNest(NestBuilder):
         return self.tasks(TILE, self.blocks_in(one), [*self.block_bounds(one), *self.span(TILE), *body])
 
     def over_panels(self, one: Pass) -> Stmt:
-        """What is written: tasks for the threads are a panel of features in a block of samples."""
-        return self.tasks(PANEL, self.blocks_in(one), [*self.block_bounds(one), *self.span(PANEL), *self.rows(one)])
+        """What is written. A task for a thread is a panel of features in some rounds of as many rows as fill it."""
+        together = Op("idiv", (Int(PANEL), Op("imin", (Int(PANEL), Var(self.vector.extent)))))
+        rows = mul(Int(ROUNDS), together)
+        tasks = Op("idiv", (sub(add(self.total_count, rows), Int(1)), rows))
+        some = Op("imin", (rows, sub(self.total_count, Var(self.start))))
+        lets = [
+            Let(self.together, together, "index"),
+            Let(self.start, mul(Var(self.block), rows), "index"),
+            Let(self.count, some, "index"),
+        ]
+        return self.tasks(PANEL, tasks, [*lets, *self.span(PANEL), *self.rows(one)])
 
     def tasks(self, span: int, blocks: Expr, body: list[Stmt]) -> Stmt:
         """The loop over blocks of samples and, within one, over spans of so many features."""
@@ -167,7 +178,7 @@ class KeptNest(NestBuilder):
         ]
 
     def rows(self, one: Pass) -> list[Stmt]:
-        """A panel's outputs: as many rows at a time as make a long run, with what is known of features beside."""
+        """A panel's outputs, round by round: long runs of memory, with what is known of features beside."""
         values = [self.from_workspaces(store.value) for store in one.stores]
         held = {load: self.names.stem(f"{load.array}_held") for value in values for load in self.known(value)}
         windows = Windows((*self.reduced, self.vector), self.position, self.length, PANEL, self.names.branch(), held)
@@ -183,7 +194,6 @@ class KeptNest(NestBuilder):
         ]
         rounds = Op("idiv", (sub(add(Var(self.count), together), Int(1)), together))
         return [
-            Let(self.together, Op("idiv", (Int(PANEL), Op("imin", (Int(PANEL), Var(self.vector.extent))))), "index"),
             *self.hold(held),
             For(self.row, Int(0), rounds, tuple(body)),
         ]

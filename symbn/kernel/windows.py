@@ -7,10 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from symbn.kernel.expressions import loads
-from symbn.kernel.ir import Comment, Expr, For, Int, Level, Load, Op, Stmt, Var, Window
+from symbn.kernel.ir import Comment, Expr, For, Int, Level, Load, Op, Prefetch, Stmt, Var, Window, add
 from symbn.kernel.naming import Names
 from symbn.kernel.nest import assign
 from symbn.kernel.sharing import share
+
+#: how many elements before they are read, elements are asked for where results go past the cache
+AHEAD = 512
 
 
 class Windows:
@@ -60,7 +63,9 @@ class Windows:
         rows = [self.names.stem(f"{target.array}_row") for target in targets]
         lets, shared = share([self.at(Var(place), value) for value in values], self.names.branch())
         assigns = assign([Load(row, (Var(place),)) for row in rows], shared, self.names.branch())
-        body: list[Stmt] = [For(place, Int(0), Var(self.count), (Comment(label), *lets, *assigns), kind="simd")]
+        hints = [Prefetch(Load(view, (add(Var(place), Int(AHEAD)),))) for view in self.read.values()]
+        inner = (*hints, Comment(label), *lets, *assigns)
+        body: list[Stmt] = [For(place, Int(0), Var(self.count), inner, kind="simd")]
         for row, target in zip(rows, targets, strict=True):
             body = [self.window(row, target, body, written=True)]
         return body
