@@ -128,6 +128,8 @@ def test_the_variance_as_a_difference_of_squares_is_refused(rng):
 # ---- mutated loops ------------------------------------------------------------------------------------
 
 COUNT = "const ptrdiff_t count = smaller(512, m0 * m1 - start);"
+#: where y is written
+WRITTEN = re.compile(r"(const ptrdiff_t count = smaller\((?:2048|64 \* .*), m0 \* m1) - start\);")
 BLOCKS = "for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++)"
 #: in float64, where the total is a pair made tight, the other parts have low parts of their own
 MU_HI = re.compile(r"const double mu_hi = (mu_hi_total|tight) / \(double\)\(m0 \* m1\);")
@@ -154,6 +156,10 @@ def each_nest(text, edit):
 
 def short_count(number):
     return lambda nest: nth(nest, COUNT, COUNT.replace("m0 * m1 - start", "m0 * m1 - 1 - start"), number)
+
+
+def unwritten(nest):
+    return WRITTEN.sub(r"\1 - 1 - start);", nest)
 
 
 LOST = BLOCKS.replace("block = 0", "block = (m0 * m1 > 512)")
@@ -259,7 +265,7 @@ def test_a_mutated_loop_is_refused(rng, name, dtype):
 def test_an_element_that_is_not_written_is_refused(rng, dtype, monkeypatch):
     """The outputs' memory holds NaN, so that it cannot happen to hold the right value."""
     monkeypatch.setattr(np, "empty", lambda shape, dtype=float: np.full(shape, np.nan, dtype))
-    kernel = mutated(dtype, short_count(2))
+    kernel = mutated(dtype, unwritten)
     assert_refused(kernel, rng, dtype, SHAPES)
     samples, scale, shift = data(rng, (600, 3), "C", dtype)
     with pytest.raises(symbn.CheckError) as caught:

@@ -42,6 +42,7 @@ HELPERS = {
     "min": "nan_min",
     "sign": "sign_of",
     "imin": "smaller",
+    "imax": "larger",
     "rounded": "rounded",
     **{name: name for name in (f"{one}_error" for one in ("sum", "difference", "product", "quotient", "root"))},
 }

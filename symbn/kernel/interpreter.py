@@ -62,6 +62,7 @@ _EXACT: dict[str, Callable[..., Any]] = {
     "idiv": lambda a, b: a // b,
     "imod": lambda a, b: a % b,
     "imin": min,
+    "imax": max,
     "real": Fraction,
     "inf": lambda: math.inf,
     "max": max,

@@ -1,7 +1,8 @@
-"""The loop nest for contiguous features: tiles of the last kept index side by side in the vector lanes.
+"""The loop nest for contiguous features: the last kept index lies along the vector lanes.
 
-The samples are walked row by row, in blocks that threads share out; each block leaves its partial sums in
-a workspace, and they are merged in order.
+For sums the samples are walked row by row, a tile of features at a time, in blocks that threads share out; each block
+leaves its partial sums in a workspace, and they are merged in order. Outputs are written in rounds of as many rows as
+make a long run of memory.
 """
 
 from __future__ import annotations
@@ -146,7 +147,7 @@ class KeptNest(NestBuilder):
 
     def over_panels(self, one: Pass) -> Stmt:
         """What is written. A task for a thread is a panel of features in some rounds of as many rows as fill it."""
-        together = Op("idiv", (Int(PANEL), Op("imin", (Int(PANEL), Var(self.vector.extent)))))
+        together = Op("imax", (Int(1), Op("idiv", (Int(PANEL), Op("imax", (Int(1), Var(self.vector.extent)))))))
         rows = mul(Int(ROUNDS), together)
         tasks = Op("idiv", (sub(add(self.total_count, rows), Int(1)), rows))
         some = Op("imin", (rows, sub(self.total_count, Var(self.start))))

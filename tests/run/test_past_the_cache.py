@@ -6,8 +6,10 @@ import importlib
 
 import numpy as np
 import pytest
+from sympy import Eq, Idx, IndexedBase, Sum, symbols
 
 import symbn
+from symbn import Operator, pipeline
 from symbn.run import machine
 
 #: rows of fewer elements than a line, of no whole number of lines, of many lines, longer than what is written in one go
@@ -116,3 +118,25 @@ def test_in_place(written, rng):
         expected = written(False, "batch_norm", x, gamma, beta)
         written(True, "batch_norm", x, gamma, beta, out=(x, None, None))
         np.testing.assert_array_equal(x, expected.y)
+
+
+@pytest.mark.parametrize("shape", [(40, 7), (3, 2500)], ids=str)
+def test_outputs_of_two_types_in_one_loop(monkeypatch, rng, shape, compiled_quickly):
+    """What another equation reads is float64, what none reads has the data's dtype."""
+    m, n = symbols("m n", integer=True, positive=True)
+    i, k = Idx("i", (1, m)), Idx("k", (1, n))
+    x, mu, centred, y = map(IndexedBase, ("x", "mu", "centred", "y"))
+    equations = [
+        Eq(mu[k], Sum(x[i, k], (i, 1, m)) / m),
+        Eq(centred[i, k], x[i, k] - mu[k]),
+        Eq(y[i, k], centred[i, k] ** 3),
+    ]
+    kernel = pipeline.build(Operator("cubes", equations, outputs=[y, centred], inputs=[x]), dtype="float32")
+    data = rng.standard_normal(shape).astype("float32")
+    for order in ((0, 1), (1, 0)):
+        monkeypatch.setattr(machine, "BYPASS", 0)
+        result = kernel(x=in_order(data, order), check="full")
+        expected = data - data.mean(axis=0, dtype=float)
+        assert result.centred.dtype == float
+        np.testing.assert_allclose(result.centred, expected, rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(result.y, expected**3, rtol=1e-6, atol=1e-14)
