@@ -56,6 +56,11 @@ static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b)
     return a < b ? a : b;
 }
 
+static inline ptrdiff_t larger(ptrdiff_t a, ptrdiff_t b)
+{
+    return a > b ? a : b;
+}
+
 /*
  * A value is a pair, a + a_low: a is what plain arithmetic gives, a_low the error of that, which the functions below find,
  * and what the operands' own low parts add to it. What has no _low is exact. Where a is not finite, a_low may be no
@@ -878,13 +883,13 @@ static void group1_kept(
         dbeta[k * layout->dbeta__k] = rounded(dbeta_sum, dbeta_sum_low);
     }
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < (m0 * m1 + 64 * (1024 / smaller(1024, n)) - 1) / (64 * (1024 / smaller(1024, n))) * ((n + 1023) / 1024); task++) {
+    for (ptrdiff_t task = 0; task < (m0 * m1 + 64 * larger(1, 1024 / larger(1, n)) - 1) / (64 * larger(1, 1024 / larger(1, n))) * ((n + 1023) / 1024); task++) {
         const ptrdiff_t tiles = (n + 1023) / 1024;
         const ptrdiff_t tile = task % tiles;
         const ptrdiff_t block = task / tiles;
-        const ptrdiff_t together = 1024 / smaller(1024, n);
-        const ptrdiff_t start = block * (64 * (1024 / smaller(1024, n)));
-        const ptrdiff_t count = smaller(64 * (1024 / smaller(1024, n)), m0 * m1 - start);
+        const ptrdiff_t together = larger(1, 1024 / larger(1, n));
+        const ptrdiff_t start = block * (64 * larger(1, 1024 / larger(1, n)));
+        const ptrdiff_t count = smaller(64 * larger(1, 1024 / larger(1, n)), m0 * m1 - start);
         const ptrdiff_t first = tile * 1024;
         const ptrdiff_t width = smaller(1024, n - first);
         _Alignas(64) double all_eq5_part_held[1024];

@@ -53,6 +53,11 @@ static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b)
     return a < b ? a : b;
 }
 
+static inline ptrdiff_t larger(ptrdiff_t a, ptrdiff_t b)
+{
+    return a > b ? a : b;
+}
+
 /* The larger of two; not a number where one of them is not. */
 static inline double nan_max(double a, double b)
 {
@@ -851,13 +856,13 @@ static void group1_kept(
         sigma2[i * layout->sigma2__i] = eq2_part;
     }
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < (n0 * n1 + 64 * (1024 / smaller(1024, m)) - 1) / (64 * (1024 / smaller(1024, m))) * ((m + 1023) / 1024); task++) {
+    for (ptrdiff_t task = 0; task < (n0 * n1 + 64 * larger(1, 1024 / larger(1, m)) - 1) / (64 * larger(1, 1024 / larger(1, m))) * ((m + 1023) / 1024); task++) {
         const ptrdiff_t tiles = (m + 1023) / 1024;
         const ptrdiff_t tile = task % tiles;
         const ptrdiff_t block = task / tiles;
-        const ptrdiff_t together = 1024 / smaller(1024, m);
-        const ptrdiff_t start = block * (64 * (1024 / smaller(1024, m)));
-        const ptrdiff_t count = smaller(64 * (1024 / smaller(1024, m)), n0 * n1 - start);
+        const ptrdiff_t together = larger(1, 1024 / larger(1, m));
+        const ptrdiff_t start = block * (64 * larger(1, 1024 / larger(1, m)));
+        const ptrdiff_t count = smaller(64 * larger(1, 1024 / larger(1, m)), n0 * n1 - start);
         const ptrdiff_t first = tile * 1024;
         const ptrdiff_t width = smaller(1024, m - first);
         _Alignas(64) double all_eq3_part_held[1024];

@@ -52,6 +52,11 @@ static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b)
     return a < b ? a : b;
 }
 
+static inline ptrdiff_t larger(ptrdiff_t a, ptrdiff_t b)
+{
+    return a > b ? a : b;
+}
+
 /*
  * A value is a pair, a + a_low: a is what plain arithmetic gives, a_low the error of that, which the functions below find,
  * and what the operands' own low parts add to it. What has no _low is exact. Where a is not finite, a_low may be no
@@ -881,13 +886,13 @@ static void group1_kept(
         sigma2[i * layout->sigma2__i] = rounded(eq2_part, eq2_part_low);
     }
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < (n0 * n1 + 64 * (1024 / smaller(1024, m)) - 1) / (64 * (1024 / smaller(1024, m))) * ((m + 1023) / 1024); task++) {
+    for (ptrdiff_t task = 0; task < (n0 * n1 + 64 * larger(1, 1024 / larger(1, m)) - 1) / (64 * larger(1, 1024 / larger(1, m))) * ((m + 1023) / 1024); task++) {
         const ptrdiff_t tiles = (m + 1023) / 1024;
         const ptrdiff_t tile = task % tiles;
         const ptrdiff_t block = task / tiles;
-        const ptrdiff_t together = 1024 / smaller(1024, m);
-        const ptrdiff_t start = block * (64 * (1024 / smaller(1024, m)));
-        const ptrdiff_t count = smaller(64 * (1024 / smaller(1024, m)), n0 * n1 - start);
+        const ptrdiff_t together = larger(1, 1024 / larger(1, m));
+        const ptrdiff_t start = block * (64 * larger(1, 1024 / larger(1, m)));
+        const ptrdiff_t count = smaller(64 * larger(1, 1024 / larger(1, m)), n0 * n1 - start);
         const ptrdiff_t first = tile * 1024;
         const ptrdiff_t width = smaller(1024, m - first);
         _Alignas(64) double all_eq3_part_held[1024];

@@ -53,6 +53,11 @@ static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b)
     return a < b ? a : b;
 }
 
+static inline ptrdiff_t larger(ptrdiff_t a, ptrdiff_t b)
+{
+    return a > b ? a : b;
+}
+
 /*
  * A value is a pair, a + a_low: a is what plain arithmetic gives, a_low the error of that, which the functions below find,
  * and what the operands' own low parts add to it. What has no _low is exact. Where a is not finite, a_low may be no
@@ -1271,14 +1276,14 @@ static void group1_kept2(
         all_eq2_part3_low[i0 * m1 + i1] = eq2_part3_low;
     }
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < m0 * ((n0 * n1 + 64 * (1024 / smaller(1024, m1)) - 1) / (64 * (1024 / smaller(1024, m1)))) * ((m1 + 1023) / 1024); task++) {
+    for (ptrdiff_t task = 0; task < m0 * ((n0 * n1 + 64 * larger(1, 1024 / larger(1, m1)) - 1) / (64 * larger(1, 1024 / larger(1, m1)))) * ((m1 + 1023) / 1024); task++) {
         const ptrdiff_t tiles = (m1 + 1023) / 1024;
         const ptrdiff_t tile = task % tiles;
-        const ptrdiff_t block = task / tiles % ((n0 * n1 + 64 * (1024 / smaller(1024, m1)) - 1) / (64 * (1024 / smaller(1024, m1))));
-        const ptrdiff_t i0 = task / tiles / ((n0 * n1 + 64 * (1024 / smaller(1024, m1)) - 1) / (64 * (1024 / smaller(1024, m1))));
-        const ptrdiff_t together = 1024 / smaller(1024, m1);
-        const ptrdiff_t start = block * (64 * (1024 / smaller(1024, m1)));
-        const ptrdiff_t count = smaller(64 * (1024 / smaller(1024, m1)), n0 * n1 - start);
+        const ptrdiff_t block = task / tiles % ((n0 * n1 + 64 * larger(1, 1024 / larger(1, m1)) - 1) / (64 * larger(1, 1024 / larger(1, m1))));
+        const ptrdiff_t i0 = task / tiles / ((n0 * n1 + 64 * larger(1, 1024 / larger(1, m1)) - 1) / (64 * larger(1, 1024 / larger(1, m1))));
+        const ptrdiff_t together = larger(1, 1024 / larger(1, m1));
+        const ptrdiff_t start = block * (64 * larger(1, 1024 / larger(1, m1)));
+        const ptrdiff_t count = smaller(64 * larger(1, 1024 / larger(1, m1)), n0 * n1 - start);
         const ptrdiff_t first = tile * 1024;
         const ptrdiff_t width = smaller(1024, m1 - first);
         _Alignas(64) double all_eq2_part_held[1024];
