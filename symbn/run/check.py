@@ -21,9 +21,12 @@ import numpy as np
 
 from symbn.emit.interface import Interface
 from symbn.run.bounds import Derived, at_places
+from symbn.run.evaluation import Evaluation, Places, Table
 from symbn.run.graph import Reduction, View, record
 from symbn.run.parts import Group, drawn, expected_lots, groups, parts, pieces
-from symbn.run.quick import BUFFER, Evaluation, Output, Places, Pool, Program, Table
+from symbn.run.passes import Output
+from symbn.run.pool import Pool
+from symbn.run.quick import BUFFER, Program
 from symbn.run.rounding import Arithmetic
 from symbn.run.space import EVERYTHING, Part, Space
 from symbn.run.tracked import Tracked

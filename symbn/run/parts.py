@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from symbn.run.graph import Reduction, View, below
-from symbn.run.quick import Output
+from symbn.run.passes import Output
 from symbn.run.space import EVERYTHING, Part, Space
 
 #: what a sample of a small array has of its features, and of a large one

@@ -1,0 +1,135 @@
+"""Passes that are made together on each block, as a list of steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from symbn.run import steps
+from symbn.run.evaluation import Block, Evaluation, Few
+from symbn.run.factored import Factored
+from symbn.run.graph import Apply, Node, Number, View, below
+from symbn.run.passes import Pass, largest
+from symbn.run.rounding import finite
+from symbn.run.space import Axis
+
+#: a value on few axes is worked out once for a whole part, up to so many elements
+_SMALL = 1 << 14
+
+
+class Stage:
+    """Passes that are made together on each block, as a list of steps.
+
+    ``together``: a block holds whole features; reductions are complete when it is left.
+    """
+
+    def __init__(
+        self, passes: Sequence[Pass], order: Sequence[Axis], sizes: Mapping[Axis, int], wide: Any, together: bool
+    ) -> None:
+        self.wide = wide
+        self.sizes = sizes
+        self.together = together
+        self.axes = frozenset().union(*(one.axes for one in passes))
+        self.reductions = [reduction for one in passes for reduction in one.reductions]
+        #: the axes of what is not on few
+        self.all = {one.axes for one in passes if largest(one, passes)}
+        self.factored = Factored(self.all)
+        #: nodes on few axes that are computed for the whole part at once
+        self.few: list[Node] = []
+        #: nodes of which a second part matters
+        self.parted = {
+            arg
+            for one in passes
+            for target in one.nodes()
+            for node in below(target)
+            if isinstance(node, Apply) and node.function in (np.add, np.subtract) and node.axes in self.all
+            for arg in node.args
+        }
+        self.steps: list[tuple[Callable[[Block], None], tuple[Node, ...]]] = []
+        self.planned: set[Node] = set()
+        for one in passes:
+            for reduction in one.reductions:
+                term = self._plan(reduction.term)
+                self.steps.append((partial(steps.reduce, reduction, term, numbers(order, reduction.axis)), (term,)))
+                if together:
+                    self.steps.append((partial(steps.finish, reduction), ()))
+            for output in one.outputs:
+                node = self._plan(output.node)
+                self.steps.append((partial(steps.compare, output, node), (node,)))
+        #: of nodes that are computed for the whole part those that steps read
+        self.read = [node for node in self.few if any(node in nodes for _, nodes in self.steps)]
+        last = {node: number for number, (_, nodes) in enumerate(self.steps) for node in nodes}
+        #: with each step those whose last use it is
+        self.program = [
+            (step, [node for node in dict.fromkeys(nodes) if last[node] == number])
+            for number, (step, nodes) in enumerate(self.steps)
+        ]
+
+    def prepare(self, of: Evaluation) -> None:
+        """Compute what is on few axes for the whole part."""
+        block = Block(of, {})
+        for node in self.few:
+            self._compute_few(node, block)
+        of.few = block.few
+
+    def run(self, block: Block) -> None:
+        for node in self.read:
+            block.few[node] = block.of.few[node].cut(block)
+        for step, over in self.program:
+            step(block)
+            for node in over:
+                if node in block.full:
+                    block.pool.give(block.full.pop(node))
+
+    def _plan(self, node: Node) -> Node:
+        """Put the steps that compute a node into the list; what is computed may be another node of the same value."""
+        node = self.factored(node)
+        for one in _within(node, self.planned):
+            if isinstance(one, Number) or one.axes not in self.all:
+                # Numbers, and what follows from complete reductions, are there before the first block.
+                much = math.prod(size for axis, size in self.sizes.items() if axis[0] in one.axes) > _SMALL
+                if (self.together or much) and not isinstance(one, Number):
+                    self.steps.append((partial(self._compute_few, one), one.args if isinstance(one, Apply) else ()))
+                else:
+                    self.few.append(one)
+            elif isinstance(one, Apply):
+                self.steps.append((partial(steps.function(one, self.wide), one), one.args))
+            else:
+                self.steps.append((partial(steps.load, one), ()))
+        return node
+
+    def _compute_few(self, node: Node, block: Block) -> None:
+        """A value on few axes: longdouble where it follows from what has been reduced."""
+        if isinstance(node, Number):
+            value = node.value
+        elif isinstance(node, View):
+            value = block.cut(block.of.shown(node))
+            value = value if value.dtype == np.longdouble else value.astype(self.wide)
+        else:
+            assert isinstance(node, Apply)
+            args = [block.few[one].value for one in node.args]
+            value = np.asarray(node.function(*args, **dict(node.options)))
+        high, low = value, None
+        if value.dtype == np.longdouble:
+            high = value.astype(self.wide)
+            if node in self.parted:
+                low = (value - high).astype(self.wide)
+                low = finite(low) if low.any() else None
+        block.few[node] = Few(value, high, low)
+
+
+def _within(node: Node, seen: set[Node]) -> Iterator[Node]:
+    """What a value is computed from, up to reductions, each once, itself last."""
+    if node not in seen:
+        seen.add(node)
+        for one in node.args if isinstance(node, Apply) else ():
+            yield from _within(one, seen)
+        yield node
+
+
+def numbers(order: Sequence[Axis], axes: frozenset[int]) -> tuple[int, ...]:
+    return tuple(number for number, (axis, _) in enumerate(order) if axis in axes)
