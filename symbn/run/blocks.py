@@ -9,8 +9,10 @@ from symbn.run.graph import View, below
 from symbn.run.passes import Pass
 from symbn.run.space import Axis, Part, Space
 
-#: elements of one block: what a second-level cache holds of a dozen temporaries
+#: elements of one block: what a second-level cache holds of several values
 ELEMENTS = 1 << 15
+#: so many times as many, of which it holds two, if they are a whole feature
+_WHOLE = 4
 #: a loop along an axis shorter than that is slow
 _SHORT = 32
 
@@ -38,6 +40,19 @@ def ordered(space: Space, part: Part, steps: Sequence[Pass]) -> list[Axis]:
     rest = [axis for axis in memory if axis not in last]
     first = sorted((axis for axis in rest if axis[0] in kept), key=lambda axis: axis[0] != part.feature)
     return [*first, *(axis for axis in rest if axis[0] not in kept), *last]
+
+
+def most() -> int:
+    """How many elements a block has at most."""
+    return ELEMENTS * _WHOLE
+
+
+def features(part: Part, elements: int) -> int:
+    """How many whole features a block holds, of a part of so many elements; 0 where it does not hold one."""
+    if part.feature is None:
+        return 0
+    each = max(elements // max(part.count, 1), 1)
+    return ELEMENTS * _WHOLE // 2 // each or int(each <= ELEMENTS * _WHOLE)
 
 
 def cut(sizes: Mapping[Axis, int], features: tuple[int | None, int] | None) -> Iterator[dict[Axis, slice]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +34,8 @@ class Table:
     centre: Array | None
     #: of some terms of a sum the magnitudes' sum, where it is asked for and nothing is subtracted
     some: Array | None
+    #: for those who add to it from several threads
+    lock: Lock = field(default_factory=Lock)
 
     def laid(self, array: Array, view: View, part: Part, order: Sequence[Axis]) -> Array:
         """One of the arrays as a view of the reduction shows it."""
@@ -59,19 +63,19 @@ class Evaluation:
         order: Sequence[Axis],
         part: Part,
         tables: dict[Any, Table],
-        pool: Pool,
         differ: Callable[[Output, Places, Evaluation], None],
     ) -> None:
         self.space = space
         self.order = order
         self.part = part
         self.tables = tables
-        self.pool = pool
         self.differ = differ
         self.sizes = space.axes(part, range(len(space.sizes)))
         self._laid: dict[Any, Array] = {}
         #: values on few axes for the whole part
         self.few: dict[Node, Few] = {}
+        #: of these what is laid out on all axes of the block that a thread works on
+        self._spread: dict[tuple[Node, int], tuple[Any, Array]] = {}
 
     def shown(self, view: View) -> Array:
         """What a view shows of the part; a reduction's result in longdouble."""
@@ -92,57 +96,77 @@ class Evaluation:
             self._laid[name] = self.space.output(name, self.part, self.order)
         return self._laid[name]
 
+    def on(self, block: Block, node: Node, shape: tuple[int, ...]) -> Few:
+        """A value on few axes on a block; where it varies along the last axis, on all axes, so that loops are long."""
+        few = self.few[node].cut(block)
+        if few.wide.shape[-1:] in ((), (1,)) or few.wide.size == few.wide.shape[-1] == math.prod(shape):
+            return few
+        key = block.key(self.few[node].wide.shape), shape
+        kept = self._spread.get((node, id(block.pool)))
+        if kept is None or kept[0] != key:
+            kept = key, np.ascontiguousarray(np.broadcast_to(few.wide, shape))
+            self._spread[node, id(block.pool)] = kept
+        return Few(few.value, kept[1])
+
 
 class Few(NamedTuple):
-    """A value on few axes, as it is, and in two parts of the wide dtype; no second part where there is none."""
+    """A value on few axes, as it is, and in the wide dtype."""
 
     value: Array
-    high: Array
-    low: Array | None
+    wide: Array
 
     @property
     def exact(self) -> Array:
         """The value, in the wide dtype where that has all its digits."""
-        return self.high if self.low is None and np.array_equal(self.high, self.value) else self.value
+        return self.wide if np.array_equal(self.wide, self.value) else self.value
 
     def cut(self, block: Block) -> Few:
         value = block.cut(self.value)
-        high = value if self.high is self.value else block.cut(self.high)
-        return Few(value, high, None if self.low is None else block.cut(self.low))
+        return Few(value, value if self.wide is self.value else block.cut(self.wide))
 
 
 class Block:
     """The values on one block: arrays on all its axes, and those on few."""
 
-    def __init__(self, of: Evaluation, ranges: Mapping[Axis, slice]) -> None:
+    def __init__(self, of: Evaluation, ranges: Mapping[Axis, slice], pool: Pool) -> None:
         self.of = of
-        self.pool = of.pool
+        self.pool = pool
         self.ranges = [ranges.get(axis) for axis in of.order]
         self.full: dict[Node, Array] = {}
         self.few: dict[Node, Few] = {}
+        #: those whose last use is the present step
+        self.over: Sequence[Node] = ()
         self.shapes: dict[frozenset[int], tuple[int, ...]] = {}
         self.keys: dict[tuple[int, ...], tuple[slice, ...]] = {}
 
-    def take(self, axes: frozenset[int]) -> Array:
-        """Memory for a value on some axes."""
+    def shape(self, axes: frozenset[int]) -> tuple[int, ...]:
+        """The shape of a value on some axes."""
         if axes not in self.shapes:
             self.shapes[axes] = tuple(
                 1 if axis[0] not in axes else self.of.sizes[axis] if one is None else one.stop - one.start
                 for axis, one in zip(self.of.order, self.ranges, strict=True)
             )
-        return self.pool.take(self.shapes[axes])
+        return self.shapes[axes]
+
+    def result(self, node: Node, args: Sequence[Node]) -> Array:
+        """Memory for what is computed from others, element by element: that of one that is not needed any more."""
+        shape = self.shape(node.axes)
+        for one in self.over:
+            if one in args and one in self.full and self.full[one].shape == shape and self.pool.owns(self.full[one]):
+                return self.full.pop(one)
+        return self.pool.take(shape)
 
     def cut(self, array: Array) -> Array:
         """The block of an array that is laid on the axes of blocks."""
-        if array.size == 1:
-            return array
-        key = self.keys.get(array.shape)
-        if key is None:
-            ranges = zip(self.ranges, array.shape, strict=True)
-            key = tuple(slice(None) if one is None or size == 1 else one for one, size in ranges)
-            self.keys[array.shape] = key
-        return array[key]
+        return array if array.size == 1 else array[self.key(array.shape)]
+
+    def key(self, shape: tuple[int, ...]) -> tuple[slice, ...]:
+        """The place of the block in an array of a shape."""
+        if shape not in self.keys:
+            ranges = zip(self.ranges, shape, strict=True)
+            self.keys[shape] = tuple(slice(None) if one is None or size == 1 else one for one, size in ranges)
+        return self.keys[shape]
 
     def narrow(self, node: Node) -> Array:
-        """A value in the wide dtype."""
-        return self.full[node] if node in self.full else self.few[node].high
+        """A value in the wide dtype; on few axes it may be laid out on all, so that loops along the last are long."""
+        return self.full[node] if node in self.full else self.few[node].wide

@@ -8,7 +8,8 @@ another than a kernel's, and what is reduced held in two parts.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,10 @@ from symbn.run.evaluation import Block, Evaluation, Places, Table
 from symbn.run.graph import Reduction, View
 from symbn.run.passes import Output, largest, passes
 from symbn.run.pool import Pool
-from symbn.run.space import Part, Space
+from symbn.run.space import Axis, Part, Space
 from symbn.run.stage import Stage, numbers
 from symbn.run.summing import centre
-
-#: NumPy copies its operands where its inner loops are shorter than its buffer, which is 8192 elements if not set
-BUFFER = 1024
+from symbn.run.workers import Workers
 
 Array = Any
 
@@ -52,7 +51,7 @@ class Program:
         self.sizes = sizes = space.axes(part, self.axes)
         most = max(math.prod(size for axis, size in sizes.items() if axis[0] in step.axes) for step in steps)
         #: how many features a block holds where it holds whole ones
-        self.features = blocks.ELEMENTS * max(part.count, 1) // max(most, 1) if part.feature is not None else 0
+        self.features = blocks.features(part, most)
         # Where it does, what one pass has computed serves the next. It would have short rows of what lies side by side.
         once = most <= blocks.ELEMENTS or (self.features and self.order[-1][0] != part.feature)
         first = [step for step in steps if once and (step.reductions or largest(step, steps))]
@@ -62,17 +61,21 @@ class Program:
         ]
 
     def run(
-        self, part: Part, tables: dict[Any, Table], pool: Pool, differ: Callable[[Output, Places, Evaluation], None]
+        self,
+        part: Part,
+        tables: dict[Any, Table],
+        workers: Workers,
+        differ: Callable[[Output, Places, Evaluation], None],
     ) -> None:
         """Evaluate a part; ``differ`` is told of elements of outputs that are not the rounded value."""
-        of = Evaluation(self.space, self.order, part, tables, pool, differ)
+        of = Evaluation(self.space, self.order, part, tables, differ)
         for stage in self.stages:
             for one in stage.reductions:
                 tables[one] = self._table(one, of)
-            stage.prepare(of)
+            stage.prepare(Block(of, {}, workers.pools[0]))
             sizes = {axis: of.sizes[axis] for axis in self.order if axis[0] in stage.axes}
-            for ranges in blocks.cut(sizes, (part.feature, self.features) if stage.together else None):
-                stage.run(Block(of, ranges))
+            ranges = blocks.cut(sizes, (part.feature, self.features) if stage.together else None)
+            workers.each(list(ranges), partial(_evaluate, stage, of))
             if not stage.together:
                 for one in stage.reductions:
                     tables[one].finish(lambda array: array)
@@ -91,3 +94,7 @@ class Program:
             middle = centre(of.shown(one.term), numbers(self.order, one.axis), self.wide)
         some = np.zeros(shape) if one in self.magnitudes else None
         return Table(one, count, places, value, middle, some)
+
+
+def _evaluate(stage: Stage, of: Evaluation, ranges: Mapping[Axis, slice], pool: Pool) -> None:
+    stage.run(Block(of, ranges, pool))

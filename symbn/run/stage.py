@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from symbn.run import steps
-from symbn.run.evaluation import Block, Evaluation, Few
-from symbn.run.factored import Factored
-from symbn.run.graph import Apply, Node, Number, View, below
+from symbn.run.affine import Rewriting
+from symbn.run.evaluation import Block, Few
+from symbn.run.graph import Apply, Node, Number, Reduction, View, below
 from symbn.run.passes import Pass, largest
-from symbn.run.rounding import finite
 from symbn.run.space import Axis
 
 #: a value on few axes is worked out once for a whole part, up to so many elements
@@ -37,28 +36,18 @@ class Stage:
         self.reductions = [reduction for one in passes for reduction in one.reductions]
         #: the axes of what is not on few
         self.all = {one.axes for one in passes if largest(one, passes)}
-        self.factored = Factored(self.all)
+        self.rewriting = Rewriting(self.all, wide)
         #: nodes on few axes that are computed for the whole part at once
         self.few: list[Node] = []
-        #: nodes of which a second part matters
-        self.parted = {
-            arg
-            for one in passes
-            for target in one.nodes()
-            for node in below(target)
-            if isinstance(node, Apply) and node.function in (np.add, np.subtract) and node.axes in self.all
-            for arg in node.args
-        }
         self.steps: list[tuple[Callable[[Block], None], tuple[Node, ...]]] = []
         self.planned: set[Node] = set()
         for one in passes:
             for reduction in one.reductions:
-                term = self._plan(reduction.term)
-                self.steps.append((partial(steps.reduce, reduction, term, numbers(order, reduction.axis)), (term,)))
+                self._reduce(reduction, numbers(order, reduction.axis))
                 if together:
                     self.steps.append((partial(steps.finish, reduction), ()))
             for output in one.outputs:
-                node = self._plan(output.node)
+                node = self._plan(self.rewriting(output.node))
                 self.steps.append((partial(steps.compare, output, node), (node,)))
         #: of nodes that are computed for the whole part those that steps read
         self.read = [node for node in self.few if any(node in nodes for _, nodes in self.steps)]
@@ -69,30 +58,43 @@ class Stage:
             for number, (step, nodes) in enumerate(self.steps)
         ]
 
-    def prepare(self, of: Evaluation) -> None:
-        """Compute what is on few axes for the whole part."""
-        block = Block(of, {})
+    def prepare(self, block: Block) -> None:
+        """Compute what is on few axes for the whole part, of which this is all."""
         for node in self.few:
             self._compute_few(node, block)
-        of.few = block.few
+        block.of.few = block.few
 
     def run(self, block: Block) -> None:
+        shape = block.shape(self.axes) if self.all == {self.axes} else None
         for node in self.read:
-            block.few[node] = block.of.few[node].cut(block)
+            few = block.of.few[node]
+            block.few[node] = few.cut(block) if shape is None else block.of.on(block, node, shape)
         for step, over in self.program:
+            block.over = over
             step(block)
             for node in over:
                 if node in block.full:
                     block.pool.give(block.full.pop(node))
 
+    def _reduce(self, reduction: Reduction, axis: tuple[int, ...]) -> None:
+        if reduction.function in (np.sum, np.mean):
+            products = self.rewriting.products(reduction.term, reduction.axis)
+            nodes = [node for one in products for node in (*one.values, *([one.factor] if one.factor else []))]
+            for node in nodes:
+                self._plan(node)
+            self.steps.append((partial(steps.total, reduction, products, axis), tuple(nodes)))
+        else:
+            term = self._plan(self.rewriting(reduction.term))
+            self.steps.append((partial(steps.extreme, reduction, term, axis), (term,)))
+
     def _plan(self, node: Node) -> Node:
-        """Put the steps that compute a node into the list; what is computed may be another node of the same value."""
-        node = self.factored(node)
+        """Put the steps that compute a node into the list."""
         for one in _within(node, self.planned):
             if isinstance(one, Number) or one.axes not in self.all:
                 # Numbers, and what follows from complete reductions, are there before the first block.
                 much = math.prod(size for axis, size in self.sizes.items() if axis[0] in one.axes) > _SMALL
-                if (self.together or much) and not isinstance(one, Number):
+                late = self.together and any(node in self.reductions for node in below(one))
+                if (late or much) and not isinstance(one, Number):
                     self.steps.append((partial(self._compute_few, one), one.args if isinstance(one, Apply) else ()))
                 else:
                     self.few.append(one)
@@ -113,13 +115,7 @@ class Stage:
             assert isinstance(node, Apply)
             args = [block.few[one].value for one in node.args]
             value = np.asarray(node.function(*args, **dict(node.options)))
-        high, low = value, None
-        if value.dtype == np.longdouble:
-            high = value.astype(self.wide)
-            if node in self.parted:
-                low = (value - high).astype(self.wide)
-                low = finite(low) if low.any() else None
-        block.few[node] = Few(value, high, low)
+        block.few[node] = Few(value, value.astype(self.wide) if value.dtype == np.longdouble else value)
 
 
 def _within(node: Node, seen: set[Node]) -> Iterator[Node]:

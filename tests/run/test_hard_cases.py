@@ -162,6 +162,7 @@ def everything(kernel, monkeypatch, **inputs):
     for _ in range(3):
         kernel(**inputs, check="sample")
     monkeypatch.setattr(parts, "PART", 1)
+    monkeypatch.setattr(parts, "FEATURES", 1)
     kernel(**inputs)
     monkeypatch.setattr(blocks, "ELEMENTS", 7)
     return kernel(**inputs)
