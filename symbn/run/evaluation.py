@@ -106,14 +106,15 @@ class Evaluation:
         if kept is None or kept[0] != key:
             kept = key, np.ascontiguousarray(np.broadcast_to(few.wide, shape))
             self._spread[node, id(block.pool)] = kept
-        return Few(few.value, kept[1])
+        return Few(few.value, few.wide, kept[1])
 
 
 class Few(NamedTuple):
-    """A value on few axes, as it is, and in the wide dtype."""
+    """A value on few axes, as it is, in the wide dtype, and in that on all axes if loops are longer then."""
 
     value: Array
     wide: Array
+    laid: Array
 
     @property
     def exact(self) -> Array:
@@ -122,7 +123,8 @@ class Few(NamedTuple):
 
     def cut(self, block: Block) -> Few:
         value = block.cut(self.value)
-        return Few(value, value if self.wide is self.value else block.cut(self.wide))
+        wide = value if self.wide is self.value else block.cut(self.wide)
+        return Few(value, wide, wide)
 
 
 class Block:
@@ -168,5 +170,5 @@ class Block:
         return self.keys[shape]
 
     def narrow(self, node: Node) -> Array:
-        """A value in the wide dtype; on few axes it may be laid out on all, so that loops along the last are long."""
-        return self.full[node] if node in self.full else self.few[node].wide
+        """A value in the wide dtype."""
+        return self.full[node] if node in self.full else self.few[node].laid

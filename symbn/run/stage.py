@@ -115,7 +115,8 @@ class Stage:
             assert isinstance(node, Apply)
             args = [block.few[one].value for one in node.args]
             value = np.asarray(node.function(*args, **dict(node.options)))
-        block.few[node] = Few(value, value.astype(self.wide) if value.dtype == np.longdouble else value)
+        wide = value.astype(self.wide) if value.dtype == np.longdouble else value
+        block.few[node] = Few(value, wide, wide)
 
 
 def _within(node: Node, seen: set[Node]) -> Iterator[Node]:
