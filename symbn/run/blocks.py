@@ -10,9 +10,9 @@ from symbn.run.passes import Pass
 from symbn.run.space import Axis, Part, Space
 
 #: elements of one block: what a second-level cache holds of several values
-ELEMENTS = 1 << 15
-#: so many times as many, of which it holds two, if they are a whole feature
-_WHOLE = 4
+ELEMENTS = 1 << 16
+#: so many times as many are one of whole features: few values of it are needed at a time
+_WHOLE = 2
 #: a loop along an axis shorter than that is slow
 _SHORT = 32
 
@@ -52,7 +52,7 @@ def features(part: Part, elements: int) -> int:
     if part.feature is None:
         return 0
     each = max(elements // max(part.count, 1), 1)
-    return ELEMENTS * _WHOLE // 2 // each or int(each <= ELEMENTS * _WHOLE)
+    return most() // each
 
 
 def cut(sizes: Mapping[Axis, int], features: tuple[int | None, int] | None) -> Iterator[dict[Axis, slice]]:

@@ -102,8 +102,8 @@ def _magnitudes(one: Product, axis: tuple[int, ...], block: Block) -> Array:
         some = tuple(first if number == along else slice(None) for number in range(len(shape)))
         arrays = [array[some] for array in arrays]
     terms = block.pool.take(arrays[0].shape)
-    np.multiply(arrays[0], arrays[1] if len(arrays) == 2 else 1.0, out=terms)
-    sums = added([np.abs(terms, out=terms)], axis)
+    np.abs(arrays[0] if len(arrays) == 1 else np.multiply(arrays[0], arrays[1], out=terms), out=terms)
+    sums = np.add.reduce(terms, axis, keepdims=True)
     block.pool.give(terms)
     return sums if one.factor is None else sums * np.abs(block.few[one.factor].wide)
 

@@ -27,13 +27,13 @@ def added(values: Sequence[Array], axis: tuple[int, ...]) -> Array:
 
     Along the last axis that is not kept it is in runs, or rows by rows where what is kept comes last.
     """
-    shape = np.broadcast_shapes(*(one.shape for one in values))
+    shape = values[0].shape
     long = [number for number in axis if shape[number] > 1]
     plain = all(one.flags.c_contiguous and one.shape == shape for one in values)
     if not (plain and long and long == list(range(long[0], long[-1] + 1)) and 0 not in shape):
         return np.add.reduce(math.prod(values[1:], start=values[0]), axis, keepdims=True)
-    parts = shape[: long[0]], shape[long[0] : long[-1] + 1], shape[long[-1] + 1 :]
-    first, rows, last = map(math.prod, parts)
+    first, last = math.prod(shape[: long[0]]), math.prod(shape[long[-1] + 1 :])
+    rows = values[0].size // (first * last)
     run = _RUN if last == 1 else max(1, min(_ROWS, _ALONE // last))
     most = rows - rows % run
     split = [one.reshape(first, rows, last) for one in values]
