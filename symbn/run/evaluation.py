@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from symbn.run import blocks
 from symbn.run.graph import Constant, Node, Reduction, View
 from symbn.run.passes import Output
 from symbn.run.pool import Pool
@@ -99,7 +100,8 @@ class Evaluation:
     def on(self, block: Block, node: Node, shape: tuple[int, ...]) -> Few:
         """A value on few axes on a block; where it varies along the last axis, on all axes, so that loops are long."""
         few = self.few[node].cut(block)
-        if few.wide.shape[-1:] in ((), (1,)) or few.wide.size == few.wide.shape[-1] == math.prod(shape):
+        # What is as large as two blocks would drive them out of the cache.
+        if few.wide.shape[-1:] in ((), (1,)) or math.prod(shape) > blocks.ELEMENTS:
             return few
         key = block.key(self.few[node].wide.shape), shape
         kept = self._spread.get((node, id(block.pool)))
