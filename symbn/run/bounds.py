@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from symbn.run.evaluation import Evaluation, Places
 from symbn.run.graph import Apply, Constant, Node, Number, Reduction, View
-from symbn.run.quick import Evaluation, Places
 from symbn.run.rounding import ROUNDINGS, Arithmetic
 from symbn.run.space import Axis, Part, Space
 from symbn.run.tracked import Condition, Tracked

@@ -12,21 +12,24 @@ elements); what the whole bound explains, for whole features. Only the last refu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from symbn.emit.interface import Interface
+from symbn.run import settings
 from symbn.run.bounds import Derived, at_places
+from symbn.run.evaluation import Evaluation, Places, Table
 from symbn.run.graph import Reduction, View, record
 from symbn.run.parts import Group, drawn, expected_lots, groups, parts, pieces
-from symbn.run.quick import BUFFER, Evaluation, Output, Places, Pool, Program, Table
+from symbn.run.passes import Output
+from symbn.run.quick import Program
 from symbn.run.rounding import Arithmetic
 from symbn.run.space import EVERYTHING, Part, Space
 from symbn.run.tracked import Tracked
+from symbn.run.workers import Workers, quietly
 
 #: the limit for outputs of narrower dtype than the arithmetic, in scaled ulps
 NARROW_LIMIT = 0.51
@@ -252,9 +255,12 @@ class Comparison:
         shared = [] if group.feature is None else [one for one in group.reductions() if group.feature not in one.axes]
         if shared:
             wide = self.arithmetic.wide
-            with _quietly():
-                Program(self.space, EVERYTHING, (), shared, wide).run(EVERYTHING, tables, Pool(wide), _ignore)
+            with quietly():
+                Program(self.space, EVERYTHING, (), shared, wide).run(EVERYTHING, tables, self._workers(), _ignore)
         return tables
+
+    def _workers(self) -> Workers:
+        return Workers(settings.get_num_threads(), self.arithmetic.wide)
 
     def _program(self, group: Group, part: Part, common: Mapping[Any, Table]) -> Program:
         own = [one for one in group.reductions() if one not in common]
@@ -262,10 +268,11 @@ class Comparison:
 
     def _differing(self, chosen: Sequence[Chosen], common: Mapping[Group, dict[Any, Table]]) -> list[Chosen]:
         """Of each part what is left to derive limits for: outputs, and their features."""
-        pool = Pool(self.arithmetic.wide)
+        workers = self._workers()
         left = []
-        programs = {group: self._program(group, part, common[group]) for group, part in reversed(chosen)}
-        with _quietly():
+        first = dict(reversed(chosen))
+        programs = {group: self._program(group, part, common[group]) for group, part in first.items()}
+        with quietly():
             for group, part in chosen:
                 found: dict[Output, list[Array]] = {}
 
@@ -274,7 +281,7 @@ class Comparison:
                     if rest.size:
                         found.setdefault(output, []).append(rest)
 
-                programs[group].run(part, dict(common[group]), pool, differ)
+                programs[group].run(part, dict(common[group]), workers, differ)
                 self._count(group, part)
                 for output, features in found.items():
                     rest = part
@@ -324,7 +331,7 @@ class Comparison:
         for piece in pieces(group, self.space, part):
             derived = Derived(self.space, piece, self.arithmetic)
             for output in group.outputs:
-                with _quietly():
+                with quietly():
                     self._output(output, derived)
 
     def _output(self, output: Output, derived: Derived) -> None:
@@ -370,13 +377,6 @@ class Comparison:
 
 def _ignore(output: Output, places: Places, of: Evaluation) -> None:
     """Nothing is compared."""
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    with np.errstate(all="ignore"):
-        np.setbufsize(BUFFER)
-        yield
 
 
 @dataclass(frozen=True)

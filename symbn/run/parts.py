@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from symbn.run.graph import Reduction, View, below
-from symbn.run.quick import Output
+from symbn.run.passes import Output
 from symbn.run.space import EVERYTHING, Part, Space
 
 #: what a sample of a small array has of its features, and of a large one
@@ -21,6 +21,8 @@ LARGE = 1 << 20
 LOT = 1 << 16
 #: elements of a part, of which arrays are picked at once
 PART = 1 << 19
+#: so many features make a part even if they are long
+FEATURES = 64
 #: elements that are held at once where limits are derived
 PIECE = 1 << 16
 #: features side by side in memory that are worth a loop, and those that come from memory together
@@ -113,7 +115,7 @@ def _step(group: Group, space: Space) -> int:
     """How many features make a part: so many elements, and what lies side by side in memory."""
     assert group.feature is not None
     count = space.extent(group.feature)
-    step = PART * count // max(elements(group, space), 1)
+    step = max(PART * count // max(elements(group, space), 1), min(FEATURES, count))
     if _side_by_side(group, space):
         step = max(step, _SIDE_BY_SIDE)
     return max(step, 1)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import symbn
-from symbn.run import check, parts, quick
+from symbn.run import blocks, check, parts
 
 NAMES = {"epsilon": "eps", "mu": "mean", "sigma2": "var"}
 
@@ -200,7 +200,7 @@ def test_large_arrays_are_compared_in_blocks_with_the_callers_indices(compare, m
 
     shape = (6, 40, 40, 33)
     y = compare(shape=shape, spoil=spoil, mode=mode).outputs[0]
-    assert np.prod(shape) > quick.BLOCK_ELEMENTS
+    assert np.prod(shape) > blocks.ELEMENTS
     assert y.failed == (40 if mode == "full" else 2)
     assert {(place.index[0], *place.index[2:]) for place in y.worst[: y.failed]} == {(5, 30, 2)}
 

@@ -156,14 +156,15 @@ def test_a_damaged_library_is_built_again(monkeypatch):
 
 def everything(kernel, monkeypatch, **inputs):
     """Run with each check, the full one in parts of one feature, and in the smallest blocks, too."""
-    from symbn.run import parts, quick
+    from symbn.run import blocks, parts
 
     kernel(**inputs)
     for _ in range(3):
         kernel(**inputs, check="sample")
     monkeypatch.setattr(parts, "PART", 1)
+    monkeypatch.setattr(parts, "FEATURES", 1)
     kernel(**inputs)
-    monkeypatch.setattr(quick, "BLOCK_ELEMENTS", 7)
+    monkeypatch.setattr(blocks, "ELEMENTS", 7)
     return kernel(**inputs)
 
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import symbn
-from symbn.run import check, quick
+from symbn.run import check
+from symbn.run.workers import Workers
 
 #: function -> its arrays
 CASES = {
@@ -130,7 +131,7 @@ def test_means_and_variances_are_as_good_as_numpys(rng, shape, order, offset):
     wide = x.astype(np.longdouble)
     for part in [part for _, part in one.everything()]:
         tables = {}
-        one._program(group, part, {}).run(part, tables, quick.Pool(np.float64), lambda *args: None)
+        one._program(group, part, {}).run(part, tables, Workers(1, np.float64), lambda *args: None)
         mean, var = tables.values()
         np.testing.assert_allclose(mean.value.ravel(), wide.mean(0)[part.picks].ravel(), rtol=1e-15, atol=1e-15)
         np.testing.assert_allclose(var.value.ravel(), wide.var(0)[part.picks].ravel(), rtol=1e-13)
