@@ -12,6 +12,8 @@ import numpy as np
 from symbn.run import blocks
 from symbn.run.pool import Pool
 
+#: threads at most, so that their memory (about 6 MB each) stays below 64 MB
+_MOST = 8
 #: NumPy copies its operands where its inner loops are shorter than its buffer, which is 8192 elements if not set
 _BUFFER = 1024
 
@@ -22,7 +24,7 @@ class Workers:
     """So many threads, each with its own memory for values of a dtype; the caller's is one of them."""
 
     def __init__(self, threads: int, dtype: Any) -> None:
-        self.pools = [Pool(dtype, blocks.most()) for _ in range(threads)]
+        self.pools = [Pool(dtype, blocks.most()) for _ in range(min(threads, _MOST))]
 
     def each(self, items: Sequence[Item], work: Callable[[Item, Pool], None]) -> None:
         """Do the work for each item."""
