@@ -13,6 +13,8 @@ from symbn import ReduceMax, ReduceMin
 
 torch = pytest.importorskip("torch")
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 m, n = symbols("m n", integer=True, positive=True)
 i, j, k, s = Idx("i", (1, m)), Idx("j", (1, m)), Idx("k", (1, n)), Idx("s", (1, m))
 x, y, e, t, low, mu, squares = map(IndexedBase, "x y e t low mu squares".split())

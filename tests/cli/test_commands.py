@@ -4,7 +4,6 @@ import ast
 import shutil
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 
 import symbn
 from symbn.cli import demo
-from symbn.dtypes import FLOAT64
+from symbn.dtypes import DTYPES, FLOAT64
 from symbn.generate import files
 from symbn.kernel import explain
 from symbn.run import machine
@@ -128,15 +127,20 @@ def test_show_names_an_unknown_dtype(command):
 # ---- generate ----------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def made_once():
-    """The files of each operator are made by the first test that asks for them."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(files, "files", cache(files.files))
-        yield
+@pytest.fixture
+def committed(monkeypatch):
+    """What is made of an operator is what is committed: tests/generate compares the two."""
+    kinds = (".py", ".tex", *(f"_{name}.{end}" for name in DTYPES for end in "ch"))
+    kinds += tuple(f"_gradient.{end}" for end in ("tex", "md", "html"))
+
+    def files_of(name):
+        paths = [ROOT / "generated" / f"{name}{kind}" for kind in kinds]
+        return {path.name: path.read_text(encoding="utf-8") for path in paths if path.is_file()}
+
+    monkeypatch.setattr(files, "files", files_of)
 
 
-@pytest.mark.usefixtures("made_once")
+@pytest.mark.usefixtures("committed")
 def test_generate_writes_the_committed_files(command, tmp_path):
     code, _, _ = command("generate", "--output", tmp_path / "made")
     assert code == 0
@@ -144,13 +148,13 @@ def test_generate_writes_the_committed_files(command, tmp_path):
     assert {path.name: path.read_bytes() for path in (tmp_path / "made").iterdir()} == there
 
 
-@pytest.mark.usefixtures("made_once")
+@pytest.mark.usefixtures("committed")
 def test_generate_check_is_quiet_on_fresh_files(command):
     code, _, _ = command("generate", "--check", "--output", ROOT / "generated")
     assert code == 0
 
 
-@pytest.mark.usefixtures("made_once")
+@pytest.mark.usefixtures("committed")
 def test_generate_check_shows_what_is_stale(command, tmp_path):
     folder = tmp_path / "generated"
     shutil.copytree(ROOT / "generated", folder)
@@ -166,7 +170,7 @@ def test_generate_check_shows_what_is_stale(command, tmp_path):
     assert path.read_bytes() == before
 
 
-@pytest.mark.usefixtures("made_once")
+@pytest.mark.usefixtures("committed")
 def test_generate_check_finds_files_of_no_operator(command, tmp_path):
     folder = tmp_path / "generated"
     shutil.copytree(ROOT / "generated", folder)
@@ -182,7 +186,7 @@ def test_generate_check_without_a_folder(command, tmp_path):
     assert "no folder" in one_line(err)
 
 
-@pytest.mark.usefixtures("made_once")
+@pytest.mark.usefixtures("committed")
 def test_generate_into_something_that_is_not_a_folder(command, tmp_path):
     (tmp_path / "file").write_text("")
     code, _, err = command("generate", "--output", tmp_path / "file")

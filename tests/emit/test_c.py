@@ -31,9 +31,9 @@ def test_compiles_without_a_warning(operator, dtype, emit, compiler, compiles, f
 
 
 @pytest.mark.parametrize("name", equations.names())
-def test_compiles_without_a_warning_when_optimized(operators, compiler, compiles, name):
+def test_compiles_without_a_warning_when_optimized(operators, emit, compiler, compiles, name):
     """Optimizers see more: what may be used uninitialized, what is out of bounds."""
-    compiles(compiler, pipeline.emit(operators[name], FLOAT32), "-O2", "-fopenmp")
+    compiles(compiler, emit(operators[name], FLOAT32), "-O2", "-fopenmp")
 
 
 def test_is_standalone(operator, dtype, emit):

@@ -11,6 +11,8 @@ from symbn.equations.operator import Operator
 from symbn.equations.order import in_order
 from symbn.errors import EquationError
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 m, n = symbols("m n", integer=True, positive=True)
 i, k = Idx("i", (1, m)), Idx("k", (1, n))
 x, mu, y, w, d = map(IndexedBase, ("x", "mu", "y", "w", "d"))

@@ -4,6 +4,7 @@ import ast
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,18 +25,18 @@ def written(tmp_path):
 
 @pytest.fixture(scope="module")
 def made():
-    """The files of each operator: their text by name."""
-    return {name: files.files(name) for name in catalogue.names()}
+    """made(name): the files of an operator, their text by name, made once."""
+    return cache(files.files)
 
 
 @pytest.mark.parametrize("name", catalogue.names())
 def test_committed_files_are_what_the_equations_give(made, name):
-    there = {file: (COMMITTED / file).read_text(encoding="utf-8") for file in made[name]}
-    assert there == made[name], "generated/ is stale; run `symbn generate` and commit what it writes"
+    there = {file: (COMMITTED / file).read_text(encoding="utf-8") for file in made(name)}
+    assert there == made(name), "generated/ is stale; run `symbn generate` and commit what it writes"
 
 
 def test_nothing_else_is_committed(made):
-    wanted = {file for texts in made.values() for file in texts}
+    wanted = {file for name in catalogue.names() for file in made(name)}
     # The README's picture is a page of these, made by hand.
     there = {
         path.name for path in COMMITTED.iterdir() if path.suffix != ".png" and not path.name.startswith((".", "__"))
@@ -45,7 +46,7 @@ def test_nothing_else_is_committed(made):
 
 @pytest.mark.parametrize("name", catalogue.names())
 def test_each_operator_has_c_latex_and_python_and_the_page_of_its_gradient(made, name):
-    texts = made[name]
+    texts = made(name)
     assert set(texts) == {
         f"{name}.py",
         f"{name}.tex",

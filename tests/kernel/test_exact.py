@@ -27,13 +27,18 @@ ALTERNATIVES = (0, 1, 2, 3)
 
 def compare(operator, evaluate, draw, interpret, sizes, splits, *, compensated, alternatives=ALTERNATIVES):
     """In each alternative that the program has."""
+    program = schedule.lower(operator, compensated=compensated)
+    compare_program(program, operator, evaluate, draw, interpret, sizes, splits, alternatives)
+
+
+def compare_program(program, operator, evaluate, draw, interpret, sizes, splits, alternatives=ALTERNATIVES):
+    """A program that is lowered already, for sizes of which there are several."""
     #: samples, channels, groups, channels of a group, positions: three sizes each way
     images = {name: 1 + (sizes.get("m", 1) + number) % 3 for number, name in enumerate("NCGKS")}
     extents = {*operator.indices.values()} - operator.fixed_extents.keys()
     sizes = {extent: {**images, **sizes}[extent] for extent in extents}
     arrays, scalars = draw(operator, sizes)
     wanted = evaluate(operator, arrays, scalars, sizes)
-    program = schedule.lower(operator, compensated=compensated)
     for alternative in alternatives:
         if alternative < max(map(len, program.steps)):
             got = interpret(operator, program, arrays, scalars, sizes, splits, alternative=alternative)
@@ -43,8 +48,9 @@ def compare(operator, evaluate, draw, interpret, sizes, splits, *, compensated, 
 
 @pytest.mark.parametrize("compensated", [False, True], ids=["plain", "compensated"])
 def test_program_gives_what_the_equations_say(operator, evaluate, draw, interpret, compensated):
+    program = schedule.lower(operator, compensated=compensated)
     for sizes, splits in SMALL:
-        compare(operator, evaluate, draw, interpret, sizes, splits, compensated=compensated)
+        compare_program(program, operator, evaluate, draw, interpret, sizes, splits)
 
 
 @pytest.mark.parametrize("compensated", [False, True], ids=["plain", "compensated"])

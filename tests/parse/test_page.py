@@ -9,6 +9,8 @@ import symbn
 from symbn import catalogue, equations
 from symbn.errors import EquationError, PageError
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 SHIPPED = Path(equations.__file__).with_name("batch_norm.md")
 PAGE = SHIPPED.read_text(encoding="utf-8")
 

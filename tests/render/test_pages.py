@@ -72,34 +72,39 @@ def test_what_latex_refuses_is_said():
         pdf.typeset("\\documentclass{article}\\begin{document}\\nonsense\\end{document}")
 
 
-_FRAME = """<!DOCTYPE html><meta charset="utf-8"><title></title>
-<iframe style="width:%dpx;height:800px;border:0" srcdoc="%s"></iframe>
+_PAGES = """<!DOCTYPE html><meta charset="utf-8"><title></title>
+%s
 <script>addEventListener("load", () => {
-  const page = document.querySelector("iframe").contentWindow;
-  const all = (what) => [...page.document.querySelectorAll(what)];
-  const boxes = all("math").map((one) => one.getBoundingClientRect());
-  document.title = JSON.stringify({
-    width: page.innerWidth, content: page.document.documentElement.scrollWidth, formulas: boxes.length,
-    flat: boxes.filter((box) => box.height < 5 || box.width < 2).length,
-    outside: boxes.filter((box) => box.right > page.innerWidth || box.left < 0).length,
-    scrolled: all(".pieces").filter((one) => one.scrollWidth > one.clientWidth + 1).length,
+  const seen = [...document.querySelectorAll("iframe")].map((frame) => {
+    const page = frame.contentWindow;
+    const all = (what) => [...page.document.querySelectorAll(what)];
+    const boxes = all("math").map((one) => one.getBoundingClientRect());
+    return {
+      width: page.innerWidth, content: page.document.documentElement.scrollWidth, formulas: boxes.length,
+      flat: boxes.filter((box) => box.height < 5 || box.width < 2).length,
+      outside: boxes.filter((box) => box.right > page.innerWidth || box.left < 0).length,
+      scrolled: all(".pieces").filter((one) => one.scrollWidth > one.clientWidth + 1).length,
+    };
   });
+  document.title = JSON.stringify(seen);
 });</script>"""
+_FRAME = '<iframe style="width:%dpx;height:800px;border:0" srcdoc="%s"></iframe>'
 
 
 @browser
-@pytest.mark.parametrize("width", [390, 1200])
-def test_formulas_have_height_and_fit_the_screen(derivations, width, tmp_path):
-    for name in NAMES:
-        page = tmp_path / f"{name}.html"
-        page.write_text(_FRAME % (width, html.escape(derivations(name).html())), encoding="utf-8")
-        options = (
-            "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-            "--disable-component-update --disable-sync --virtual-time-budget=2000 --dump-dom"
-        ).split()
-        command = [CHROMIUM, *options, f"--user-data-dir={tmp_path / 'profile'}", page.as_uri()]
-        dom = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
-        seen = json.loads(html.unescape(re.search(r"<title>(.*?)</title>", dom)[1]))
+def test_formulas_have_height_and_fit_the_screen(derivations, tmp_path):
+    """Each page on a telephone and on a desk, in a browser that is started once."""
+    each = [(name, width) for name in NAMES for width in (390, 1200)]
+    frames = [_FRAME % (width, html.escape(derivations(name).html())) for name, width in each]
+    (tmp_path / "pages.html").write_text(_PAGES % "\n".join(frames), encoding="utf-8")
+    options = (
+        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+        "--disable-component-update --disable-sync --virtual-time-budget=2000 --dump-dom"
+    ).split()
+    command = [CHROMIUM, *options, f"--user-data-dir={tmp_path / 'profile'}", (tmp_path / "pages.html").as_uri()]
+    dom = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    pages = json.loads(html.unescape(re.search(r"<title>(.*?)</title>", dom)[1]))
+    for (name, width), seen in zip(each, pages, strict=True):
         assert seen["width"] == width
         assert seen["formulas"] > 20
         assert (seen["flat"], seen["outside"], seen["scrolled"]) == (0, 0, 0), (name, seen)

@@ -40,6 +40,7 @@ def operators():
             outputs=[y],
             inputs=[x, eps],
         ),
+        symmetric=Operator("symmetric", [Eq(y[i, j], x[i, j] + x[j, i])], outputs=[y]),
         gram=Operator("gram", [Eq(gram[i, j], Sum(x[i, k] * x[j, k], (k, 1, n)))], outputs=[gram]),
         rows_of_centred=Operator(
             "rows_of_centred",

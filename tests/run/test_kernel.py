@@ -156,6 +156,14 @@ def test_out_and_check(kernels, rng):
         assert np.array_equal(out, expected)
 
 
+def test_in_place_where_elements_are_read_at_other_places(kernels, rng):
+    data = rng.standard_normal((50, 50)).astype("float32")
+    for check in ("off", "full"):
+        here = data.copy()
+        assert kernels("symmetric")(x=here, out=here, check=check) is here
+        np.testing.assert_array_equal(here, data + data.T)
+
+
 def test_the_same_kernel_takes_any_strides_one_after_the_other(kernels, rng):
     kernel, x = kernels("standardize"), rng.standard_normal((700, 9)).astype("f4")
     expected = kernel(x=x)

@@ -7,6 +7,8 @@ import pytest
 
 import symbn
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 DTYPES = ["float32", "float64"]
 CHECKS = ["full", "sample", "off"]
 

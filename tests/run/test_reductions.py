@@ -18,6 +18,8 @@ from symbn.build import native
 from symbn.run import reference
 from symbn.run.call import Call, Compiled
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 DTYPES = ["float32", "float64"]
 m, n = symbols("m n", integer=True, positive=True)
 i, j, k, h = Idx("i", (1, m)), Idx("j", (1, m)), Idx("k", (1, n)), Idx("h", (1, n))
