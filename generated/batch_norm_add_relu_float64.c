@@ -910,13 +910,13 @@ static void group1_kept(
         sigma2[k * layout->sigma2__k] = rounded(eq2_part, eq2_part_low);
     }
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < (m0 * m1 + 64 * larger(1, 1024 / larger(1, n)) - 1) / (64 * larger(1, 1024 / larger(1, n))) * ((n + 1023) / 1024); task++) {
+    for (ptrdiff_t task = 0; task < (m0 * m1 + 64 * larger(1, smaller(1024 / larger(1, n), m0 * m1 / 8)) - 1) / (64 * larger(1, smaller(1024 / larger(1, n), m0 * m1 / 8))) * ((n + 1023) / 1024); task++) {
         const ptrdiff_t tiles = (n + 1023) / 1024;
         const ptrdiff_t tile = task % tiles;
         const ptrdiff_t block = task / tiles;
-        const ptrdiff_t together = larger(1, 1024 / larger(1, n));
-        const ptrdiff_t start = block * (64 * larger(1, 1024 / larger(1, n)));
-        const ptrdiff_t count = smaller(64 * larger(1, 1024 / larger(1, n)), m0 * m1 - start);
+        const ptrdiff_t together = larger(1, smaller(1024 / larger(1, n), m0 * m1 / 8));
+        const ptrdiff_t start = block * (64 * larger(1, smaller(1024 / larger(1, n), m0 * m1 / 8)));
+        const ptrdiff_t count = smaller(64 * larger(1, smaller(1024 / larger(1, n), m0 * m1 / 8)), m0 * m1 - start);
         const ptrdiff_t first = tile * 1024;
         const ptrdiff_t width = smaller(1024, n - first);
         _Alignas(64) double all_eq4_part_held[1024];

@@ -831,17 +831,17 @@ static void group1_kept2(
         all_all_dx_sum3_here[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = all_dx_sum3_here;
     }
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < N0 * N1 * G * K0 * ((S0 * S1 + 64 * larger(1, 1024 / larger(1, K1)) - 1) / (64 * larger(1, 1024 / larger(1, K1)))) * ((K1 + 1023) / 1024); task++) {
+    for (ptrdiff_t task = 0; task < N0 * N1 * G * K0 * ((S0 * S1 + 64 * larger(1, smaller(1024 / larger(1, K1), S0 * S1 / 8)) - 1) / (64 * larger(1, smaller(1024 / larger(1, K1), S0 * S1 / 8)))) * ((K1 + 1023) / 1024); task++) {
         const ptrdiff_t tiles = (K1 + 1023) / 1024;
         const ptrdiff_t tile = task % tiles;
-        const ptrdiff_t block = task / tiles % ((S0 * S1 + 64 * larger(1, 1024 / larger(1, K1)) - 1) / (64 * larger(1, 1024 / larger(1, K1))));
-        const ptrdiff_t n0 = task / tiles / ((S0 * S1 + 64 * larger(1, 1024 / larger(1, K1)) - 1) / (64 * larger(1, 1024 / larger(1, K1)))) / (N1 * G * K0);
-        const ptrdiff_t n1 = task / tiles / ((S0 * S1 + 64 * larger(1, 1024 / larger(1, K1)) - 1) / (64 * larger(1, 1024 / larger(1, K1)))) / (G * K0) % N1;
-        const ptrdiff_t g = task / tiles / ((S0 * S1 + 64 * larger(1, 1024 / larger(1, K1)) - 1) / (64 * larger(1, 1024 / larger(1, K1)))) / K0 % G;
-        const ptrdiff_t c0 = task / tiles / ((S0 * S1 + 64 * larger(1, 1024 / larger(1, K1)) - 1) / (64 * larger(1, 1024 / larger(1, K1)))) % K0;
-        const ptrdiff_t together = larger(1, 1024 / larger(1, K1));
-        const ptrdiff_t start = block * (64 * larger(1, 1024 / larger(1, K1)));
-        const ptrdiff_t count = smaller(64 * larger(1, 1024 / larger(1, K1)), S0 * S1 - start);
+        const ptrdiff_t block = task / tiles % ((S0 * S1 + 64 * larger(1, smaller(1024 / larger(1, K1), S0 * S1 / 8)) - 1) / (64 * larger(1, smaller(1024 / larger(1, K1), S0 * S1 / 8))));
+        const ptrdiff_t n0 = task / tiles / ((S0 * S1 + 64 * larger(1, smaller(1024 / larger(1, K1), S0 * S1 / 8)) - 1) / (64 * larger(1, smaller(1024 / larger(1, K1), S0 * S1 / 8)))) / (N1 * G * K0);
+        const ptrdiff_t n1 = task / tiles / ((S0 * S1 + 64 * larger(1, smaller(1024 / larger(1, K1), S0 * S1 / 8)) - 1) / (64 * larger(1, smaller(1024 / larger(1, K1), S0 * S1 / 8)))) / (G * K0) % N1;
+        const ptrdiff_t g = task / tiles / ((S0 * S1 + 64 * larger(1, smaller(1024 / larger(1, K1), S0 * S1 / 8)) - 1) / (64 * larger(1, smaller(1024 / larger(1, K1), S0 * S1 / 8)))) / K0 % G;
+        const ptrdiff_t c0 = task / tiles / ((S0 * S1 + 64 * larger(1, smaller(1024 / larger(1, K1), S0 * S1 / 8)) - 1) / (64 * larger(1, smaller(1024 / larger(1, K1), S0 * S1 / 8)))) % K0;
+        const ptrdiff_t together = larger(1, smaller(1024 / larger(1, K1), S0 * S1 / 8));
+        const ptrdiff_t start = block * (64 * larger(1, smaller(1024 / larger(1, K1), S0 * S1 / 8)));
+        const ptrdiff_t count = smaller(64 * larger(1, smaller(1024 / larger(1, K1), S0 * S1 / 8)), S0 * S1 - start);
         const ptrdiff_t first = tile * 1024;
         const ptrdiff_t width = smaller(1024, K1 - first);
         _Alignas(64) double all_eq3_part2_held[1024];

@@ -894,14 +894,14 @@ static void group1_kept(
         sigma2[n * layout->sigma2__n + c * layout->sigma2__c] = rounded(eq2_part, eq2_part_low);
     }
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < N * ((S0 * S1 + 64 * larger(1, 1024 / larger(1, C)) - 1) / (64 * larger(1, 1024 / larger(1, C)))) * ((C + 1023) / 1024); task++) {
+    for (ptrdiff_t task = 0; task < N * ((S0 * S1 + 64 * larger(1, smaller(1024 / larger(1, C), S0 * S1 / 8)) - 1) / (64 * larger(1, smaller(1024 / larger(1, C), S0 * S1 / 8)))) * ((C + 1023) / 1024); task++) {
         const ptrdiff_t tiles = (C + 1023) / 1024;
         const ptrdiff_t tile = task % tiles;
-        const ptrdiff_t block = task / tiles % ((S0 * S1 + 64 * larger(1, 1024 / larger(1, C)) - 1) / (64 * larger(1, 1024 / larger(1, C))));
-        const ptrdiff_t n = task / tiles / ((S0 * S1 + 64 * larger(1, 1024 / larger(1, C)) - 1) / (64 * larger(1, 1024 / larger(1, C))));
-        const ptrdiff_t together = larger(1, 1024 / larger(1, C));
-        const ptrdiff_t start = block * (64 * larger(1, 1024 / larger(1, C)));
-        const ptrdiff_t count = smaller(64 * larger(1, 1024 / larger(1, C)), S0 * S1 - start);
+        const ptrdiff_t block = task / tiles % ((S0 * S1 + 64 * larger(1, smaller(1024 / larger(1, C), S0 * S1 / 8)) - 1) / (64 * larger(1, smaller(1024 / larger(1, C), S0 * S1 / 8))));
+        const ptrdiff_t n = task / tiles / ((S0 * S1 + 64 * larger(1, smaller(1024 / larger(1, C), S0 * S1 / 8)) - 1) / (64 * larger(1, smaller(1024 / larger(1, C), S0 * S1 / 8))));
+        const ptrdiff_t together = larger(1, smaller(1024 / larger(1, C), S0 * S1 / 8));
+        const ptrdiff_t start = block * (64 * larger(1, smaller(1024 / larger(1, C), S0 * S1 / 8)));
+        const ptrdiff_t count = smaller(64 * larger(1, smaller(1024 / larger(1, C), S0 * S1 / 8)), S0 * S1 - start);
         const ptrdiff_t first = tile * 1024;
         const ptrdiff_t width = smaller(1024, C - first);
         _Alignas(64) double all_eq3_part_held[1024];

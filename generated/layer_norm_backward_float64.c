@@ -1579,14 +1579,14 @@ static void group1_kept2(
         all_eq3_part3_low[i0 * m1 + i1] = eq3_part3_low;
     }
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < m0 * ((n0 * n1 + 64 * larger(1, 1024 / larger(1, m1)) - 1) / (64 * larger(1, 1024 / larger(1, m1)))) * ((m1 + 1023) / 1024); task++) {
+    for (ptrdiff_t task = 0; task < m0 * ((n0 * n1 + 64 * larger(1, smaller(1024 / larger(1, m1), n0 * n1 / 8)) - 1) / (64 * larger(1, smaller(1024 / larger(1, m1), n0 * n1 / 8)))) * ((m1 + 1023) / 1024); task++) {
         const ptrdiff_t tiles = (m1 + 1023) / 1024;
         const ptrdiff_t tile = task % tiles;
-        const ptrdiff_t block = task / tiles % ((n0 * n1 + 64 * larger(1, 1024 / larger(1, m1)) - 1) / (64 * larger(1, 1024 / larger(1, m1))));
-        const ptrdiff_t i0 = task / tiles / ((n0 * n1 + 64 * larger(1, 1024 / larger(1, m1)) - 1) / (64 * larger(1, 1024 / larger(1, m1))));
-        const ptrdiff_t together = larger(1, 1024 / larger(1, m1));
-        const ptrdiff_t start = block * (64 * larger(1, 1024 / larger(1, m1)));
-        const ptrdiff_t count = smaller(64 * larger(1, 1024 / larger(1, m1)), n0 * n1 - start);
+        const ptrdiff_t block = task / tiles % ((n0 * n1 + 64 * larger(1, smaller(1024 / larger(1, m1), n0 * n1 / 8)) - 1) / (64 * larger(1, smaller(1024 / larger(1, m1), n0 * n1 / 8))));
+        const ptrdiff_t i0 = task / tiles / ((n0 * n1 + 64 * larger(1, smaller(1024 / larger(1, m1), n0 * n1 / 8)) - 1) / (64 * larger(1, smaller(1024 / larger(1, m1), n0 * n1 / 8))));
+        const ptrdiff_t together = larger(1, smaller(1024 / larger(1, m1), n0 * n1 / 8));
+        const ptrdiff_t start = block * (64 * larger(1, smaller(1024 / larger(1, m1), n0 * n1 / 8)));
+        const ptrdiff_t count = smaller(64 * larger(1, smaller(1024 / larger(1, m1), n0 * n1 / 8)), n0 * n1 - start);
         const ptrdiff_t first = tile * 1024;
         const ptrdiff_t width = smaller(1024, m1 - first);
         _Alignas(64) double all_eq3_part_held[1024];

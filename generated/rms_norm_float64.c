@@ -662,13 +662,13 @@ static void group1_kept(
         mean_square[i * layout->mean_square__i] = rounded(eq1_part, eq1_part_low);
     }
     SHARED_FOR
-    for (ptrdiff_t task = 0; task < (n0 * n1 + 64 * larger(1, 1024 / larger(1, m)) - 1) / (64 * larger(1, 1024 / larger(1, m))) * ((m + 1023) / 1024); task++) {
+    for (ptrdiff_t task = 0; task < (n0 * n1 + 64 * larger(1, smaller(1024 / larger(1, m), n0 * n1 / 8)) - 1) / (64 * larger(1, smaller(1024 / larger(1, m), n0 * n1 / 8))) * ((m + 1023) / 1024); task++) {
         const ptrdiff_t tiles = (m + 1023) / 1024;
         const ptrdiff_t tile = task % tiles;
         const ptrdiff_t block = task / tiles;
-        const ptrdiff_t together = larger(1, 1024 / larger(1, m));
-        const ptrdiff_t start = block * (64 * larger(1, 1024 / larger(1, m)));
-        const ptrdiff_t count = smaller(64 * larger(1, 1024 / larger(1, m)), n0 * n1 - start);
+        const ptrdiff_t together = larger(1, smaller(1024 / larger(1, m), n0 * n1 / 8));
+        const ptrdiff_t start = block * (64 * larger(1, smaller(1024 / larger(1, m), n0 * n1 / 8)));
+        const ptrdiff_t count = smaller(64 * larger(1, smaller(1024 / larger(1, m), n0 * n1 / 8)), n0 * n1 - start);
         const ptrdiff_t first = tile * 1024;
         const ptrdiff_t width = smaller(1024, m - first);
         _Alignas(64) double all_eq2_part_held[1024];

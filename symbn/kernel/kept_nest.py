@@ -45,8 +45,8 @@ from symbn.kernel.workspaces import Workspaces
 TILE = 128
 #: features in a panel, or in the rows of one round
 PANEL = 1024
-#: how often what is known of a panel's features is used
-ROUNDS = 64
+#: how often what is known of a panel's features is used, where there are so many rows, and at least
+ROUNDS, LEAST = 64, 8
 #: how many elements before they are read a row's elements are asked for
 AHEAD = 1024
 #: elements of one cache line
@@ -147,7 +147,8 @@ class KeptNest(NestBuilder):
 
     def over_panels(self, one: Pass) -> Stmt:
         """What is written. A task for a thread is a panel of features in some rounds of as many rows as fill it."""
-        together = Op("imax", (Int(1), Op("idiv", (Int(PANEL), Op("imax", (Int(1), Var(self.vector.extent)))))))
+        fill = Op("idiv", (Int(PANEL), Op("imax", (Int(1), Var(self.vector.extent)))))
+        together = Op("imax", (Int(1), Op("imin", (fill, Op("idiv", (self.total_count, Int(LEAST)))))))
         rows = mul(Int(ROUNDS), together)
         tasks = Op("idiv", (sub(add(self.total_count, rows), Int(1)), rows))
         some = Op("imin", (rows, sub(self.total_count, Var(self.start))))

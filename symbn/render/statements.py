@@ -50,7 +50,7 @@ def listing(operator: Operator) -> Listing:
         elif written := _WRITTEN.match(code):
             # One label may stand for several statements: each is its own array's, or that array's sum.
             for number in wanted:
-                if re.fullmatch(rf"{names[number - 1]}(_(sum|hi|prod|max|min|lanes|row)\d*)*", written[1]):
+                if re.fullmatch(rf"{names[number - 1]}(_(sum|hi|prod|max|min|lanes|row|part)\d*)*", written[1]):
                     found.append(Statement(number, nest, line, code.strip()))
         else:
             wanted = []
