@@ -35,7 +35,7 @@ from symbn.kernel.ir import (
 )
 from symbn.kernel.levels import Levels, size, unflatten
 from symbn.kernel.naming import Names
-from symbn.kernel.nest import NestBuilder, labels, needed
+from symbn.kernel.nest import NestBuilder, block_bounds, blocks_of, labels, needed
 from symbn.kernel.sharing import share
 from symbn.kernel.summation import LANES, Slot, Slots, accumulate, finish, fold, merge, partial
 from symbn.kernel.windows import Windows
@@ -161,7 +161,7 @@ class KeptNest(NestBuilder):
 
     def tasks(self, span: int, blocks: Expr, body: list[Stmt]) -> Stmt:
         """The loop over blocks of samples and, within one, over spans of so many features."""
-        count = Op("idiv", (add(Var(self.vector.extent), Int(span - 1)), Int(span)))
+        count = blocks_of(Var(self.vector.extent), span)
         rest = Op("idiv", (Var(self.task), Var(self.tiles)))
         lets: list[Stmt] = [
             Let(self.tiles, count, "index"),
@@ -173,11 +173,7 @@ class KeptNest(NestBuilder):
 
     def span(self, span: int) -> list[Stmt]:
         """The first of a span of so many features, and how many it has."""
-        left = sub(Var(self.vector.extent), Var(self.first))
-        return [
-            Let(self.first, mul(Var(self.tile), Int(span)), "index"),
-            Let(self.width, Op("imin", (Int(span), left)), "index"),
-        ]
+        return block_bounds(self.tile, self.first, self.width, Var(self.vector.extent), span)
 
     def rows(self, one: Pass) -> list[Stmt]:
         """A panel's outputs, round by round: long runs of memory, with what is known of features beside."""

@@ -171,6 +171,10 @@ class Block:
             self.keys[shape] = tuple(slice(None) if one is None or size == 1 else one for one, size in ranges)
         return self.keys[shape]
 
+    def value(self, node: Node) -> Array:
+        """A value as it is."""
+        return self.full[node] if node in self.full else self.few[node].value
+
     def narrow(self, node: Node) -> Array:
         """A value in the wide dtype."""
         return self.full[node] if node in self.full else self.few[node].laid

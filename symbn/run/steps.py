@@ -60,7 +60,7 @@ def any_function(node: Apply, block: Block) -> None:
 
 def extreme(one: Reduction, term: Node, axis: tuple[int, ...], block: Block) -> None:
     """A product, a maximum or a minimum."""
-    terms = block.full[term] if term in block.full else block.few[term].value
+    terms = block.value(term)
     value = block.cut(block.of.tables[one].value)
     if one.function is np.prod:
         value *= np.multiply.reduce(terms.astype(np.longdouble), axis, keepdims=True)
@@ -75,7 +75,7 @@ def total(one: Reduction, products: Sequence[Product], axis: tuple[int, ...], bl
     # A block's sum has the wide dtype's digits, whatever its factor has.
     found: Any = 0
     for factor, values in products:
-        arrays = [block.full[node] if node in block.full else block.few[node].value for node in values]
+        arrays = [block.value(node) for node in values]
         if table.centre is not None:
             arrays = [np.subtract(arrays[0], block.cut(table.centre), out=pool.take(arrays[0].shape))]
         shape = block.shape(one.term.axes)
@@ -94,7 +94,7 @@ def total(one: Reduction, products: Sequence[Product], axis: tuple[int, ...], bl
 
 def _magnitudes(one: Product, axis: tuple[int, ...], block: Block) -> Array:
     """Of some of the terms of a sum, or all if they are few, the sum of the magnitudes."""
-    arrays = [block.full[node] if node in block.full else block.few[node].value for node in one.values]
+    arrays = [block.value(node) for node in one.values]
     shape = arrays[0].shape
     if math.prod(shape[number] for number in axis) >= _MANY:
         along = next((number for number in axis if shape[number] >= _PARTS), axis[-1])
@@ -115,7 +115,7 @@ def finish(one: Reduction, block: Block) -> None:
 def compare(output: Output, node: Node, block: Block) -> None:
     """What differs from the expected values, rounded, is reported."""
     computed, pool = block.cut(block.of.output(output.name)), block.pool
-    expected = block.full[node] if node in block.full else block.few[node].value
+    expected = block.value(node)
     rounded = pool.take(expected.shape, computed.dtype)
     np.copyto(rounded, expected, casting="same_kind")
     wrong = np.not_equal(rounded, computed, out=pool.take(computed.shape, bool))
