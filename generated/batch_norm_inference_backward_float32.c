@@ -303,7 +303,6 @@ static void group1_reduced(
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (2) */
-        const double eq2_part = 1.0 / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
         const double mu_here = mu[k * layout->mu__k];
         /* (1) */
         const double eq1_part = (double)gamma[k * layout->gamma__k] / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
@@ -329,13 +328,13 @@ static void group1_reduced(
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (2), (3) */
-                    dgamma_sum_lanes[lane] += eq2_part * ((double)x_row[q + lane] - mu_here) * (double)dy_row[q + lane];
+                    dgamma_sum_lanes[lane] += ((double)x_row[q + lane] - mu_here) * (double)dy_row[q + lane];
                     dbeta_sum_lanes[lane] += (double)dy_row[q + lane];
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (2), (3) */
-                dgamma_sum_lanes[lane] += eq2_part * ((double)x_row[whole + lane] - mu_here) * (double)dy_row[whole + lane];
+                dgamma_sum_lanes[lane] += ((double)x_row[whole + lane] - mu_here) * (double)dy_row[whole + lane];
                 dbeta_sum_lanes[lane] += (double)dy_row[whole + lane];
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
@@ -406,8 +405,10 @@ static void group1_reduced(
         const double dgamma_sum = dgamma_sum_total + (isfinite(dgamma_sum_total) ? dgamma_sum_rest : 0.0);
         /* (3) */
         const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
+        /* (2) */
+        const double eq2_part = ((double)(m0 * m1) > 0.0 ? dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon) : 0.0);
         /* (2), (3) */
-        dgamma[k * layout->dgamma__k] = (float)(dgamma_sum);
+        dgamma[k * layout->dgamma__k] = (float)(eq2_part);
         dbeta[k * layout->dbeta__k] = (float)(dbeta_sum);
     }
     finish_stream_float(&dx_stream);
@@ -425,7 +426,6 @@ static void group1_kept(
     float *dx,
     float *dgamma,
     float *dbeta,
-    double *all_eq2_part,
     double *all_mu_here,
     double *all_eq1_part,
     double *dgamma_sum_blocks,
@@ -443,8 +443,6 @@ static void group1_kept(
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (2) */
-        const double eq2_part = 1.0 / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
-        all_eq2_part[k] = eq2_part;
         const double mu_here = mu[k * layout->mu__k];
         all_mu_here[k] = mu_here;
         /* (1) */
@@ -462,7 +460,7 @@ static void group1_kept(
         const ptrdiff_t width = smaller(128, n - first);
         _Alignas(64) double dgamma_sum_lanes[16][128];
         _Alignas(64) double dbeta_sum_lanes[16][128];
-        for (ptrdiff_t lane = 0; lane < 16; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum_lanes[lane][j] = 0.0;
@@ -483,7 +481,7 @@ static void group1_kept(
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t k = first + j;
                 /* (2), (3) */
-                dgamma_sum_lanes[lane][j] += all_eq2_part[k] * ((double)x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k]) * (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
+                dgamma_sum_lanes[lane][j] += ((double)x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k]) * (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
                 dbeta_sum_lanes[lane][j] += (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
             }
             if (++i1 == m1) {
@@ -491,31 +489,33 @@ static void group1_kept(
                 ++i0;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 8; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 8][j];
                 dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 8][j];
             }
         }
-        for (ptrdiff_t lane = 0; lane < 4; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 4][j];
                 dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 4][j];
             }
         }
-        for (ptrdiff_t lane = 0; lane < 2; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 2][j];
                 dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 2][j];
             }
         }
-        SIMD
-        for (ptrdiff_t j = 0; j < width; j++) {
-            dgamma_sum_lanes[0][j] += dgamma_sum_lanes[1][j];
-            dbeta_sum_lanes[0][j] += dbeta_sum_lanes[1][j];
+        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 1][j];
+                dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 1][j];
+            }
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
@@ -606,9 +606,203 @@ static void group1_kept(
         }
         /* (3) */
         const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
+        /* (2) */
+        const double eq2_part = ((double)(m0 * m1) > 0.0 ? dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon) : 0.0);
         /* (2), (3) */
-        dgamma[k * layout->dgamma__k] = (float)(dgamma_sum);
+        dgamma[k * layout->dgamma__k] = (float)(eq2_part);
         dbeta[k * layout->dbeta__k] = (float)(dbeta_sum);
+    }
+    finish_stream_float(&dx_stream);
+    if (layout->cache__bypass)
+        lines_written();
+}
+
+static void group1_panels(
+    const batch_norm_inference_backward_float32_layout *layout,
+    const float *dy,
+    const float *x,
+    const double *mu,
+    const double *sigma2,
+    const float *gamma,
+    float *dx,
+    float *dgamma,
+    float *dbeta,
+    double epsilon
+)
+{
+    const ptrdiff_t m0 = layout->m0;
+    const ptrdiff_t m1 = layout->m1;
+    const ptrdiff_t n = layout->n;
+    (void)layout;
+    float_stream dx_stream;
+    dx_stream.line = dx_stream.end = NULL;
+
+    SHARED_FOR
+    for (ptrdiff_t task = 0; task < (n + larger(4, smaller(8, 1024 / larger(1, m0 * m1))) * 128 - 1) / (larger(4, smaller(8, 1024 / larger(1, m0 * m1))) * 128); task++) {
+        const ptrdiff_t span = larger(4, smaller(8, 1024 / larger(1, m0 * m1))) * 128;
+        const ptrdiff_t panels = (n + span - 1) / span;
+        const ptrdiff_t panel = task % panels;
+        const ptrdiff_t begin = panel * span;
+        const ptrdiff_t breadth = smaller(span, n - begin);
+        _Alignas(64) double eq1_part_panel[1024];
+        for (ptrdiff_t column = 0; column < breadth; column += 128) {
+            const ptrdiff_t first = begin + column;
+            const ptrdiff_t width = smaller(128, breadth - column);
+            _Alignas(64) double mu_here_tile[128];
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const ptrdiff_t k = first + j;
+                /* (2) */
+                const double mu_here = mu[k * layout->mu__k];
+                mu_here_tile[j] = mu_here;
+                /* (1) */
+                const double eq1_part = (double)gamma[k * layout->gamma__k] / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
+                eq1_part_panel[column + j] = eq1_part;
+            }
+            _Alignas(64) double dgamma_sum_total[128];
+            _Alignas(64) double dgamma_sum_rest[128];
+            _Alignas(64) double dbeta_sum_total[128];
+            _Alignas(64) double dbeta_sum_rest[128];
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                dgamma_sum_total[j] = 0.0;
+                dgamma_sum_rest[j] = 0.0;
+                dbeta_sum_total[j] = 0.0;
+                dbeta_sum_rest[j] = 0.0;
+            }
+            for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
+                const ptrdiff_t start = block * 512;
+                const ptrdiff_t count = smaller(512, m0 * m1 - start);
+                _Alignas(64) double dgamma_sum_lanes[16][128];
+                _Alignas(64) double dbeta_sum_lanes[16][128];
+                for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        dgamma_sum_lanes[lane][j] = 0.0;
+                        dbeta_sum_lanes[lane][j] = 0.0;
+                    }
+                }
+                const ptrdiff_t ahead = (width + 1023) / width;
+                ptrdiff_t i0 = start / m1;
+                ptrdiff_t i1 = start % m1;
+                for (ptrdiff_t q = 0; q < count; q++) {
+                    const ptrdiff_t lane = q % 16;
+                    for (ptrdiff_t j = 0; j < width; j += 16) {
+                        const ptrdiff_t k = first + j;
+                        PREFETCH(&x[i0 * layout->x__i0 + (i1 + ahead) * layout->x__i1 + k]);
+                        PREFETCH(&dy[i0 * layout->dy__i0 + (i1 + ahead) * layout->dy__i1 + k]);
+                    }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        const ptrdiff_t k = first + j;
+                        /* (2), (3) */
+                        dgamma_sum_lanes[lane][j] += ((double)x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - mu_here_tile[j]) * (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
+                        dbeta_sum_lanes[lane][j] += (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
+                    }
+                    if (++i1 == m1) {
+                        i1 = 0;
+                        ++i0;
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 8][j];
+                        dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 8][j];
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 4][j];
+                        dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 4][j];
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 2][j];
+                        dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 2][j];
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 1][j];
+                        dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 1][j];
+                    }
+                }
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const double dgamma_sum_term = dgamma_sum_lanes[0][j];
+                    const double dgamma_sum_next = dgamma_sum_total[j] + dgamma_sum_term;
+                    const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_total[j];
+                    dgamma_sum_rest[j] += dgamma_sum_total[j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
+                    dgamma_sum_total[j] = dgamma_sum_next;
+                    const double dbeta_sum_term = dbeta_sum_lanes[0][j];
+                    const double dbeta_sum_next = dbeta_sum_total[j] + dbeta_sum_term;
+                    const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_total[j];
+                    dbeta_sum_rest[j] += dbeta_sum_total[j] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
+                    dbeta_sum_total[j] = dbeta_sum_next;
+                }
+            }
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const ptrdiff_t k = first + j;
+                /* (2) */
+                const double dgamma_sum = dgamma_sum_total[j] + (isfinite(dgamma_sum_total[j]) ? dgamma_sum_rest[j] : 0.0);
+                /* (3) */
+                const double dbeta_sum = dbeta_sum_total[j] + (isfinite(dbeta_sum_total[j]) ? dbeta_sum_rest[j] : 0.0);
+                /* (2) */
+                const double eq2_part = ((double)(m0 * m1) > 0.0 ? dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon) : 0.0);
+                /* (2), (3) */
+                dgamma[k * layout->dgamma__k] = (float)(eq2_part);
+                dbeta[k * layout->dbeta__k] = (float)(dbeta_sum);
+            }
+        }
+        ptrdiff_t i0 = 0;
+        ptrdiff_t i1 = 0;
+        for (ptrdiff_t q = 0; q < m0 * m1; q++) {
+            float dy_row_buffer[1024];
+            const ptrdiff_t dy_row_extents[1] = {n};
+            const ptrdiff_t dy_row_strides[1] = {1};
+            const float *dy_row = read_window_float(dy + i0 * layout->dy__i0 + i1 * layout->dy__i1, 1, dy_row_extents, dy_row_strides, begin, breadth, dy_row_buffer);
+            const ptrdiff_t dx_row_extents[1] = {n};
+            const ptrdiff_t dx_row_strides[1] = {1};
+            for (ptrdiff_t dx_row_done = 0; dx_row_done < breadth;) {
+                ptrdiff_t dx_row_left = breadth - dx_row_done;
+                float *dx_row = open_run_float(&dx_stream, layout->cache__bypass, dx + i0 * layout->dx__i0 + i1 * layout->dx__i1, 1, dx_row_extents, dx_row_strides, begin, dx_row_done, &dx_row_left);
+                const int dx_row_past = dx_stream.past;
+                while (dx_row_left > 0) {
+                    const ptrdiff_t dx_row_some = dx_row_past ? part_of_line_float(dx_row, dx_row_left) : dx_row_left;
+                    float *const dx_row_part = open_part_float(&dx_stream, dx_row_past, dx_row);
+                    SIMD
+                    for (ptrdiff_t dx_row_lane = 0; dx_row_lane < dx_row_some; dx_row_lane++) {
+                        const ptrdiff_t j = dx_row_done + dx_row_lane;
+                        /* (1) */
+                        dx_row_part[dx_row_lane] = (float)(eq1_part_panel[j] * (double)dy_row[j]);
+                    }
+                    close_part_float(&dx_stream, dx_row_past, dx_row_some);
+                    dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some;
+                    for (; dx_row_past && dx_row_left >= line_of_float; dx_row_done += line_of_float, dx_row_left -= line_of_float, dx_row += line_of_float) {
+                        float dx_row_line[line_of_float];
+                        PREFETCH(&dy_row[dx_row_done + breadth]);
+                        SIMD
+                        for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_float; dx_row_lane++) {
+                            const ptrdiff_t j = dx_row_done + dx_row_lane;
+                            /* (1) */
+                            dx_row_line[dx_row_lane] = (float)(eq1_part_panel[j] * (double)dy_row[j]);
+                        }
+                        write_line(dx_row, dx_row_line);
+                    }
+                }
+            }
+            close_window_float(&dx_stream, dx + i0 * layout->dx__i0 + i1 * layout->dx__i1, 1, dx_row_extents, dx_row_strides, begin, breadth);
+            if (++i1 == m1) {
+                i1 = 0;
+                ++i0;
+            }
+        }
     }
     finish_stream_float(&dx_stream);
     if (layout->cache__bypass)
@@ -634,11 +828,20 @@ int batch_norm_inference_backward_float32(
     int status = 0;
 
     (void)threads;
-    if (status == 0 && layout->x__i1 != 1 && layout->x__k == 1 && layout->dy__k == 1 && layout->dx__k == 1) {
-        double *const memory = malloc(sizeof(double) * (size_t)(n + n + n + (m0 * m1 + 511) / 512 * n + (m0 * m1 + 511) / 512 * n + 1));
+    if (status == 0 && layout->x__i1 != 1 && layout->x__k == 1 && layout->dy__k == 1 && layout->dx__k == 1 && threads <= (n + larger(4, smaller(8, 1024 / larger(1, m0 * m1))) * 128 - 1) / (larger(4, smaller(8, 1024 / larger(1, m0 * m1))) * 128) && 1024 * (m0 * m1) * (ptrdiff_t)sizeof(float) <= layout->cache__bytes) {
+#ifdef _OPENMP
+        if (status == 0 && threads > 1) {
+#pragma omp parallel num_threads(threads)
+            group1_panels(layout, dy, x, mu, sigma2, gamma, dx, dgamma, dbeta, epsilon);
+        } else
+#endif
+        if (status == 0)
+            group1_panels(layout, dy, x, mu, sigma2, gamma, dx, dgamma, dbeta, epsilon);
+    }
+    else if (status == 0 && layout->x__i1 != 1 && layout->x__k == 1 && layout->dy__k == 1 && layout->dx__k == 1) {
+        double *const memory = malloc(sizeof(double) * (size_t)(n + n + (m0 * m1 + 511) / 512 * n + (m0 * m1 + 511) / 512 * n + 1));
         double *left = memory;
         status = !memory;
-        double *const all_eq2_part = status ? NULL : take(&left, n);
         double *const all_mu_here = status ? NULL : take(&left, n);
         double *const all_eq1_part = status ? NULL : take(&left, n);
         double *const dgamma_sum_blocks = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
@@ -646,11 +849,11 @@ int batch_norm_inference_backward_float32(
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, dgamma, dbeta, all_eq2_part, all_mu_here, all_eq1_part, dgamma_sum_blocks, dbeta_sum_blocks, epsilon);
+            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, dgamma, dbeta, all_mu_here, all_eq1_part, dgamma_sum_blocks, dbeta_sum_blocks, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, dgamma, dbeta, all_eq2_part, all_mu_here, all_eq1_part, dgamma_sum_blocks, dbeta_sum_blocks, epsilon);
+            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, dgamma, dbeta, all_mu_here, all_eq1_part, dgamma_sum_blocks, dbeta_sum_blocks, epsilon);
         free(memory);
     }
     else if (status == 0) {

@@ -327,13 +327,13 @@ static void group1_reduced(
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (3) */
-        const double eq3_part = 1.0 / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
         const double mu_here = mu[k * layout->mu__k];
-        const double eq3_part2 = (double)gamma[k * layout->gamma__k] / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
+        const double eq3_part = (double)gamma[k * layout->gamma__k] / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
         const double beta_here = (double)beta[k * layout->beta__k];
         /* (5) */
         const double eq5_part = 1.0 / (double)(m0 * m1) * (double)gamma[k * layout->gamma__k] / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
         const double eq5_part2 = (double)(m0 * m1);
+        const double eq5_part4 = eq5_part * eq5_part2;
         double dgamma_sum_total = 0.0;
         double dgamma_sum_rest = 0.0;
         double dbeta_sum_total = 0.0;
@@ -361,16 +361,16 @@ static void group1_reduced(
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (3), (4) */
                     const double t1 = (double)x_row[q + lane] - mu_here;
-                    const double t12 = (eq3_part2 * t1 + beta_here > 0.0 ? (double)dy_row[q + lane] : 0.0);
-                    dgamma_sum_lanes[lane] += eq3_part * t1 * t12;
+                    const double t12 = (eq3_part * t1 + beta_here > 0.0 ? (double)dy_row[q + lane] : 0.0);
+                    dgamma_sum_lanes[lane] += t1 * t12;
                     dbeta_sum_lanes[lane] += t12;
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (3), (4) */
                 const double t1 = (double)x_row[whole + lane] - mu_here;
-                const double t12 = (eq3_part2 * t1 + beta_here > 0.0 ? (double)dy_row[whole + lane] : 0.0);
-                dgamma_sum_lanes[lane] += eq3_part * t1 * t12;
+                const double t12 = (eq3_part * t1 + beta_here > 0.0 ? (double)dy_row[whole + lane] : 0.0);
+                dgamma_sum_lanes[lane] += t1 * t12;
                 dbeta_sum_lanes[lane] += t12;
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
@@ -403,9 +403,14 @@ static void group1_reduced(
         /* (4) */
         const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
         /* (5) */
-        const double eq5_part3 = dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
+        const double eq5_part3 = (eq5_part2 > 0.0 ? dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon) : 0.0) / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
+        /* (3) */
+        const double eq3_part2 = (eq5_part2 > 0.0 ? dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon) : 0.0);
+        /* (5) */
+        const double eq5_part5 = eq5_part * eq5_part3;
+        const double eq5_part6 = eq5_part * dbeta_sum;
         /* (3), (4) */
-        dgamma[k * layout->dgamma__k] = (float)(dgamma_sum);
+        dgamma[k * layout->dgamma__k] = (float)(eq3_part2);
         dbeta[k * layout->dbeta__k] = (float)(dbeta_sum);
         for (ptrdiff_t block = 0; block < (m0 * m1 + 2047) / 2048; block++) {
             const ptrdiff_t start = block * 2048;
@@ -432,7 +437,7 @@ static void group1_reduced(
                         const ptrdiff_t q = dx_row_done + dx_row_lane;
                         /* (5) */
                         const double t1 = (double)x_row2[q] - mu_here;
-                        dx_row_part[dx_row_lane] = (float)(eq5_part * (eq5_part2 * (eq3_part2 * t1 + beta_here > 0.0 ? (double)dy_row2[q] : 0.0) - eq5_part3 * t1 - dbeta_sum));
+                        dx_row_part[dx_row_lane] = (float)(eq5_part4 * (eq3_part * t1 + beta_here > 0.0 ? (double)dy_row2[q] : 0.0) - eq5_part5 * t1 - eq5_part6);
                     }
                     close_part_float(&dx_stream, dx_row_past, dx_row_some);
                     dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some;
@@ -445,7 +450,7 @@ static void group1_reduced(
                             const ptrdiff_t q = dx_row_done + dx_row_lane;
                             /* (5) */
                             const double t1 = (double)x_row2[q] - mu_here;
-                            dx_row_line[dx_row_lane] = (float)(eq5_part * (eq5_part2 * (eq3_part2 * t1 + beta_here > 0.0 ? (double)dy_row2[q] : 0.0) - eq5_part3 * t1 - dbeta_sum));
+                            dx_row_line[dx_row_lane] = (float)(eq5_part4 * (eq3_part * t1 + beta_here > 0.0 ? (double)dy_row2[q] : 0.0) - eq5_part5 * t1 - eq5_part6);
                         }
                         write_line(dx_row, dx_row_line);
                     }
@@ -472,16 +477,16 @@ static void group1_kept(
     float *dx,
     float *dgamma,
     float *dbeta,
-    double *all_eq3_part,
     double *all_mu_here,
-    double *all_eq3_part2,
+    double *all_eq3_part,
     double *all_beta_here,
     double *all_eq5_part,
     double *all_eq5_part2,
+    double *all_eq5_part4,
     double *dgamma_sum_blocks,
     double *dbeta_sum_blocks,
-    double *all_dbeta_sum,
-    double *all_eq5_part3,
+    double *all_eq5_part5,
+    double *all_eq5_part6,
     double epsilon
 )
 {
@@ -495,12 +500,10 @@ static void group1_kept(
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (3) */
-        const double eq3_part = 1.0 / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
-        all_eq3_part[k] = eq3_part;
         const double mu_here = mu[k * layout->mu__k];
         all_mu_here[k] = mu_here;
-        const double eq3_part2 = (double)gamma[k * layout->gamma__k] / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
-        all_eq3_part2[k] = eq3_part2;
+        const double eq3_part = (double)gamma[k * layout->gamma__k] / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
+        all_eq3_part[k] = eq3_part;
         const double beta_here = (double)beta[k * layout->beta__k];
         all_beta_here[k] = beta_here;
         /* (5) */
@@ -508,6 +511,8 @@ static void group1_kept(
         all_eq5_part[k] = eq5_part;
         const double eq5_part2 = (double)(m0 * m1);
         all_eq5_part2[k] = eq5_part2;
+        const double eq5_part4 = eq5_part * eq5_part2;
+        all_eq5_part4[k] = eq5_part4;
     }
     SHARED_FOR
     for (ptrdiff_t task = 0; task < (m0 * m1 + 511) / 512 * ((n + 127) / 128); task++) {
@@ -520,7 +525,7 @@ static void group1_kept(
         const ptrdiff_t width = smaller(128, n - first);
         _Alignas(64) double dgamma_sum_lanes[16][128];
         _Alignas(64) double dbeta_sum_lanes[16][128];
-        for (ptrdiff_t lane = 0; lane < 16; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum_lanes[lane][j] = 0.0;
@@ -542,8 +547,8 @@ static void group1_kept(
                 const ptrdiff_t k = first + j;
                 /* (3), (4) */
                 const double t1 = (double)x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k];
-                const double t12 = (all_eq3_part2[k] * t1 + all_beta_here[k] > 0.0 ? (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k] : 0.0);
-                dgamma_sum_lanes[lane][j] += all_eq3_part[k] * t1 * t12;
+                const double t12 = (all_eq3_part[k] * t1 + all_beta_here[k] > 0.0 ? (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k] : 0.0);
+                dgamma_sum_lanes[lane][j] += t1 * t12;
                 dbeta_sum_lanes[lane][j] += t12;
             }
             if (++i1 == m1) {
@@ -551,31 +556,33 @@ static void group1_kept(
                 ++i0;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 8; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 8][j];
                 dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 8][j];
             }
         }
-        for (ptrdiff_t lane = 0; lane < 4; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 4][j];
                 dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 4][j];
             }
         }
-        for (ptrdiff_t lane = 0; lane < 2; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 2][j];
                 dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 2][j];
             }
         }
-        SIMD
-        for (ptrdiff_t j = 0; j < width; j++) {
-            dgamma_sum_lanes[0][j] += dgamma_sum_lanes[1][j];
-            dbeta_sum_lanes[0][j] += dbeta_sum_lanes[1][j];
+        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 1][j];
+                dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 1][j];
+            }
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
@@ -608,12 +615,17 @@ static void group1_kept(
         }
         /* (4) */
         const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
-        all_dbeta_sum[k] = dbeta_sum;
         /* (5) */
-        const double eq5_part3 = dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
-        all_eq5_part3[k] = eq5_part3;
+        const double eq5_part3 = (all_eq5_part2[k] > 0.0 ? dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon) : 0.0) / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
+        /* (3) */
+        const double eq3_part2 = (all_eq5_part2[k] > 0.0 ? dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon) : 0.0);
+        /* (5) */
+        const double eq5_part5 = all_eq5_part[k] * eq5_part3;
+        all_eq5_part5[k] = eq5_part5;
+        const double eq5_part6 = all_eq5_part[k] * dbeta_sum;
+        all_eq5_part6[k] = eq5_part6;
         /* (3), (4) */
-        dgamma[k * layout->dgamma__k] = (float)(dgamma_sum);
+        dgamma[k * layout->dgamma__k] = (float)(eq3_part2);
         dbeta[k * layout->dbeta__k] = (float)(dbeta_sum);
     }
     SHARED_FOR
@@ -626,24 +638,22 @@ static void group1_kept(
         const ptrdiff_t count = smaller(64 * larger(1, smaller(1024 / larger(1, n), m0 * m1 / 8)), m0 * m1 - start);
         const ptrdiff_t first = tile * 1024;
         const ptrdiff_t width = smaller(1024, n - first);
-        _Alignas(64) double all_eq5_part_held[1024];
-        _Alignas(64) double all_eq5_part2_held[1024];
-        _Alignas(64) double all_eq3_part2_held[1024];
+        _Alignas(64) double all_eq5_part4_held[1024];
+        _Alignas(64) double all_eq3_part_held[1024];
         _Alignas(64) double all_mu_here_held[1024];
         _Alignas(64) double all_beta_here_held[1024];
-        _Alignas(64) double all_eq5_part3_held[1024];
-        _Alignas(64) double all_dbeta_sum_held[1024];
+        _Alignas(64) double all_eq5_part5_held[1024];
+        _Alignas(64) double all_eq5_part6_held[1024];
         for (ptrdiff_t lane = 0; lane < smaller(together, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t k = first + j;
-                all_eq5_part_held[lane * width + j] = all_eq5_part[k];
-                all_eq5_part2_held[lane * width + j] = all_eq5_part2[k];
-                all_eq3_part2_held[lane * width + j] = all_eq3_part2[k];
+                all_eq5_part4_held[lane * width + j] = all_eq5_part4[k];
+                all_eq3_part_held[lane * width + j] = all_eq3_part[k];
                 all_mu_here_held[lane * width + j] = all_mu_here[k];
                 all_beta_here_held[lane * width + j] = all_beta_here[k];
-                all_eq5_part3_held[lane * width + j] = all_eq5_part3[k];
-                all_dbeta_sum_held[lane * width + j] = all_dbeta_sum[k];
+                all_eq5_part5_held[lane * width + j] = all_eq5_part5[k];
+                all_eq5_part6_held[lane * width + j] = all_eq5_part6[k];
             }
         }
         for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
@@ -671,7 +681,7 @@ static void group1_kept(
                         const ptrdiff_t j = dx_row_done + dx_row_lane;
                         /* (5) */
                         const double t1 = (double)x_row[j] - all_mu_here_held[j];
-                        dx_row_part[dx_row_lane] = (float)(all_eq5_part_held[j] * (all_eq5_part2_held[j] * (all_eq3_part2_held[j] * t1 + all_beta_here_held[j] > 0.0 ? (double)dy_row[j] : 0.0) - all_eq5_part3_held[j] * t1 - all_dbeta_sum_held[j]));
+                        dx_row_part[dx_row_lane] = (float)(all_eq5_part4_held[j] * (all_eq3_part_held[j] * t1 + all_beta_here_held[j] > 0.0 ? (double)dy_row[j] : 0.0) - all_eq5_part5_held[j] * t1 - all_eq5_part6_held[j]);
                     }
                     close_part_float(&dx_stream, dx_row_past, dx_row_some);
                     dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some;
@@ -684,13 +694,242 @@ static void group1_kept(
                             const ptrdiff_t j = dx_row_done + dx_row_lane;
                             /* (5) */
                             const double t1 = (double)x_row[j] - all_mu_here_held[j];
-                            dx_row_line[dx_row_lane] = (float)(all_eq5_part_held[j] * (all_eq5_part2_held[j] * (all_eq3_part2_held[j] * t1 + all_beta_here_held[j] > 0.0 ? (double)dy_row[j] : 0.0) - all_eq5_part3_held[j] * t1 - all_dbeta_sum_held[j]));
+                            dx_row_line[dx_row_lane] = (float)(all_eq5_part4_held[j] * (all_eq3_part_held[j] * t1 + all_beta_here_held[j] > 0.0 ? (double)dy_row[j] : 0.0) - all_eq5_part5_held[j] * t1 - all_eq5_part6_held[j]);
                         }
                         write_line(dx_row, dx_row_line);
                     }
                 }
             }
             close_window_float(&dx_stream, dx, 3, dx_row_extents, dx_row_strides, at, length);
+        }
+    }
+    finish_stream_float(&dx_stream);
+    if (layout->cache__bypass)
+        lines_written();
+}
+
+static void group1_panels(
+    const batch_norm_relu_backward_float32_layout *layout,
+    const float *dy,
+    const float *x,
+    const double *mu,
+    const double *sigma2,
+    const float *gamma,
+    const float *beta,
+    float *dx,
+    float *dgamma,
+    float *dbeta,
+    double epsilon
+)
+{
+    const ptrdiff_t m0 = layout->m0;
+    const ptrdiff_t m1 = layout->m1;
+    const ptrdiff_t n = layout->n;
+    (void)layout;
+    float_stream dx_stream;
+    dx_stream.line = dx_stream.end = NULL;
+
+    SHARED_FOR
+    for (ptrdiff_t task = 0; task < (n + larger(4, smaller(8, 1024 / larger(1, m0 * m1))) * 128 - 1) / (larger(4, smaller(8, 1024 / larger(1, m0 * m1))) * 128); task++) {
+        const ptrdiff_t span = larger(4, smaller(8, 1024 / larger(1, m0 * m1))) * 128;
+        const ptrdiff_t panels = (n + span - 1) / span;
+        const ptrdiff_t panel = task % panels;
+        const ptrdiff_t begin = panel * span;
+        const ptrdiff_t breadth = smaller(span, n - begin);
+        _Alignas(64) double mu_here_panel[1024];
+        _Alignas(64) double eq3_part_panel[1024];
+        _Alignas(64) double beta_here_panel[1024];
+        _Alignas(64) double eq5_part4_panel[1024];
+        _Alignas(64) double eq5_part5_panel[1024];
+        _Alignas(64) double eq5_part6_panel[1024];
+        for (ptrdiff_t column = 0; column < breadth; column += 128) {
+            const ptrdiff_t first = begin + column;
+            const ptrdiff_t width = smaller(128, breadth - column);
+            _Alignas(64) double mu_here_tile[128];
+            _Alignas(64) double eq3_part_tile[128];
+            _Alignas(64) double beta_here_tile[128];
+            _Alignas(64) double eq5_part_tile[128];
+            _Alignas(64) double eq5_part2_tile[128];
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const ptrdiff_t k = first + j;
+                /* (3) */
+                const double mu_here = mu[k * layout->mu__k];
+                mu_here_tile[j] = mu_here;
+                mu_here_panel[column + j] = mu_here;
+                const double eq3_part = (double)gamma[k * layout->gamma__k] / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
+                eq3_part_tile[j] = eq3_part;
+                eq3_part_panel[column + j] = eq3_part;
+                const double beta_here = (double)beta[k * layout->beta__k];
+                beta_here_tile[j] = beta_here;
+                beta_here_panel[column + j] = beta_here;
+                /* (5) */
+                const double eq5_part = 1.0 / (double)(m0 * m1) * (double)gamma[k * layout->gamma__k] / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
+                eq5_part_tile[j] = eq5_part;
+                const double eq5_part2 = (double)(m0 * m1);
+                eq5_part2_tile[j] = eq5_part2;
+                const double eq5_part4 = eq5_part * eq5_part2;
+                eq5_part4_panel[column + j] = eq5_part4;
+            }
+            _Alignas(64) double dgamma_sum_total[128];
+            _Alignas(64) double dgamma_sum_rest[128];
+            _Alignas(64) double dbeta_sum_total[128];
+            _Alignas(64) double dbeta_sum_rest[128];
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                dgamma_sum_total[j] = 0.0;
+                dgamma_sum_rest[j] = 0.0;
+                dbeta_sum_total[j] = 0.0;
+                dbeta_sum_rest[j] = 0.0;
+            }
+            for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
+                const ptrdiff_t start = block * 512;
+                const ptrdiff_t count = smaller(512, m0 * m1 - start);
+                _Alignas(64) double dgamma_sum_lanes[16][128];
+                _Alignas(64) double dbeta_sum_lanes[16][128];
+                for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        dgamma_sum_lanes[lane][j] = 0.0;
+                        dbeta_sum_lanes[lane][j] = 0.0;
+                    }
+                }
+                const ptrdiff_t ahead = (width + 1023) / width;
+                ptrdiff_t i0 = start / m1;
+                ptrdiff_t i1 = start % m1;
+                for (ptrdiff_t q = 0; q < count; q++) {
+                    const ptrdiff_t lane = q % 16;
+                    for (ptrdiff_t j = 0; j < width; j += 16) {
+                        const ptrdiff_t k = first + j;
+                        PREFETCH(&x[i0 * layout->x__i0 + (i1 + ahead) * layout->x__i1 + k]);
+                        PREFETCH(&dy[i0 * layout->dy__i0 + (i1 + ahead) * layout->dy__i1 + k]);
+                    }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        const ptrdiff_t k = first + j;
+                        /* (3), (4) */
+                        const double t1 = (double)x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - mu_here_tile[j];
+                        const double t12 = (eq3_part_tile[j] * t1 + beta_here_tile[j] > 0.0 ? (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k] : 0.0);
+                        dgamma_sum_lanes[lane][j] += t1 * t12;
+                        dbeta_sum_lanes[lane][j] += t12;
+                    }
+                    if (++i1 == m1) {
+                        i1 = 0;
+                        ++i0;
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 8][j];
+                        dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 8][j];
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 4][j];
+                        dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 4][j];
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 2][j];
+                        dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 2][j];
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 1][j];
+                        dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 1][j];
+                    }
+                }
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const double dgamma_sum_term = dgamma_sum_lanes[0][j];
+                    const double dgamma_sum_next = dgamma_sum_total[j] + dgamma_sum_term;
+                    const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_total[j];
+                    dgamma_sum_rest[j] += dgamma_sum_total[j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
+                    dgamma_sum_total[j] = dgamma_sum_next;
+                    const double dbeta_sum_term = dbeta_sum_lanes[0][j];
+                    const double dbeta_sum_next = dbeta_sum_total[j] + dbeta_sum_term;
+                    const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_total[j];
+                    dbeta_sum_rest[j] += dbeta_sum_total[j] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
+                    dbeta_sum_total[j] = dbeta_sum_next;
+                }
+            }
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const ptrdiff_t k = first + j;
+                /* (3) */
+                const double dgamma_sum = dgamma_sum_total[j] + (isfinite(dgamma_sum_total[j]) ? dgamma_sum_rest[j] : 0.0);
+                /* (4) */
+                const double dbeta_sum = dbeta_sum_total[j] + (isfinite(dbeta_sum_total[j]) ? dbeta_sum_rest[j] : 0.0);
+                /* (5) */
+                const double eq5_part3 = (eq5_part2_tile[j] > 0.0 ? dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon) : 0.0) / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
+                /* (3) */
+                const double eq3_part2 = (eq5_part2_tile[j] > 0.0 ? dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon) : 0.0);
+                /* (5) */
+                const double eq5_part5 = eq5_part_tile[j] * eq5_part3;
+                eq5_part5_panel[column + j] = eq5_part5;
+                const double eq5_part6 = eq5_part_tile[j] * dbeta_sum;
+                eq5_part6_panel[column + j] = eq5_part6;
+                /* (3), (4) */
+                dgamma[k * layout->dgamma__k] = (float)(eq3_part2);
+                dbeta[k * layout->dbeta__k] = (float)(dbeta_sum);
+            }
+        }
+        ptrdiff_t i0 = 0;
+        ptrdiff_t i1 = 0;
+        for (ptrdiff_t q = 0; q < m0 * m1; q++) {
+            float x_row_buffer[1024];
+            const ptrdiff_t x_row_extents[1] = {n};
+            const ptrdiff_t x_row_strides[1] = {1};
+            const float *x_row = read_window_float(x + i0 * layout->x__i0 + i1 * layout->x__i1, 1, x_row_extents, x_row_strides, begin, breadth, x_row_buffer);
+            float dy_row_buffer[1024];
+            const ptrdiff_t dy_row_extents[1] = {n};
+            const ptrdiff_t dy_row_strides[1] = {1};
+            const float *dy_row = read_window_float(dy + i0 * layout->dy__i0 + i1 * layout->dy__i1, 1, dy_row_extents, dy_row_strides, begin, breadth, dy_row_buffer);
+            const ptrdiff_t dx_row_extents[1] = {n};
+            const ptrdiff_t dx_row_strides[1] = {1};
+            for (ptrdiff_t dx_row_done = 0; dx_row_done < breadth;) {
+                ptrdiff_t dx_row_left = breadth - dx_row_done;
+                float *dx_row = open_run_float(&dx_stream, layout->cache__bypass, dx + i0 * layout->dx__i0 + i1 * layout->dx__i1, 1, dx_row_extents, dx_row_strides, begin, dx_row_done, &dx_row_left);
+                const int dx_row_past = dx_stream.past;
+                while (dx_row_left > 0) {
+                    const ptrdiff_t dx_row_some = dx_row_past ? part_of_line_float(dx_row, dx_row_left) : dx_row_left;
+                    float *const dx_row_part = open_part_float(&dx_stream, dx_row_past, dx_row);
+                    SIMD
+                    for (ptrdiff_t dx_row_lane = 0; dx_row_lane < dx_row_some; dx_row_lane++) {
+                        const ptrdiff_t j = dx_row_done + dx_row_lane;
+                        /* (5) */
+                        const double t1 = (double)x_row[j] - mu_here_panel[j];
+                        dx_row_part[dx_row_lane] = (float)(eq5_part4_panel[j] * (eq3_part_panel[j] * t1 + beta_here_panel[j] > 0.0 ? (double)dy_row[j] : 0.0) - eq5_part5_panel[j] * t1 - eq5_part6_panel[j]);
+                    }
+                    close_part_float(&dx_stream, dx_row_past, dx_row_some);
+                    dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some;
+                    for (; dx_row_past && dx_row_left >= line_of_float; dx_row_done += line_of_float, dx_row_left -= line_of_float, dx_row += line_of_float) {
+                        float dx_row_line[line_of_float];
+                        PREFETCH(&x_row[dx_row_done + breadth]);
+                        PREFETCH(&dy_row[dx_row_done + breadth]);
+                        SIMD
+                        for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_float; dx_row_lane++) {
+                            const ptrdiff_t j = dx_row_done + dx_row_lane;
+                            /* (5) */
+                            const double t1 = (double)x_row[j] - mu_here_panel[j];
+                            dx_row_line[dx_row_lane] = (float)(eq5_part4_panel[j] * (eq3_part_panel[j] * t1 + beta_here_panel[j] > 0.0 ? (double)dy_row[j] : 0.0) - eq5_part5_panel[j] * t1 - eq5_part6_panel[j]);
+                        }
+                        write_line(dx_row, dx_row_line);
+                    }
+                }
+            }
+            close_window_float(&dx_stream, dx + i0 * layout->dx__i0 + i1 * layout->dx__i1, 1, dx_row_extents, dx_row_strides, begin, breadth);
+            if (++i1 == m1) {
+                i1 = 0;
+                ++i0;
+            }
         }
     }
     finish_stream_float(&dx_stream);
@@ -718,28 +957,38 @@ int batch_norm_relu_backward_float32(
     int status = 0;
 
     (void)threads;
-    if (status == 0 && layout->x__i1 != 1 && layout->x__k == 1 && layout->dy__k == 1 && layout->dx__k == 1) {
-        double *const memory = malloc(sizeof(double) * (size_t)(n + n + n + n + n + n + (m0 * m1 + 511) / 512 * n + (m0 * m1 + 511) / 512 * n + n + n + 1));
-        double *left = memory;
-        status = !memory;
-        double *const all_eq3_part = status ? NULL : take(&left, n);
-        double *const all_mu_here = status ? NULL : take(&left, n);
-        double *const all_eq3_part2 = status ? NULL : take(&left, n);
-        double *const all_beta_here = status ? NULL : take(&left, n);
-        double *const all_eq5_part = status ? NULL : take(&left, n);
-        double *const all_eq5_part2 = status ? NULL : take(&left, n);
-        double *const dgamma_sum_blocks = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
-        double *const dbeta_sum_blocks = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
-        double *const all_dbeta_sum = status ? NULL : take(&left, n);
-        double *const all_eq5_part3 = status ? NULL : take(&left, n);
+    if (status == 0 && layout->x__i1 != 1 && layout->x__k == 1 && layout->dy__k == 1 && layout->dx__k == 1 && threads <= (n + larger(4, smaller(8, 1024 / larger(1, m0 * m1))) * 128 - 1) / (larger(4, smaller(8, 1024 / larger(1, m0 * m1))) * 128) && 1024 * (m0 * m1) * (ptrdiff_t)sizeof(float) <= layout->cache__bytes) {
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_kept(layout, dy, x, mu, sigma2, gamma, beta, dx, dgamma, dbeta, all_eq3_part, all_mu_here, all_eq3_part2, all_beta_here, all_eq5_part, all_eq5_part2, dgamma_sum_blocks, dbeta_sum_blocks, all_dbeta_sum, all_eq5_part3, epsilon);
+            group1_panels(layout, dy, x, mu, sigma2, gamma, beta, dx, dgamma, dbeta, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_kept(layout, dy, x, mu, sigma2, gamma, beta, dx, dgamma, dbeta, all_eq3_part, all_mu_here, all_eq3_part2, all_beta_here, all_eq5_part, all_eq5_part2, dgamma_sum_blocks, dbeta_sum_blocks, all_dbeta_sum, all_eq5_part3, epsilon);
+            group1_panels(layout, dy, x, mu, sigma2, gamma, beta, dx, dgamma, dbeta, epsilon);
+    }
+    else if (status == 0 && layout->x__i1 != 1 && layout->x__k == 1 && layout->dy__k == 1 && layout->dx__k == 1) {
+        double *const memory = malloc(sizeof(double) * (size_t)(n + n + n + n + n + n + (m0 * m1 + 511) / 512 * n + (m0 * m1 + 511) / 512 * n + n + n + 1));
+        double *left = memory;
+        status = !memory;
+        double *const all_mu_here = status ? NULL : take(&left, n);
+        double *const all_eq3_part = status ? NULL : take(&left, n);
+        double *const all_beta_here = status ? NULL : take(&left, n);
+        double *const all_eq5_part = status ? NULL : take(&left, n);
+        double *const all_eq5_part2 = status ? NULL : take(&left, n);
+        double *const all_eq5_part4 = status ? NULL : take(&left, n);
+        double *const dgamma_sum_blocks = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
+        double *const dbeta_sum_blocks = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
+        double *const all_eq5_part5 = status ? NULL : take(&left, n);
+        double *const all_eq5_part6 = status ? NULL : take(&left, n);
+#ifdef _OPENMP
+        if (status == 0 && threads > 1) {
+#pragma omp parallel num_threads(threads)
+            group1_kept(layout, dy, x, mu, sigma2, gamma, beta, dx, dgamma, dbeta, all_mu_here, all_eq3_part, all_beta_here, all_eq5_part, all_eq5_part2, all_eq5_part4, dgamma_sum_blocks, dbeta_sum_blocks, all_eq5_part5, all_eq5_part6, epsilon);
+        } else
+#endif
+        if (status == 0)
+            group1_kept(layout, dy, x, mu, sigma2, gamma, beta, dx, dgamma, dbeta, all_mu_here, all_eq3_part, all_beta_here, all_eq5_part, all_eq5_part2, all_eq5_part4, dgamma_sum_blocks, dbeta_sum_blocks, all_eq5_part5, all_eq5_part6, epsilon);
         free(memory);
     }
     else if (status == 0) {

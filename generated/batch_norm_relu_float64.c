@@ -667,7 +667,7 @@ static void group1_kept(
         const ptrdiff_t width = smaller(128, n - first);
         _Alignas(64) double mu_hi_lanes[16][128];
         _Alignas(64) double mu_hi_lanes_low[16][128];
-        for (ptrdiff_t lane = 0; lane < 16; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 mu_hi_lanes[lane][j] = 0.0;
@@ -697,7 +697,7 @@ static void group1_kept(
                 ++i0;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 8; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const double sum = mu_hi_lanes[lane][j] + mu_hi_lanes[lane + 8][j];
@@ -706,7 +706,7 @@ static void group1_kept(
                 mu_hi_lanes_low[lane][j] = sum_low;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 4; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const double sum = mu_hi_lanes[lane][j] + mu_hi_lanes[lane + 4][j];
@@ -715,7 +715,7 @@ static void group1_kept(
                 mu_hi_lanes_low[lane][j] = sum_low;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 2; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const double sum = mu_hi_lanes[lane][j] + mu_hi_lanes[lane + 2][j];
@@ -724,12 +724,14 @@ static void group1_kept(
                 mu_hi_lanes_low[lane][j] = sum_low;
             }
         }
-        SIMD
-        for (ptrdiff_t j = 0; j < width; j++) {
-            const double sum = mu_hi_lanes[0][j] + mu_hi_lanes[1][j];
-            const double sum_low = sum_error(mu_hi_lanes[0][j], mu_hi_lanes[1][j], sum) + (mu_hi_lanes_low[0][j] + mu_hi_lanes_low[1][j]);
-            mu_hi_lanes[0][j] = sum;
-            mu_hi_lanes_low[0][j] = sum_low;
+        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const double sum = mu_hi_lanes[lane][j] + mu_hi_lanes[lane + 1][j];
+                const double sum_low = sum_error(mu_hi_lanes[lane][j], mu_hi_lanes[lane + 1][j], sum) + (mu_hi_lanes_low[lane][j] + mu_hi_lanes_low[lane + 1][j]);
+                mu_hi_lanes[lane][j] = sum;
+                mu_hi_lanes_low[lane][j] = sum_low;
+            }
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
@@ -779,7 +781,7 @@ static void group1_kept(
         const ptrdiff_t width = smaller(128, n - first);
         _Alignas(64) double sigma2_hi_lanes[16][128];
         _Alignas(64) double sigma2_hi_lanes_low[16][128];
-        for (ptrdiff_t lane = 0; lane < 16; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 sigma2_hi_lanes[lane][j] = 0.0;
@@ -815,7 +817,7 @@ static void group1_kept(
                 ++i0;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 8; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const double sum = sigma2_hi_lanes[lane][j] + sigma2_hi_lanes[lane + 8][j];
@@ -824,7 +826,7 @@ static void group1_kept(
                 sigma2_hi_lanes_low[lane][j] = sum_low;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 4; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const double sum = sigma2_hi_lanes[lane][j] + sigma2_hi_lanes[lane + 4][j];
@@ -833,7 +835,7 @@ static void group1_kept(
                 sigma2_hi_lanes_low[lane][j] = sum_low;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 2; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const double sum = sigma2_hi_lanes[lane][j] + sigma2_hi_lanes[lane + 2][j];
@@ -842,12 +844,14 @@ static void group1_kept(
                 sigma2_hi_lanes_low[lane][j] = sum_low;
             }
         }
-        SIMD
-        for (ptrdiff_t j = 0; j < width; j++) {
-            const double sum = sigma2_hi_lanes[0][j] + sigma2_hi_lanes[1][j];
-            const double sum_low = sum_error(sigma2_hi_lanes[0][j], sigma2_hi_lanes[1][j], sum) + (sigma2_hi_lanes_low[0][j] + sigma2_hi_lanes_low[1][j]);
-            sigma2_hi_lanes[0][j] = sum;
-            sigma2_hi_lanes_low[0][j] = sum_low;
+        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const double sum = sigma2_hi_lanes[lane][j] + sigma2_hi_lanes[lane + 1][j];
+                const double sum_low = sum_error(sigma2_hi_lanes[lane][j], sigma2_hi_lanes[lane + 1][j], sum) + (sigma2_hi_lanes_low[lane][j] + sigma2_hi_lanes_low[lane + 1][j]);
+                sigma2_hi_lanes[lane][j] = sum;
+                sigma2_hi_lanes_low[lane][j] = sum_low;
+            }
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
@@ -994,6 +998,362 @@ static void group1_kept(
         lines_written();
 }
 
+static void group1_panels(
+    const batch_norm_relu_float64_layout *layout,
+    const double *x,
+    const double *gamma,
+    const double *beta,
+    double *y,
+    double *mu,
+    double *sigma2,
+    double epsilon
+)
+{
+    const ptrdiff_t m0 = layout->m0;
+    const ptrdiff_t m1 = layout->m1;
+    const ptrdiff_t n = layout->n;
+    (void)layout;
+    double_stream y_stream;
+    y_stream.line = y_stream.end = NULL;
+
+    SHARED_FOR
+    for (ptrdiff_t task = 0; task < (n + larger(4, smaller(8, 1024 / larger(1, m0 * m1))) * 128 - 1) / (larger(4, smaller(8, 1024 / larger(1, m0 * m1))) * 128); task++) {
+        const ptrdiff_t span = larger(4, smaller(8, 1024 / larger(1, m0 * m1))) * 128;
+        const ptrdiff_t panels = (n + span - 1) / span;
+        const ptrdiff_t panel = task % panels;
+        const ptrdiff_t begin = panel * span;
+        const ptrdiff_t breadth = smaller(span, n - begin);
+        _Alignas(64) double beta_here_panel[1024];
+        _Alignas(64) double mu_hi_panel[1024];
+        _Alignas(64) double mu_lo_panel[1024];
+        _Alignas(64) double mu_lo_panel_low[1024];
+        _Alignas(64) double eq4_part_panel[1024];
+        _Alignas(64) double eq4_part_panel_low[1024];
+        for (ptrdiff_t column = 0; column < breadth; column += 128) {
+            const ptrdiff_t first = begin + column;
+            const ptrdiff_t width = smaller(128, breadth - column);
+            _Alignas(64) double mu_hi_tile[128];
+            _Alignas(64) double mu_lo_tile[128];
+            _Alignas(64) double mu_lo_tile_low[128];
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const ptrdiff_t k = first + j;
+                /* (4) */
+                const double beta_here = beta[k * layout->beta__k];
+                beta_here_panel[column + j] = beta_here;
+            }
+            _Alignas(64) double mu_hi_total[128];
+            _Alignas(64) double mu_hi_total_low[128];
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                mu_hi_total[j] = 0.0;
+                mu_hi_total_low[j] = 0.0;
+            }
+            for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
+                const ptrdiff_t start = block * 512;
+                const ptrdiff_t count = smaller(512, m0 * m1 - start);
+                _Alignas(64) double mu_hi_lanes[16][128];
+                _Alignas(64) double mu_hi_lanes_low[16][128];
+                for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        mu_hi_lanes[lane][j] = 0.0;
+                        mu_hi_lanes_low[lane][j] = 0.0;
+                    }
+                }
+                const ptrdiff_t ahead = (width + 1023) / width;
+                ptrdiff_t i0 = start / m1;
+                ptrdiff_t i1 = start % m1;
+                for (ptrdiff_t q = 0; q < count; q++) {
+                    const ptrdiff_t lane = q % 16;
+                    for (ptrdiff_t j = 0; j < width; j += 16) {
+                        const ptrdiff_t k = first + j;
+                        PREFETCH(&x[i0 * layout->x__i0 + (i1 + ahead) * layout->x__i1 + k]);
+                    }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        const ptrdiff_t k = first + j;
+                        /* (1) */
+                        const double sum = mu_hi_lanes[lane][j] + x[i0 * layout->x__i0 + i1 * layout->x__i1 + k];
+                        const double sum_low = sum_error(mu_hi_lanes[lane][j], x[i0 * layout->x__i0 + i1 * layout->x__i1 + k], sum) + mu_hi_lanes_low[lane][j];
+                        mu_hi_lanes[lane][j] = sum;
+                        mu_hi_lanes_low[lane][j] = sum_low;
+                    }
+                    if (++i1 == m1) {
+                        i1 = 0;
+                        ++i0;
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        const double sum = mu_hi_lanes[lane][j] + mu_hi_lanes[lane + 8][j];
+                        const double sum_low = sum_error(mu_hi_lanes[lane][j], mu_hi_lanes[lane + 8][j], sum) + (mu_hi_lanes_low[lane][j] + mu_hi_lanes_low[lane + 8][j]);
+                        mu_hi_lanes[lane][j] = sum;
+                        mu_hi_lanes_low[lane][j] = sum_low;
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        const double sum = mu_hi_lanes[lane][j] + mu_hi_lanes[lane + 4][j];
+                        const double sum_low = sum_error(mu_hi_lanes[lane][j], mu_hi_lanes[lane + 4][j], sum) + (mu_hi_lanes_low[lane][j] + mu_hi_lanes_low[lane + 4][j]);
+                        mu_hi_lanes[lane][j] = sum;
+                        mu_hi_lanes_low[lane][j] = sum_low;
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        const double sum = mu_hi_lanes[lane][j] + mu_hi_lanes[lane + 2][j];
+                        const double sum_low = sum_error(mu_hi_lanes[lane][j], mu_hi_lanes[lane + 2][j], sum) + (mu_hi_lanes_low[lane][j] + mu_hi_lanes_low[lane + 2][j]);
+                        mu_hi_lanes[lane][j] = sum;
+                        mu_hi_lanes_low[lane][j] = sum_low;
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        const double sum = mu_hi_lanes[lane][j] + mu_hi_lanes[lane + 1][j];
+                        const double sum_low = sum_error(mu_hi_lanes[lane][j], mu_hi_lanes[lane + 1][j], sum) + (mu_hi_lanes_low[lane][j] + mu_hi_lanes_low[lane + 1][j]);
+                        mu_hi_lanes[lane][j] = sum;
+                        mu_hi_lanes_low[lane][j] = sum_low;
+                    }
+                }
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const double sum = mu_hi_total[j] + mu_hi_lanes[0][j];
+                    const double sum_low = sum_error(mu_hi_total[j], mu_hi_lanes[0][j], sum) + (mu_hi_total_low[j] + mu_hi_lanes_low[0][j]);
+                    mu_hi_total[j] = sum;
+                    mu_hi_total_low[j] = sum_low;
+                }
+            }
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const ptrdiff_t k = first + j;
+                /* (1) */
+                const double tight = rounded(mu_hi_total[j], mu_hi_total_low[j]);
+                const double mu_hi = tight / (double)(m0 * m1);
+                const double product = mu_hi * (double)(m0 * m1);
+                const double product_low = product_error(mu_hi, (double)(m0 * m1), product);
+                const double difference = mu_hi_total[j] - product;
+                const double difference_low = difference_error(mu_hi_total[j], product, difference) + (mu_hi_total_low[j] - product_low);
+                const double tight2 = rounded(difference, difference_low);
+                const double tight2_low = sum_error(difference, difference_low, tight2);
+                const double quotient = tight2 / (double)(m0 * m1);
+                const double quotient_low = quotient_error(tight2, tight2_low, (double)(m0 * m1), 0.0, quotient);
+                const double mu_lo = (isfinite(mu_hi) ? quotient : 0.0);
+                const double mu_lo_low = (isfinite(mu_hi) ? quotient_low : 0.0);
+                mu_hi_tile[j] = mu_hi;
+                mu_hi_panel[column + j] = mu_hi;
+                mu_lo_tile[j] = mu_lo;
+                mu_lo_tile_low[j] = mu_lo_low;
+                mu_lo_panel[column + j] = mu_lo;
+                mu_lo_panel_low[column + j] = mu_lo_low;
+                const double eq1_part = mu_hi + mu_lo;
+                const double eq1_part_low = sum_error(mu_hi, mu_lo, eq1_part) + mu_lo_low;
+                mu[k * layout->mu__k] = rounded(eq1_part, eq1_part_low);
+            }
+            _Alignas(64) double sigma2_hi_total[128];
+            _Alignas(64) double sigma2_hi_total_low[128];
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                sigma2_hi_total[j] = 0.0;
+                sigma2_hi_total_low[j] = 0.0;
+            }
+            for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
+                const ptrdiff_t start = block * 512;
+                const ptrdiff_t count = smaller(512, m0 * m1 - start);
+                _Alignas(64) double sigma2_hi_lanes[16][128];
+                _Alignas(64) double sigma2_hi_lanes_low[16][128];
+                for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        sigma2_hi_lanes[lane][j] = 0.0;
+                        sigma2_hi_lanes_low[lane][j] = 0.0;
+                    }
+                }
+                const ptrdiff_t ahead = (width + 1023) / width;
+                ptrdiff_t i0 = start / m1;
+                ptrdiff_t i1 = start % m1;
+                for (ptrdiff_t q = 0; q < count; q++) {
+                    const ptrdiff_t lane = q % 16;
+                    for (ptrdiff_t j = 0; j < width; j += 16) {
+                        const ptrdiff_t k = first + j;
+                        PREFETCH(&x[i0 * layout->x__i0 + (i1 + ahead) * layout->x__i1 + k]);
+                    }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        const ptrdiff_t k = first + j;
+                        /* (2) */
+                        const double difference = x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - mu_hi_tile[j];
+                        const double difference_low = difference_error(x[i0 * layout->x__i0 + i1 * layout->x__i1 + k], mu_hi_tile[j], difference);
+                        const double t1 = difference - mu_lo_tile[j];
+                        const double t1_low = difference_error(difference, mu_lo_tile[j], t1) + (difference_low - mu_lo_tile_low[j]);
+                        const double product = t1 * t1;
+                        const double product_low = product_error(t1, t1, product) + t1 * t1_low + t1 * t1_low;
+                        const double sum = sigma2_hi_lanes[lane][j] + product;
+                        const double sum_low = sum_error(sigma2_hi_lanes[lane][j], product, sum) + (sigma2_hi_lanes_low[lane][j] + product_low);
+                        sigma2_hi_lanes[lane][j] = sum;
+                        sigma2_hi_lanes_low[lane][j] = sum_low;
+                    }
+                    if (++i1 == m1) {
+                        i1 = 0;
+                        ++i0;
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        const double sum = sigma2_hi_lanes[lane][j] + sigma2_hi_lanes[lane + 8][j];
+                        const double sum_low = sum_error(sigma2_hi_lanes[lane][j], sigma2_hi_lanes[lane + 8][j], sum) + (sigma2_hi_lanes_low[lane][j] + sigma2_hi_lanes_low[lane + 8][j]);
+                        sigma2_hi_lanes[lane][j] = sum;
+                        sigma2_hi_lanes_low[lane][j] = sum_low;
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        const double sum = sigma2_hi_lanes[lane][j] + sigma2_hi_lanes[lane + 4][j];
+                        const double sum_low = sum_error(sigma2_hi_lanes[lane][j], sigma2_hi_lanes[lane + 4][j], sum) + (sigma2_hi_lanes_low[lane][j] + sigma2_hi_lanes_low[lane + 4][j]);
+                        sigma2_hi_lanes[lane][j] = sum;
+                        sigma2_hi_lanes_low[lane][j] = sum_low;
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        const double sum = sigma2_hi_lanes[lane][j] + sigma2_hi_lanes[lane + 2][j];
+                        const double sum_low = sum_error(sigma2_hi_lanes[lane][j], sigma2_hi_lanes[lane + 2][j], sum) + (sigma2_hi_lanes_low[lane][j] + sigma2_hi_lanes_low[lane + 2][j]);
+                        sigma2_hi_lanes[lane][j] = sum;
+                        sigma2_hi_lanes_low[lane][j] = sum_low;
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        const double sum = sigma2_hi_lanes[lane][j] + sigma2_hi_lanes[lane + 1][j];
+                        const double sum_low = sum_error(sigma2_hi_lanes[lane][j], sigma2_hi_lanes[lane + 1][j], sum) + (sigma2_hi_lanes_low[lane][j] + sigma2_hi_lanes_low[lane + 1][j]);
+                        sigma2_hi_lanes[lane][j] = sum;
+                        sigma2_hi_lanes_low[lane][j] = sum_low;
+                    }
+                }
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const double sum = sigma2_hi_total[j] + sigma2_hi_lanes[0][j];
+                    const double sum_low = sum_error(sigma2_hi_total[j], sigma2_hi_lanes[0][j], sum) + (sigma2_hi_total_low[j] + sigma2_hi_lanes_low[0][j]);
+                    sigma2_hi_total[j] = sum;
+                    sigma2_hi_total_low[j] = sum_low;
+                }
+            }
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const ptrdiff_t k = first + j;
+                /* (2) */
+                const double tight = rounded(sigma2_hi_total[j], sigma2_hi_total_low[j]);
+                const double sigma2_hi = tight / (double)(m0 * m1);
+                const double product = sigma2_hi * (double)(m0 * m1);
+                const double product_low = product_error(sigma2_hi, (double)(m0 * m1), product);
+                const double difference = sigma2_hi_total[j] - product;
+                const double difference_low = difference_error(sigma2_hi_total[j], product, difference) + (sigma2_hi_total_low[j] - product_low);
+                const double tight2 = rounded(difference, difference_low);
+                const double tight2_low = sum_error(difference, difference_low, tight2);
+                const double quotient = tight2 / (double)(m0 * m1);
+                const double quotient_low = quotient_error(tight2, tight2_low, (double)(m0 * m1), 0.0, quotient);
+                const double sigma2_lo = (isfinite(sigma2_hi) ? quotient : 0.0);
+                const double sigma2_lo_low = (isfinite(sigma2_hi) ? quotient_low : 0.0);
+                /* (4) */
+                const double sum2 = sigma2_hi + epsilon;
+                const double sum2_low = sum_error(sigma2_hi, epsilon, sum2);
+                const double sum = sum2 + sigma2_lo;
+                const double sum_low = sum_error(sum2, sigma2_lo, sum) + (sum2_low + sigma2_lo_low);
+                const double tight3 = rounded(sum, sum_low);
+                const double tight3_low = sum_error(sum, sum_low, tight3);
+                const double root = sqrt(tight3);
+                const double root_low = root_error(tight3, tight3_low, root);
+                const double eq4_part = gamma[k * layout->gamma__k] / root;
+                const double eq4_part_low = quotient_error(gamma[k * layout->gamma__k], 0.0, root, root_low, eq4_part);
+                eq4_part_panel[column + j] = eq4_part;
+                eq4_part_panel_low[column + j] = eq4_part_low;
+                /* (2) */
+                const double eq2_part = sigma2_hi + sigma2_lo;
+                const double eq2_part_low = sum_error(sigma2_hi, sigma2_lo, eq2_part) + sigma2_lo_low;
+                sigma2[k * layout->sigma2__k] = rounded(eq2_part, eq2_part_low);
+            }
+        }
+        ptrdiff_t i0 = 0;
+        ptrdiff_t i1 = 0;
+        for (ptrdiff_t q = 0; q < m0 * m1; q++) {
+            double x_row_buffer[1024];
+            const ptrdiff_t x_row_extents[1] = {n};
+            const ptrdiff_t x_row_strides[1] = {1};
+            const double *x_row = read_window_double(x + i0 * layout->x__i0 + i1 * layout->x__i1, 1, x_row_extents, x_row_strides, begin, breadth, x_row_buffer);
+            const ptrdiff_t y_row_extents[1] = {n};
+            const ptrdiff_t y_row_strides[1] = {1};
+            for (ptrdiff_t y_row_done = 0; y_row_done < breadth;) {
+                ptrdiff_t y_row_left = breadth - y_row_done;
+                double *y_row = open_run_double(&y_stream, layout->cache__bypass, y + i0 * layout->y__i0 + i1 * layout->y__i1, 1, y_row_extents, y_row_strides, begin, y_row_done, &y_row_left);
+                const int y_row_past = y_stream.past;
+                while (y_row_left > 0) {
+                    const ptrdiff_t y_row_some = y_row_past ? part_of_line_double(y_row, y_row_left) : y_row_left;
+                    double *const y_row_part = open_part_double(&y_stream, y_row_past, y_row);
+                    SIMD
+                    for (ptrdiff_t y_row_lane = 0; y_row_lane < y_row_some; y_row_lane++) {
+                        const ptrdiff_t j = y_row_done + y_row_lane;
+                        /* (4) */
+                        const double difference2 = x_row[j] - mu_hi_panel[j];
+                        const double difference2_low = difference_error(x_row[j], mu_hi_panel[j], difference2);
+                        const double difference = difference2 - mu_lo_panel[j];
+                        const double difference_low = difference_error(difference2, mu_lo_panel[j], difference) + (difference2_low - mu_lo_panel_low[j]);
+                        const double product = eq4_part_panel[j] * difference;
+                        const double product_low = product_error(eq4_part_panel[j], difference, product) + eq4_part_panel[j] * difference_low + difference * eq4_part_panel_low[j];
+                        const double sum = product + beta_here_panel[j];
+                        const double sum_low = sum_error(product, beta_here_panel[j], sum) + product_low;
+                        const double tight = rounded(sum, sum_low);
+                        const double tight_low = sum_error(sum, sum_low, tight);
+                        const double max_value = nan_max(0.0, tight);
+                        const double max_value_low = (0.0 > tight || (0.0 == tight && 0.0 > tight_low) ? 0.0 : tight_low);
+                        y_row_part[y_row_lane] = rounded(max_value, max_value_low);
+                    }
+                    close_part_double(&y_stream, y_row_past, y_row_some);
+                    y_row_done += y_row_some, y_row_left -= y_row_some, y_row += y_row_some;
+                    for (; y_row_past && y_row_left >= line_of_double; y_row_done += line_of_double, y_row_left -= line_of_double, y_row += line_of_double) {
+                        double y_row_line[line_of_double];
+                        PREFETCH(&x_row[y_row_done + breadth]);
+                        SIMD
+                        for (ptrdiff_t y_row_lane = 0; y_row_lane < line_of_double; y_row_lane++) {
+                            const ptrdiff_t j = y_row_done + y_row_lane;
+                            /* (4) */
+                            const double difference2 = x_row[j] - mu_hi_panel[j];
+                            const double difference2_low = difference_error(x_row[j], mu_hi_panel[j], difference2);
+                            const double difference = difference2 - mu_lo_panel[j];
+                            const double difference_low = difference_error(difference2, mu_lo_panel[j], difference) + (difference2_low - mu_lo_panel_low[j]);
+                            const double product = eq4_part_panel[j] * difference;
+                            const double product_low = product_error(eq4_part_panel[j], difference, product) + eq4_part_panel[j] * difference_low + difference * eq4_part_panel_low[j];
+                            const double sum = product + beta_here_panel[j];
+                            const double sum_low = sum_error(product, beta_here_panel[j], sum) + product_low;
+                            const double tight = rounded(sum, sum_low);
+                            const double tight_low = sum_error(sum, sum_low, tight);
+                            const double max_value = nan_max(0.0, tight);
+                            const double max_value_low = (0.0 > tight || (0.0 == tight && 0.0 > tight_low) ? 0.0 : tight_low);
+                            y_row_line[y_row_lane] = rounded(max_value, max_value_low);
+                        }
+                        write_line(y_row, y_row_line);
+                    }
+                }
+            }
+            close_window_double(&y_stream, y + i0 * layout->y__i0 + i1 * layout->y__i1, 1, y_row_extents, y_row_strides, begin, breadth);
+            if (++i1 == m1) {
+                i1 = 0;
+                ++i0;
+            }
+        }
+    }
+    finish_stream_double(&y_stream);
+    if (layout->cache__bypass)
+        lines_written();
+}
+
 int batch_norm_relu_float64(
     const batch_norm_relu_float64_layout *layout,
     const double *x,
@@ -1011,7 +1371,17 @@ int batch_norm_relu_float64(
     int status = 0;
 
     (void)threads;
-    if (status == 0 && layout->x__i1 != 1 && layout->x__k == 1 && layout->y__k == 1) {
+    if (status == 0 && layout->x__i1 != 1 && layout->x__k == 1 && layout->y__k == 1 && threads <= (n + larger(4, smaller(8, 1024 / larger(1, m0 * m1))) * 128 - 1) / (larger(4, smaller(8, 1024 / larger(1, m0 * m1))) * 128) && 512 * (m0 * m1) * (ptrdiff_t)sizeof(double) <= layout->cache__bytes) {
+#ifdef _OPENMP
+        if (status == 0 && threads > 1) {
+#pragma omp parallel num_threads(threads)
+            group1_panels(layout, x, gamma, beta, y, mu, sigma2, epsilon);
+        } else
+#endif
+        if (status == 0)
+            group1_panels(layout, x, gamma, beta, y, mu, sigma2, epsilon);
+    }
+    else if (status == 0 && layout->x__i1 != 1 && layout->x__k == 1 && layout->y__k == 1) {
         double *const memory = malloc(sizeof(double) * (size_t)(n + (m0 * m1 + 511) / 512 * n + n + n + (m0 * m1 + 511) / 512 * n + n + (m0 * m1 + 511) / 512 * n + n + (m0 * m1 + 511) / 512 * n + n + 1));
         double *left = memory;
         status = !memory;

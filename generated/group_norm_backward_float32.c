@@ -494,6 +494,9 @@ static void group1_reduced(
                 const double eq3_part4 = all_dx_sum[n0 * N1 * G + n1 * G + g] / (sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + g * layout->sigma2__g] + epsilon);
                 const double mu_here2 = mu[n0 * layout->mu__n0 + n1 * layout->mu__n1 + g * layout->mu__g];
                 const double all_dx_sum3_here = all_dx_sum3[n0 * N1 * G + n1 * G + g];
+                const double eq3_part5 = eq3_part2 * eq3_part3;
+                const double eq3_part6 = eq3_part2 * eq3_part4;
+                const double eq3_part7 = eq3_part2 * all_dx_sum3_here;
                 for (ptrdiff_t block = 0; block < (S0 * S1 + 2047) / 2048; block++) {
                     const ptrdiff_t start = block * 2048;
                     const ptrdiff_t count = smaller(2048, S0 * S1 - start);
@@ -518,7 +521,7 @@ static void group1_reduced(
                             for (ptrdiff_t dx_row_lane = 0; dx_row_lane < dx_row_some; dx_row_lane++) {
                                 const ptrdiff_t q = dx_row_done + dx_row_lane;
                                 /* (3) */
-                                dx_row_part[dx_row_lane] = (float)(eq3_part2 * (eq3_part3 * (double)dy_row[q] - eq3_part4 * ((double)x_row[q] - mu_here2) - all_dx_sum3_here));
+                                dx_row_part[dx_row_lane] = (float)(eq3_part5 * (double)dy_row[q] - eq3_part6 * ((double)x_row[q] - mu_here2) - eq3_part7);
                             }
                             close_part_float(&dx_stream, dx_row_past, dx_row_some);
                             dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some;
@@ -530,7 +533,7 @@ static void group1_reduced(
                                 for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_float; dx_row_lane++) {
                                     const ptrdiff_t q = dx_row_done + dx_row_lane;
                                     /* (3) */
-                                    dx_row_line[dx_row_lane] = (float)(eq3_part2 * (eq3_part3 * (double)dy_row[q] - eq3_part4 * ((double)x_row[q] - mu_here2) - all_dx_sum3_here));
+                                    dx_row_line[dx_row_lane] = (float)(eq3_part5 * (double)dy_row[q] - eq3_part6 * ((double)x_row[q] - mu_here2) - eq3_part7);
                                 }
                                 write_line(dx_row, dx_row_line);
                             }
@@ -593,7 +596,7 @@ static void group1_kept(
         const ptrdiff_t width = smaller(128, K1 - first);
         _Alignas(64) double dgamma_sum_lanes[16][128];
         _Alignas(64) double dx_sum2_lanes[16][128];
-        for (ptrdiff_t lane = 0; lane < 16; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum_lanes[lane][j] = 0.0;
@@ -622,31 +625,33 @@ static void group1_kept(
                 ++s0;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 8; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 8][j];
                 dx_sum2_lanes[lane][j] += dx_sum2_lanes[lane + 8][j];
             }
         }
-        for (ptrdiff_t lane = 0; lane < 4; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 4][j];
                 dx_sum2_lanes[lane][j] += dx_sum2_lanes[lane + 4][j];
             }
         }
-        for (ptrdiff_t lane = 0; lane < 2; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 2][j];
                 dx_sum2_lanes[lane][j] += dx_sum2_lanes[lane + 2][j];
             }
         }
-        SIMD
-        for (ptrdiff_t j = 0; j < width; j++) {
-            dgamma_sum_lanes[0][j] += dgamma_sum_lanes[1][j];
-            dx_sum2_lanes[0][j] += dx_sum2_lanes[1][j];
+        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 1][j];
+                dx_sum2_lanes[lane][j] += dx_sum2_lanes[lane + 1][j];
+            }
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
@@ -792,11 +797,10 @@ static void group1_kept2(
     float *dx,
     double *all_dx_sum,
     double *all_dx_sum3,
-    double *all_eq3_part2,
-    double *all_eq3_part3,
-    double *all_eq3_part4,
     double *all_mu_here2,
-    double *all_all_dx_sum3_here,
+    double *all_eq3_part5,
+    double *all_eq3_part6,
+    double *all_eq3_part7,
     double epsilon
 )
 {
@@ -820,15 +824,17 @@ static void group1_kept2(
         const ptrdiff_t c1 = place % K1;
         /* (3) */
         const double eq3_part2 = 1.0 / ((double)(K0 * K1) * (double)(S0 * S1)) / sqrt(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + g * layout->sigma2__g] + epsilon);
-        all_eq3_part2[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = eq3_part2;
         const double eq3_part3 = (double)(K0 * K1) * (double)(S0 * S1) * (double)gamma[g * layout->gamma__g + c0 * layout->gamma__c0 + c1 * layout->gamma__c1];
-        all_eq3_part3[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = eq3_part3;
         const double eq3_part4 = all_dx_sum[n0 * N1 * G + n1 * G + g] / (sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + g * layout->sigma2__g] + epsilon);
-        all_eq3_part4[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = eq3_part4;
         const double mu_here2 = mu[n0 * layout->mu__n0 + n1 * layout->mu__n1 + g * layout->mu__g];
         all_mu_here2[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = mu_here2;
         const double all_dx_sum3_here = all_dx_sum3[n0 * N1 * G + n1 * G + g];
-        all_all_dx_sum3_here[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = all_dx_sum3_here;
+        const double eq3_part5 = eq3_part2 * eq3_part3;
+        all_eq3_part5[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = eq3_part5;
+        const double eq3_part6 = eq3_part2 * eq3_part4;
+        all_eq3_part6[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = eq3_part6;
+        const double eq3_part7 = eq3_part2 * all_dx_sum3_here;
+        all_eq3_part7[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = eq3_part7;
     }
     SHARED_FOR
     for (ptrdiff_t task = 0; task < N0 * N1 * G * K0 * ((S0 * S1 + 64 * larger(1, smaller(1024 / larger(1, K1), S0 * S1 / 8)) - 1) / (64 * larger(1, smaller(1024 / larger(1, K1), S0 * S1 / 8)))) * ((K1 + 1023) / 1024); task++) {
@@ -844,20 +850,18 @@ static void group1_kept2(
         const ptrdiff_t count = smaller(64 * larger(1, smaller(1024 / larger(1, K1), S0 * S1 / 8)), S0 * S1 - start);
         const ptrdiff_t first = tile * 1024;
         const ptrdiff_t width = smaller(1024, K1 - first);
-        _Alignas(64) double all_eq3_part2_held[1024];
-        _Alignas(64) double all_eq3_part3_held[1024];
-        _Alignas(64) double all_eq3_part4_held[1024];
+        _Alignas(64) double all_eq3_part5_held[1024];
+        _Alignas(64) double all_eq3_part6_held[1024];
         _Alignas(64) double all_mu_here2_held[1024];
-        _Alignas(64) double all_all_dx_sum3_here_held[1024];
+        _Alignas(64) double all_eq3_part7_held[1024];
         for (ptrdiff_t lane = 0; lane < smaller(together, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t c1 = first + j;
-                all_eq3_part2_held[lane * width + j] = all_eq3_part2[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
-                all_eq3_part3_held[lane * width + j] = all_eq3_part3[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
-                all_eq3_part4_held[lane * width + j] = all_eq3_part4[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
+                all_eq3_part5_held[lane * width + j] = all_eq3_part5[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
+                all_eq3_part6_held[lane * width + j] = all_eq3_part6[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
                 all_mu_here2_held[lane * width + j] = all_mu_here2[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
-                all_all_dx_sum3_here_held[lane * width + j] = all_all_dx_sum3_here[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
+                all_eq3_part7_held[lane * width + j] = all_eq3_part7[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
             }
         }
         for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
@@ -884,7 +888,7 @@ static void group1_kept2(
                     for (ptrdiff_t dx_row_lane = 0; dx_row_lane < dx_row_some; dx_row_lane++) {
                         const ptrdiff_t j = dx_row_done + dx_row_lane;
                         /* (3) */
-                        dx_row_part[dx_row_lane] = (float)(all_eq3_part2_held[j] * (all_eq3_part3_held[j] * (double)dy_row[j] - all_eq3_part4_held[j] * ((double)x_row[j] - all_mu_here2_held[j]) - all_all_dx_sum3_here_held[j]));
+                        dx_row_part[dx_row_lane] = (float)(all_eq3_part5_held[j] * (double)dy_row[j] - all_eq3_part6_held[j] * ((double)x_row[j] - all_mu_here2_held[j]) - all_eq3_part7_held[j]);
                     }
                     close_part_float(&dx_stream, dx_row_past, dx_row_some);
                     dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some;
@@ -896,7 +900,7 @@ static void group1_kept2(
                         for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_float; dx_row_lane++) {
                             const ptrdiff_t j = dx_row_done + dx_row_lane;
                             /* (3) */
-                            dx_row_line[dx_row_lane] = (float)(all_eq3_part2_held[j] * (all_eq3_part3_held[j] * (double)dy_row[j] - all_eq3_part4_held[j] * ((double)x_row[j] - all_mu_here2_held[j]) - all_all_dx_sum3_here_held[j]));
+                            dx_row_line[dx_row_lane] = (float)(all_eq3_part5_held[j] * (double)dy_row[j] - all_eq3_part6_held[j] * ((double)x_row[j] - all_mu_here2_held[j]) - all_eq3_part7_held[j]);
                         }
                         write_line(dx_row, dx_row_line);
                     }
@@ -1034,7 +1038,7 @@ int group_norm_backward_float32(
 
     (void)threads;
     if (status == 0 && layout->x__s1 != 1 && layout->x__c1 == 1 && layout->dy__c1 == 1 && layout->dx__c1 == 1) {
-        double *const memory = malloc(sizeof(double) * (size_t)(N0 * N1 * G + N0 * N1 * G + N0 * N1 * G * K0 * K1 + (S0 * S1 + 511) / 512 * (N0 * N1 * G * K0 * K1) + (S0 * S1 + 511) / 512 * (N0 * N1 * G * K0 * K1) + N0 * N1 * G * K0 * K1 + N0 * N1 * G * K0 * K1 + N0 * N1 * G * K0 * K1 + N0 * N1 * G * K0 * K1 + N0 * N1 * G * K0 * K1 + 1));
+        double *const memory = malloc(sizeof(double) * (size_t)(N0 * N1 * G + N0 * N1 * G + N0 * N1 * G * K0 * K1 + (S0 * S1 + 511) / 512 * (N0 * N1 * G * K0 * K1) + (S0 * S1 + 511) / 512 * (N0 * N1 * G * K0 * K1) + N0 * N1 * G * K0 * K1 + N0 * N1 * G * K0 * K1 + N0 * N1 * G * K0 * K1 + N0 * N1 * G * K0 * K1 + 1));
         double *left = memory;
         status = !memory;
         double *const all_dx_sum = status ? NULL : take(&left, N0 * N1 * G);
@@ -1042,11 +1046,10 @@ int group_norm_backward_float32(
         double *const all_mu_here = status ? NULL : take(&left, N0 * N1 * G * K0 * K1);
         double *const dgamma_sum_blocks = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N0 * N1 * G * K0 * K1));
         double *const dx_sum2_blocks = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N0 * N1 * G * K0 * K1));
-        double *const all_eq3_part2 = status ? NULL : take(&left, N0 * N1 * G * K0 * K1);
-        double *const all_eq3_part3 = status ? NULL : take(&left, N0 * N1 * G * K0 * K1);
-        double *const all_eq3_part4 = status ? NULL : take(&left, N0 * N1 * G * K0 * K1);
         double *const all_mu_here2 = status ? NULL : take(&left, N0 * N1 * G * K0 * K1);
-        double *const all_all_dx_sum3_here = status ? NULL : take(&left, N0 * N1 * G * K0 * K1);
+        double *const all_eq3_part5 = status ? NULL : take(&left, N0 * N1 * G * K0 * K1);
+        double *const all_eq3_part6 = status ? NULL : take(&left, N0 * N1 * G * K0 * K1);
+        double *const all_eq3_part7 = status ? NULL : take(&left, N0 * N1 * G * K0 * K1);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
@@ -1066,11 +1069,11 @@ int group_norm_backward_float32(
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_kept2(layout, dy, x, mu, sigma2, gamma, dx, all_dx_sum, all_dx_sum3, all_eq3_part2, all_eq3_part3, all_eq3_part4, all_mu_here2, all_all_dx_sum3_here, epsilon);
+            group1_kept2(layout, dy, x, mu, sigma2, gamma, dx, all_dx_sum, all_dx_sum3, all_mu_here2, all_eq3_part5, all_eq3_part6, all_eq3_part7, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_kept2(layout, dy, x, mu, sigma2, gamma, dx, all_dx_sum, all_dx_sum3, all_eq3_part2, all_eq3_part3, all_eq3_part4, all_mu_here2, all_all_dx_sum3_here, epsilon);
+            group1_kept2(layout, dy, x, mu, sigma2, gamma, dx, all_dx_sum, all_dx_sum3, all_mu_here2, all_eq3_part5, all_eq3_part6, all_eq3_part7, epsilon);
         free(memory);
     }
     else if (status == 0) {

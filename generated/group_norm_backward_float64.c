@@ -787,7 +787,7 @@ static void group1_kept(
         _Alignas(64) double dgamma_sum_lanes_low[16][128];
         _Alignas(64) double dx_sum2_lanes[16][128];
         _Alignas(64) double dx_sum2_lanes_low[16][128];
-        for (ptrdiff_t lane = 0; lane < 16; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum_lanes[lane][j] = 0.0;
@@ -828,7 +828,7 @@ static void group1_kept(
                 ++s0;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 8; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 8][j];
@@ -841,7 +841,7 @@ static void group1_kept(
                 dx_sum2_lanes_low[lane][j] = sum2_low;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 4; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 4][j];
@@ -854,7 +854,7 @@ static void group1_kept(
                 dx_sum2_lanes_low[lane][j] = sum2_low;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 2; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 2][j];
@@ -867,16 +867,18 @@ static void group1_kept(
                 dx_sum2_lanes_low[lane][j] = sum2_low;
             }
         }
-        SIMD
-        for (ptrdiff_t j = 0; j < width; j++) {
-            const double sum = dgamma_sum_lanes[0][j] + dgamma_sum_lanes[1][j];
-            const double sum_low = sum_error(dgamma_sum_lanes[0][j], dgamma_sum_lanes[1][j], sum) + (dgamma_sum_lanes_low[0][j] + dgamma_sum_lanes_low[1][j]);
-            dgamma_sum_lanes[0][j] = sum;
-            dgamma_sum_lanes_low[0][j] = sum_low;
-            const double sum2 = dx_sum2_lanes[0][j] + dx_sum2_lanes[1][j];
-            const double sum2_low = sum_error(dx_sum2_lanes[0][j], dx_sum2_lanes[1][j], sum2) + (dx_sum2_lanes_low[0][j] + dx_sum2_lanes_low[1][j]);
-            dx_sum2_lanes[0][j] = sum2;
-            dx_sum2_lanes_low[0][j] = sum2_low;
+        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 1][j];
+                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 1][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 1][j]);
+                dgamma_sum_lanes[lane][j] = sum;
+                dgamma_sum_lanes_low[lane][j] = sum_low;
+                const double sum2 = dx_sum2_lanes[lane][j] + dx_sum2_lanes[lane + 1][j];
+                const double sum2_low = sum_error(dx_sum2_lanes[lane][j], dx_sum2_lanes[lane + 1][j], sum2) + (dx_sum2_lanes_low[lane][j] + dx_sum2_lanes_low[lane + 1][j]);
+                dx_sum2_lanes[lane][j] = sum2;
+                dx_sum2_lanes_low[lane][j] = sum2_low;
+            }
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {

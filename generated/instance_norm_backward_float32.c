@@ -373,6 +373,7 @@ static void group1_reduced(
         /* (3) */
         const double eq3_part = 1.0 / (double)(S0 * S1) * (double)gamma[c * layout->gamma__c] / sqrt(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon);
         const double eq3_part2 = (double)(S0 * S1);
+        const double eq3_part4 = eq3_part * eq3_part2;
         double dgamma_sum_total = 0.0;
         double dgamma_sum_rest = 0.0;
         double dx_sum_total = 0.0;
@@ -440,6 +441,8 @@ static void group1_reduced(
         const double dx_sum = dx_sum_total + (isfinite(dx_sum_total) ? dx_sum_rest : 0.0);
         all_dx_sum[n0 * N1 * C + n1 * C + c] = dx_sum;
         const double eq3_part3 = dgamma_sum / (sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon);
+        const double eq3_part5 = eq3_part * eq3_part3;
+        const double eq3_part6 = eq3_part * dx_sum;
         for (ptrdiff_t block = 0; block < (S0 * S1 + 2047) / 2048; block++) {
             const ptrdiff_t start = block * 2048;
             const ptrdiff_t count = smaller(2048, S0 * S1 - start);
@@ -464,7 +467,7 @@ static void group1_reduced(
                     for (ptrdiff_t dx_row_lane = 0; dx_row_lane < dx_row_some; dx_row_lane++) {
                         const ptrdiff_t q = dx_row_done + dx_row_lane;
                         /* (3) */
-                        dx_row_part[dx_row_lane] = (float)(eq3_part * (eq3_part2 * (double)dy_row2[q] - eq3_part3 * ((double)x_row2[q] - mu_here) - dx_sum));
+                        dx_row_part[dx_row_lane] = (float)(eq3_part4 * (double)dy_row2[q] - eq3_part5 * ((double)x_row2[q] - mu_here) - eq3_part6);
                     }
                     close_part_float(&dx_stream, dx_row_past, dx_row_some);
                     dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some;
@@ -476,7 +479,7 @@ static void group1_reduced(
                         for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_float; dx_row_lane++) {
                             const ptrdiff_t q = dx_row_done + dx_row_lane;
                             /* (3) */
-                            dx_row_line[dx_row_lane] = (float)(eq3_part * (eq3_part2 * (double)dy_row2[q] - eq3_part3 * ((double)x_row2[q] - mu_here) - dx_sum));
+                            dx_row_line[dx_row_lane] = (float)(eq3_part4 * (double)dy_row2[q] - eq3_part5 * ((double)x_row2[q] - mu_here) - eq3_part6);
                         }
                         write_line(dx_row, dx_row_line);
                     }
@@ -504,10 +507,11 @@ static void group1_kept(
     double *all_dx_sum,
     double *all_mu_here,
     double *all_eq3_part,
-    double *all_eq3_part2,
+    double *all_eq3_part4,
     double *dgamma_sum_blocks,
     double *dx_sum_blocks,
-    double *all_eq3_part3,
+    double *all_eq3_part5,
+    double *all_eq3_part6,
     double epsilon
 )
 {
@@ -532,7 +536,8 @@ static void group1_kept(
         const double eq3_part = 1.0 / (double)(S0 * S1) * (double)gamma[c * layout->gamma__c] / sqrt(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon);
         all_eq3_part[n0 * N1 * C + n1 * C + c] = eq3_part;
         const double eq3_part2 = (double)(S0 * S1);
-        all_eq3_part2[n0 * N1 * C + n1 * C + c] = eq3_part2;
+        const double eq3_part4 = eq3_part * eq3_part2;
+        all_eq3_part4[n0 * N1 * C + n1 * C + c] = eq3_part4;
     }
     SHARED_FOR
     for (ptrdiff_t task = 0; task < N0 * N1 * ((S0 * S1 + 511) / 512) * ((C + 127) / 128); task++) {
@@ -547,7 +552,7 @@ static void group1_kept(
         const ptrdiff_t width = smaller(128, C - first);
         _Alignas(64) double dgamma_sum_lanes[16][128];
         _Alignas(64) double dx_sum_lanes[16][128];
-        for (ptrdiff_t lane = 0; lane < 16; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum_lanes[lane][j] = 0.0;
@@ -576,31 +581,33 @@ static void group1_kept(
                 ++s0;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 8; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 8][j];
                 dx_sum_lanes[lane][j] += dx_sum_lanes[lane + 8][j];
             }
         }
-        for (ptrdiff_t lane = 0; lane < 4; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 4][j];
                 dx_sum_lanes[lane][j] += dx_sum_lanes[lane + 4][j];
             }
         }
-        for (ptrdiff_t lane = 0; lane < 2; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 2][j];
                 dx_sum_lanes[lane][j] += dx_sum_lanes[lane + 2][j];
             }
         }
-        SIMD
-        for (ptrdiff_t j = 0; j < width; j++) {
-            dgamma_sum_lanes[0][j] += dgamma_sum_lanes[1][j];
-            dx_sum_lanes[0][j] += dx_sum_lanes[1][j];
+        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 1][j];
+                dx_sum_lanes[lane][j] += dx_sum_lanes[lane + 1][j];
+            }
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
@@ -639,7 +646,10 @@ static void group1_kept(
         const double dx_sum = dx_sum_total + (isfinite(dx_sum_total) ? dx_sum_rest : 0.0);
         all_dx_sum[n0 * N1 * C + n1 * C + c] = dx_sum;
         const double eq3_part3 = dgamma_sum / (sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon);
-        all_eq3_part3[n0 * N1 * C + n1 * C + c] = eq3_part3;
+        const double eq3_part5 = all_eq3_part[n0 * N1 * C + n1 * C + c] * eq3_part3;
+        all_eq3_part5[n0 * N1 * C + n1 * C + c] = eq3_part5;
+        const double eq3_part6 = all_eq3_part[n0 * N1 * C + n1 * C + c] * dx_sum;
+        all_eq3_part6[n0 * N1 * C + n1 * C + c] = eq3_part6;
     }
     SHARED_FOR
     for (ptrdiff_t task = 0; task < N0 * N1 * ((S0 * S1 + 64 * larger(1, smaller(1024 / larger(1, C), S0 * S1 / 8)) - 1) / (64 * larger(1, smaller(1024 / larger(1, C), S0 * S1 / 8)))) * ((C + 1023) / 1024); task++) {
@@ -653,20 +663,18 @@ static void group1_kept(
         const ptrdiff_t count = smaller(64 * larger(1, smaller(1024 / larger(1, C), S0 * S1 / 8)), S0 * S1 - start);
         const ptrdiff_t first = tile * 1024;
         const ptrdiff_t width = smaller(1024, C - first);
-        _Alignas(64) double all_eq3_part_held[1024];
-        _Alignas(64) double all_eq3_part2_held[1024];
-        _Alignas(64) double all_eq3_part3_held[1024];
+        _Alignas(64) double all_eq3_part4_held[1024];
+        _Alignas(64) double all_eq3_part5_held[1024];
         _Alignas(64) double all_mu_here_held[1024];
-        _Alignas(64) double all_dx_sum_held[1024];
+        _Alignas(64) double all_eq3_part6_held[1024];
         for (ptrdiff_t lane = 0; lane < smaller(together, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t c = first + j;
-                all_eq3_part_held[lane * width + j] = all_eq3_part[n0 * N1 * C + n1 * C + c];
-                all_eq3_part2_held[lane * width + j] = all_eq3_part2[n0 * N1 * C + n1 * C + c];
-                all_eq3_part3_held[lane * width + j] = all_eq3_part3[n0 * N1 * C + n1 * C + c];
+                all_eq3_part4_held[lane * width + j] = all_eq3_part4[n0 * N1 * C + n1 * C + c];
+                all_eq3_part5_held[lane * width + j] = all_eq3_part5[n0 * N1 * C + n1 * C + c];
                 all_mu_here_held[lane * width + j] = all_mu_here[n0 * N1 * C + n1 * C + c];
-                all_dx_sum_held[lane * width + j] = all_dx_sum[n0 * N1 * C + n1 * C + c];
+                all_eq3_part6_held[lane * width + j] = all_eq3_part6[n0 * N1 * C + n1 * C + c];
             }
         }
         for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
@@ -693,7 +701,7 @@ static void group1_kept(
                     for (ptrdiff_t dx_row_lane = 0; dx_row_lane < dx_row_some; dx_row_lane++) {
                         const ptrdiff_t j = dx_row_done + dx_row_lane;
                         /* (3) */
-                        dx_row_part[dx_row_lane] = (float)(all_eq3_part_held[j] * (all_eq3_part2_held[j] * (double)dy_row[j] - all_eq3_part3_held[j] * ((double)x_row[j] - all_mu_here_held[j]) - all_dx_sum_held[j]));
+                        dx_row_part[dx_row_lane] = (float)(all_eq3_part4_held[j] * (double)dy_row[j] - all_eq3_part5_held[j] * ((double)x_row[j] - all_mu_here_held[j]) - all_eq3_part6_held[j]);
                     }
                     close_part_float(&dx_stream, dx_row_past, dx_row_some);
                     dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some;
@@ -705,13 +713,224 @@ static void group1_kept(
                         for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_float; dx_row_lane++) {
                             const ptrdiff_t j = dx_row_done + dx_row_lane;
                             /* (3) */
-                            dx_row_line[dx_row_lane] = (float)(all_eq3_part_held[j] * (all_eq3_part2_held[j] * (double)dy_row[j] - all_eq3_part3_held[j] * ((double)x_row[j] - all_mu_here_held[j]) - all_dx_sum_held[j]));
+                            dx_row_line[dx_row_lane] = (float)(all_eq3_part4_held[j] * (double)dy_row[j] - all_eq3_part5_held[j] * ((double)x_row[j] - all_mu_here_held[j]) - all_eq3_part6_held[j]);
                         }
                         write_line(dx_row, dx_row_line);
                     }
                 }
             }
             close_window_float(&dx_stream, dx + n0 * layout->dx__n0 + n1 * layout->dx__n1, 3, dx_row_extents, dx_row_strides, at, length);
+        }
+    }
+    finish_stream_float(&dx_stream);
+    if (layout->cache__bypass)
+        lines_written();
+}
+
+static void group1_panels(
+    const instance_norm_backward_float32_layout *layout,
+    const float *dy,
+    const float *x,
+    const double *mu,
+    const double *sigma2,
+    const float *gamma,
+    float *dx,
+    double *all_dgamma_sum,
+    double *all_dx_sum,
+    double epsilon
+)
+{
+    const ptrdiff_t N0 = layout->N0;
+    const ptrdiff_t N1 = layout->N1;
+    const ptrdiff_t C = layout->C;
+    const ptrdiff_t S0 = layout->S0;
+    const ptrdiff_t S1 = layout->S1;
+    (void)layout;
+    float_stream dx_stream;
+    dx_stream.line = dx_stream.end = NULL;
+
+    SHARED_FOR
+    for (ptrdiff_t task = 0; task < N0 * N1 * ((C + larger(4, smaller(8, 1024 / larger(1, S0 * S1))) * 128 - 1) / (larger(4, smaller(8, 1024 / larger(1, S0 * S1))) * 128)); task++) {
+        const ptrdiff_t span = larger(4, smaller(8, 1024 / larger(1, S0 * S1))) * 128;
+        const ptrdiff_t panels = (C + span - 1) / span;
+        const ptrdiff_t panel = task % panels;
+        const ptrdiff_t n0 = task / panels / N1;
+        const ptrdiff_t n1 = task / panels % N1;
+        const ptrdiff_t begin = panel * span;
+        const ptrdiff_t breadth = smaller(span, C - begin);
+        _Alignas(64) double mu_here_panel[1024];
+        _Alignas(64) double eq3_part4_panel[1024];
+        _Alignas(64) double eq3_part5_panel[1024];
+        _Alignas(64) double eq3_part6_panel[1024];
+        for (ptrdiff_t column = 0; column < breadth; column += 128) {
+            const ptrdiff_t first = begin + column;
+            const ptrdiff_t width = smaller(128, breadth - column);
+            _Alignas(64) double mu_here_tile[128];
+            _Alignas(64) double eq3_part_tile[128];
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const ptrdiff_t c = first + j;
+                /* (1) */
+                const double mu_here = mu[n0 * layout->mu__n0 + n1 * layout->mu__n1 + c * layout->mu__c];
+                mu_here_tile[j] = mu_here;
+                mu_here_panel[column + j] = mu_here;
+                /* (3) */
+                const double eq3_part = 1.0 / (double)(S0 * S1) * (double)gamma[c * layout->gamma__c] / sqrt(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon);
+                eq3_part_tile[j] = eq3_part;
+                const double eq3_part2 = (double)(S0 * S1);
+                const double eq3_part4 = eq3_part * eq3_part2;
+                eq3_part4_panel[column + j] = eq3_part4;
+            }
+            _Alignas(64) double dgamma_sum_total[128];
+            _Alignas(64) double dgamma_sum_rest[128];
+            _Alignas(64) double dx_sum_total[128];
+            _Alignas(64) double dx_sum_rest[128];
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                dgamma_sum_total[j] = 0.0;
+                dgamma_sum_rest[j] = 0.0;
+                dx_sum_total[j] = 0.0;
+                dx_sum_rest[j] = 0.0;
+            }
+            for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
+                const ptrdiff_t start = block * 512;
+                const ptrdiff_t count = smaller(512, S0 * S1 - start);
+                _Alignas(64) double dgamma_sum_lanes[16][128];
+                _Alignas(64) double dx_sum_lanes[16][128];
+                for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        dgamma_sum_lanes[lane][j] = 0.0;
+                        dx_sum_lanes[lane][j] = 0.0;
+                    }
+                }
+                const ptrdiff_t ahead = (width + 1023) / width;
+                ptrdiff_t s0 = start / S1;
+                ptrdiff_t s1 = start % S1;
+                for (ptrdiff_t q = 0; q < count; q++) {
+                    const ptrdiff_t lane = q % 16;
+                    for (ptrdiff_t j = 0; j < width; j += 16) {
+                        const ptrdiff_t c = first + j;
+                        PREFETCH(&x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + (s1 + ahead) * layout->x__s1]);
+                        PREFETCH(&dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + (s1 + ahead) * layout->dy__s1]);
+                    }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        const ptrdiff_t c = first + j;
+                        /* (1), (3) */
+                        dgamma_sum_lanes[lane][j] += ((double)x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + s1 * layout->x__s1] - mu_here_tile[j]) * (double)dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1];
+                        dx_sum_lanes[lane][j] += (double)dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1];
+                    }
+                    if (++s1 == S1) {
+                        s1 = 0;
+                        ++s0;
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 8][j];
+                        dx_sum_lanes[lane][j] += dx_sum_lanes[lane + 8][j];
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 4][j];
+                        dx_sum_lanes[lane][j] += dx_sum_lanes[lane + 4][j];
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 2][j];
+                        dx_sum_lanes[lane][j] += dx_sum_lanes[lane + 2][j];
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 1][j];
+                        dx_sum_lanes[lane][j] += dx_sum_lanes[lane + 1][j];
+                    }
+                }
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const double dgamma_sum_term = dgamma_sum_lanes[0][j];
+                    const double dgamma_sum_next = dgamma_sum_total[j] + dgamma_sum_term;
+                    const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_total[j];
+                    dgamma_sum_rest[j] += dgamma_sum_total[j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
+                    dgamma_sum_total[j] = dgamma_sum_next;
+                    const double dx_sum_term = dx_sum_lanes[0][j];
+                    const double dx_sum_next = dx_sum_total[j] + dx_sum_term;
+                    const double dx_sum_back = dx_sum_next - dx_sum_total[j];
+                    dx_sum_rest[j] += dx_sum_total[j] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
+                    dx_sum_total[j] = dx_sum_next;
+                }
+            }
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const ptrdiff_t c = first + j;
+                /* (1) */
+                const double dgamma_sum = dgamma_sum_total[j] + (isfinite(dgamma_sum_total[j]) ? dgamma_sum_rest[j] : 0.0);
+                all_dgamma_sum[n0 * N1 * C + n1 * C + c] = dgamma_sum;
+                /* (3) */
+                const double dx_sum = dx_sum_total[j] + (isfinite(dx_sum_total[j]) ? dx_sum_rest[j] : 0.0);
+                all_dx_sum[n0 * N1 * C + n1 * C + c] = dx_sum;
+                const double eq3_part3 = dgamma_sum / (sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon);
+                const double eq3_part5 = eq3_part_tile[j] * eq3_part3;
+                eq3_part5_panel[column + j] = eq3_part5;
+                const double eq3_part6 = eq3_part_tile[j] * dx_sum;
+                eq3_part6_panel[column + j] = eq3_part6;
+            }
+        }
+        ptrdiff_t s0 = 0;
+        ptrdiff_t s1 = 0;
+        for (ptrdiff_t q = 0; q < S0 * S1; q++) {
+            float dy_row_buffer[1024];
+            const ptrdiff_t dy_row_extents[1] = {C};
+            const ptrdiff_t dy_row_strides[1] = {1};
+            const float *dy_row = read_window_float(dy + n0 * layout->dy__n0 + n1 * layout->dy__n1 + s0 * layout->dy__s0 + s1 * layout->dy__s1, 1, dy_row_extents, dy_row_strides, begin, breadth, dy_row_buffer);
+            float x_row_buffer[1024];
+            const ptrdiff_t x_row_extents[1] = {C};
+            const ptrdiff_t x_row_strides[1] = {1};
+            const float *x_row = read_window_float(x + n0 * layout->x__n0 + n1 * layout->x__n1 + s0 * layout->x__s0 + s1 * layout->x__s1, 1, x_row_extents, x_row_strides, begin, breadth, x_row_buffer);
+            const ptrdiff_t dx_row_extents[1] = {C};
+            const ptrdiff_t dx_row_strides[1] = {1};
+            for (ptrdiff_t dx_row_done = 0; dx_row_done < breadth;) {
+                ptrdiff_t dx_row_left = breadth - dx_row_done;
+                float *dx_row = open_run_float(&dx_stream, layout->cache__bypass, dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + s0 * layout->dx__s0 + s1 * layout->dx__s1, 1, dx_row_extents, dx_row_strides, begin, dx_row_done, &dx_row_left);
+                const int dx_row_past = dx_stream.past;
+                while (dx_row_left > 0) {
+                    const ptrdiff_t dx_row_some = dx_row_past ? part_of_line_float(dx_row, dx_row_left) : dx_row_left;
+                    float *const dx_row_part = open_part_float(&dx_stream, dx_row_past, dx_row);
+                    SIMD
+                    for (ptrdiff_t dx_row_lane = 0; dx_row_lane < dx_row_some; dx_row_lane++) {
+                        const ptrdiff_t j = dx_row_done + dx_row_lane;
+                        /* (3) */
+                        dx_row_part[dx_row_lane] = (float)(eq3_part4_panel[j] * (double)dy_row[j] - eq3_part5_panel[j] * ((double)x_row[j] - mu_here_panel[j]) - eq3_part6_panel[j]);
+                    }
+                    close_part_float(&dx_stream, dx_row_past, dx_row_some);
+                    dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some;
+                    for (; dx_row_past && dx_row_left >= line_of_float; dx_row_done += line_of_float, dx_row_left -= line_of_float, dx_row += line_of_float) {
+                        float dx_row_line[line_of_float];
+                        PREFETCH(&dy_row[dx_row_done + breadth]);
+                        PREFETCH(&x_row[dx_row_done + breadth]);
+                        SIMD
+                        for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_float; dx_row_lane++) {
+                            const ptrdiff_t j = dx_row_done + dx_row_lane;
+                            /* (3) */
+                            dx_row_line[dx_row_lane] = (float)(eq3_part4_panel[j] * (double)dy_row[j] - eq3_part5_panel[j] * ((double)x_row[j] - mu_here_panel[j]) - eq3_part6_panel[j]);
+                        }
+                        write_line(dx_row, dx_row_line);
+                    }
+                }
+            }
+            close_window_float(&dx_stream, dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + s0 * layout->dx__s0 + s1 * layout->dx__s1, 1, dx_row_extents, dx_row_strides, begin, breadth);
+            if (++s1 == S1) {
+                s1 = 0;
+                ++s0;
+            }
         }
     }
     finish_stream_float(&dx_stream);
@@ -847,7 +1066,7 @@ static void group2_kept(
         const ptrdiff_t width = smaller(128, C - first);
         _Alignas(64) double dgamma_sum2_lanes[16][128];
         _Alignas(64) double dbeta_sum_lanes[16][128];
-        for (ptrdiff_t lane = 0; lane < 16; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum2_lanes[lane][j] = 0.0;
@@ -877,31 +1096,33 @@ static void group2_kept(
                 ++n0;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 8; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum2_lanes[lane][j] += dgamma_sum2_lanes[lane + 8][j];
                 dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 8][j];
             }
         }
-        for (ptrdiff_t lane = 0; lane < 4; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum2_lanes[lane][j] += dgamma_sum2_lanes[lane + 4][j];
                 dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 4][j];
             }
         }
-        for (ptrdiff_t lane = 0; lane < 2; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum2_lanes[lane][j] += dgamma_sum2_lanes[lane + 2][j];
                 dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 2][j];
             }
         }
-        SIMD
-        for (ptrdiff_t j = 0; j < width; j++) {
-            dgamma_sum2_lanes[0][j] += dgamma_sum2_lanes[1][j];
-            dbeta_sum_lanes[0][j] += dbeta_sum_lanes[1][j];
+        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                dgamma_sum2_lanes[lane][j] += dgamma_sum2_lanes[lane + 1][j];
+                dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 1][j];
+            }
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
@@ -940,6 +1161,143 @@ static void group2_kept(
     }
 }
 
+static void group2_panels(
+    const instance_norm_backward_float32_layout *layout,
+    const double *sigma2,
+    float *dgamma,
+    float *dbeta,
+    double *all_dgamma_sum,
+    double *all_dx_sum,
+    double epsilon
+)
+{
+    const ptrdiff_t N0 = layout->N0;
+    const ptrdiff_t N1 = layout->N1;
+    const ptrdiff_t C = layout->C;
+    const ptrdiff_t S0 = layout->S0;
+    const ptrdiff_t S1 = layout->S1;
+    (void)layout;
+
+    SHARED_FOR
+    for (ptrdiff_t task = 0; task < (C + larger(4, smaller(8, 1024 / larger(1, N0 * N1))) * 128 - 1) / (larger(4, smaller(8, 1024 / larger(1, N0 * N1))) * 128); task++) {
+        const ptrdiff_t span = larger(4, smaller(8, 1024 / larger(1, N0 * N1))) * 128;
+        const ptrdiff_t panels = (C + span - 1) / span;
+        const ptrdiff_t panel = task % panels;
+        const ptrdiff_t begin = panel * span;
+        const ptrdiff_t breadth = smaller(span, C - begin);
+        for (ptrdiff_t column = 0; column < breadth; column += 128) {
+            const ptrdiff_t first = begin + column;
+            const ptrdiff_t width = smaller(128, breadth - column);
+            _Alignas(64) double eq1_part_tile[128];
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                /* (1) */
+                const double eq1_part = (double)(S0 * S1) > 0.0;
+                eq1_part_tile[j] = eq1_part;
+            }
+            _Alignas(64) double dgamma_sum2_total[128];
+            _Alignas(64) double dgamma_sum2_rest[128];
+            _Alignas(64) double dbeta_sum_total[128];
+            _Alignas(64) double dbeta_sum_rest[128];
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                dgamma_sum2_total[j] = 0.0;
+                dgamma_sum2_rest[j] = 0.0;
+                dbeta_sum_total[j] = 0.0;
+                dbeta_sum_rest[j] = 0.0;
+            }
+            for (ptrdiff_t block = 0; block < (N0 * N1 + 511) / 512; block++) {
+                const ptrdiff_t start = block * 512;
+                const ptrdiff_t count = smaller(512, N0 * N1 - start);
+                _Alignas(64) double dgamma_sum2_lanes[16][128];
+                _Alignas(64) double dbeta_sum_lanes[16][128];
+                for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        dgamma_sum2_lanes[lane][j] = 0.0;
+                        dbeta_sum_lanes[lane][j] = 0.0;
+                    }
+                }
+                const ptrdiff_t ahead = (width + 1023) / width;
+                ptrdiff_t n0 = start / N1;
+                ptrdiff_t n1 = start % N1;
+                for (ptrdiff_t q = 0; q < count; q++) {
+                    const ptrdiff_t lane = q % 16;
+                    for (ptrdiff_t j = 0; j < width; j += 16) {
+                        const ptrdiff_t c = first + j;
+                        PREFETCH(&all_dgamma_sum[n0 * N1 * C + (n1 + ahead) * C + c]);
+                        PREFETCH(&sigma2[n0 * layout->sigma2__n0 + (n1 + ahead) * layout->sigma2__n1 + c]);
+                        PREFETCH(&all_dx_sum[n0 * N1 * C + (n1 + ahead) * C + c]);
+                    }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        const ptrdiff_t c = first + j;
+                        /* (1), (2) */
+                        dgamma_sum2_lanes[lane][j] += (eq1_part_tile[j] ? all_dgamma_sum[n0 * N1 * C + n1 * C + c] / sqrt(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c] + epsilon) : 0.0);
+                        dbeta_sum_lanes[lane][j] += all_dx_sum[n0 * N1 * C + n1 * C + c];
+                    }
+                    if (++n1 == N1) {
+                        n1 = 0;
+                        ++n0;
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        dgamma_sum2_lanes[lane][j] += dgamma_sum2_lanes[lane + 8][j];
+                        dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 8][j];
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        dgamma_sum2_lanes[lane][j] += dgamma_sum2_lanes[lane + 4][j];
+                        dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 4][j];
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        dgamma_sum2_lanes[lane][j] += dgamma_sum2_lanes[lane + 2][j];
+                        dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 2][j];
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        dgamma_sum2_lanes[lane][j] += dgamma_sum2_lanes[lane + 1][j];
+                        dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 1][j];
+                    }
+                }
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const double dgamma_sum2_term = dgamma_sum2_lanes[0][j];
+                    const double dgamma_sum2_next = dgamma_sum2_total[j] + dgamma_sum2_term;
+                    const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_total[j];
+                    dgamma_sum2_rest[j] += dgamma_sum2_total[j] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
+                    dgamma_sum2_total[j] = dgamma_sum2_next;
+                    const double dbeta_sum_term = dbeta_sum_lanes[0][j];
+                    const double dbeta_sum_next = dbeta_sum_total[j] + dbeta_sum_term;
+                    const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_total[j];
+                    dbeta_sum_rest[j] += dbeta_sum_total[j] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
+                    dbeta_sum_total[j] = dbeta_sum_next;
+                }
+            }
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const ptrdiff_t c = first + j;
+                /* (1) */
+                const double dgamma_sum2 = dgamma_sum2_total[j] + (isfinite(dgamma_sum2_total[j]) ? dgamma_sum2_rest[j] : 0.0);
+                /* (2) */
+                const double dbeta_sum = dbeta_sum_total[j] + (isfinite(dbeta_sum_total[j]) ? dbeta_sum_rest[j] : 0.0);
+                /* (1), (2) */
+                dgamma[c * layout->dgamma__c] = (float)(dgamma_sum2);
+                dbeta[c * layout->dbeta__c] = (float)(dbeta_sum);
+            }
+        }
+    }
+}
+
 int instance_norm_backward_float32(
     const instance_norm_backward_float32_layout *layout,
     const float *dy,
@@ -965,24 +1323,35 @@ int instance_norm_backward_float32(
     double *const all_dx_sum = status ? NULL : take(&shared_left, N0 * N1 * C);
 
     (void)threads;
-    if (status == 0 && layout->x__s1 != 1 && layout->x__c == 1 && layout->dy__c == 1 && layout->dx__c == 1) {
-        double *const memory = malloc(sizeof(double) * (size_t)(N0 * N1 * C + N0 * N1 * C + N0 * N1 * C + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + N0 * N1 * C + 1));
+    if (status == 0 && layout->x__s1 != 1 && layout->x__c == 1 && layout->dy__c == 1 && layout->dx__c == 1 && threads <= N0 * N1 * ((C + larger(4, smaller(8, 1024 / larger(1, S0 * S1))) * 128 - 1) / (larger(4, smaller(8, 1024 / larger(1, S0 * S1))) * 128)) && 1024 * (S0 * S1) * (ptrdiff_t)sizeof(float) <= layout->cache__bytes) {
+#ifdef _OPENMP
+        if (status == 0 && threads > 1) {
+#pragma omp parallel num_threads(threads)
+            group1_panels(layout, dy, x, mu, sigma2, gamma, dx, all_dgamma_sum, all_dx_sum, epsilon);
+        } else
+#endif
+        if (status == 0)
+            group1_panels(layout, dy, x, mu, sigma2, gamma, dx, all_dgamma_sum, all_dx_sum, epsilon);
+    }
+    else if (status == 0 && layout->x__s1 != 1 && layout->x__c == 1 && layout->dy__c == 1 && layout->dx__c == 1) {
+        double *const memory = malloc(sizeof(double) * (size_t)(N0 * N1 * C + N0 * N1 * C + N0 * N1 * C + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + N0 * N1 * C + N0 * N1 * C + 1));
         double *left = memory;
         status = !memory;
         double *const all_mu_here = status ? NULL : take(&left, N0 * N1 * C);
         double *const all_eq3_part = status ? NULL : take(&left, N0 * N1 * C);
-        double *const all_eq3_part2 = status ? NULL : take(&left, N0 * N1 * C);
+        double *const all_eq3_part4 = status ? NULL : take(&left, N0 * N1 * C);
         double *const dgamma_sum_blocks = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N0 * N1 * C));
         double *const dx_sum_blocks = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N0 * N1 * C));
-        double *const all_eq3_part3 = status ? NULL : take(&left, N0 * N1 * C);
+        double *const all_eq3_part5 = status ? NULL : take(&left, N0 * N1 * C);
+        double *const all_eq3_part6 = status ? NULL : take(&left, N0 * N1 * C);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, all_dgamma_sum, all_dx_sum, all_mu_here, all_eq3_part, all_eq3_part2, dgamma_sum_blocks, dx_sum_blocks, all_eq3_part3, epsilon);
+            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, all_dgamma_sum, all_dx_sum, all_mu_here, all_eq3_part, all_eq3_part4, dgamma_sum_blocks, dx_sum_blocks, all_eq3_part5, all_eq3_part6, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, all_dgamma_sum, all_dx_sum, all_mu_here, all_eq3_part, all_eq3_part2, dgamma_sum_blocks, dx_sum_blocks, all_eq3_part3, epsilon);
+            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, all_dgamma_sum, all_dx_sum, all_mu_here, all_eq3_part, all_eq3_part4, dgamma_sum_blocks, dx_sum_blocks, all_eq3_part5, all_eq3_part6, epsilon);
         free(memory);
     }
     else if (status == 0) {
@@ -995,7 +1364,17 @@ int instance_norm_backward_float32(
         if (status == 0)
             group1_reduced(layout, dy, x, mu, sigma2, gamma, dx, all_dgamma_sum, all_dx_sum, epsilon);
     }
-    if (status == 0 && layout->sigma2__n1 != 1 && layout->sigma2__c == 1) {
+    if (status == 0 && layout->sigma2__n1 != 1 && layout->sigma2__c == 1 && threads <= (C + larger(4, smaller(8, 1024 / larger(1, N0 * N1))) * 128 - 1) / (larger(4, smaller(8, 1024 / larger(1, N0 * N1))) * 128) && 1536 * (N0 * N1) * (ptrdiff_t)sizeof(float) <= layout->cache__bytes) {
+#ifdef _OPENMP
+        if (status == 0 && threads > 1) {
+#pragma omp parallel num_threads(threads)
+            group2_panels(layout, sigma2, dgamma, dbeta, all_dgamma_sum, all_dx_sum, epsilon);
+        } else
+#endif
+        if (status == 0)
+            group2_panels(layout, sigma2, dgamma, dbeta, all_dgamma_sum, all_dx_sum, epsilon);
+    }
+    else if (status == 0 && layout->sigma2__n1 != 1 && layout->sigma2__c == 1) {
         double *const memory = malloc(sizeof(double) * (size_t)(C + (N0 * N1 + 511) / 512 * C + (N0 * N1 + 511) / 512 * C + 1));
         double *left = memory;
         status = !memory;

@@ -675,7 +675,7 @@ static void group1_kept(
         _Alignas(64) double dgamma_sum_lanes_low[16][128];
         _Alignas(64) double dx_sum_lanes[16][128];
         _Alignas(64) double dx_sum_lanes_low[16][128];
-        for (ptrdiff_t lane = 0; lane < 16; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum_lanes[lane][j] = 0.0;
@@ -716,7 +716,7 @@ static void group1_kept(
                 ++s0;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 8; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 8][j];
@@ -729,7 +729,7 @@ static void group1_kept(
                 dx_sum_lanes_low[lane][j] = sum2_low;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 4; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 4][j];
@@ -742,7 +742,7 @@ static void group1_kept(
                 dx_sum_lanes_low[lane][j] = sum2_low;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 2; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 2][j];
@@ -755,16 +755,18 @@ static void group1_kept(
                 dx_sum_lanes_low[lane][j] = sum2_low;
             }
         }
-        SIMD
-        for (ptrdiff_t j = 0; j < width; j++) {
-            const double sum = dgamma_sum_lanes[0][j] + dgamma_sum_lanes[1][j];
-            const double sum_low = sum_error(dgamma_sum_lanes[0][j], dgamma_sum_lanes[1][j], sum) + (dgamma_sum_lanes_low[0][j] + dgamma_sum_lanes_low[1][j]);
-            dgamma_sum_lanes[0][j] = sum;
-            dgamma_sum_lanes_low[0][j] = sum_low;
-            const double sum2 = dx_sum_lanes[0][j] + dx_sum_lanes[1][j];
-            const double sum2_low = sum_error(dx_sum_lanes[0][j], dx_sum_lanes[1][j], sum2) + (dx_sum_lanes_low[0][j] + dx_sum_lanes_low[1][j]);
-            dx_sum_lanes[0][j] = sum2;
-            dx_sum_lanes_low[0][j] = sum2_low;
+        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 1][j];
+                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 1][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 1][j]);
+                dgamma_sum_lanes[lane][j] = sum;
+                dgamma_sum_lanes_low[lane][j] = sum_low;
+                const double sum2 = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 1][j];
+                const double sum2_low = sum_error(dx_sum_lanes[lane][j], dx_sum_lanes[lane + 1][j], sum2) + (dx_sum_lanes_low[lane][j] + dx_sum_lanes_low[lane + 1][j]);
+                dx_sum_lanes[lane][j] = sum2;
+                dx_sum_lanes_low[lane][j] = sum2_low;
+            }
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
@@ -920,6 +922,304 @@ static void group1_kept(
                 }
             }
             close_window_double(&dx_stream, dx + n0 * layout->dx__n0 + n1 * layout->dx__n1, 3, dx_row_extents, dx_row_strides, at, length);
+        }
+    }
+    finish_stream_double(&dx_stream);
+    if (layout->cache__bypass)
+        lines_written();
+}
+
+static void group1_panels(
+    const instance_norm_backward_float64_layout *layout,
+    const double *dy,
+    const double *x,
+    const double *mu,
+    const double *sigma2,
+    const double *gamma,
+    double *dx,
+    double *all_dgamma_sum,
+    double *all_dx_sum,
+    double *all_dgamma_sum_low,
+    double *all_dx_sum_low,
+    double epsilon
+)
+{
+    const ptrdiff_t N0 = layout->N0;
+    const ptrdiff_t N1 = layout->N1;
+    const ptrdiff_t C = layout->C;
+    const ptrdiff_t S0 = layout->S0;
+    const ptrdiff_t S1 = layout->S1;
+    (void)layout;
+    double_stream dx_stream;
+    dx_stream.line = dx_stream.end = NULL;
+
+    SHARED_FOR
+    for (ptrdiff_t task = 0; task < N0 * N1 * ((C + larger(4, smaller(8, 1024 / larger(1, S0 * S1))) * 128 - 1) / (larger(4, smaller(8, 1024 / larger(1, S0 * S1))) * 128)); task++) {
+        const ptrdiff_t span = larger(4, smaller(8, 1024 / larger(1, S0 * S1))) * 128;
+        const ptrdiff_t panels = (C + span - 1) / span;
+        const ptrdiff_t panel = task % panels;
+        const ptrdiff_t n0 = task / panels / N1;
+        const ptrdiff_t n1 = task / panels % N1;
+        const ptrdiff_t begin = panel * span;
+        const ptrdiff_t breadth = smaller(span, C - begin);
+        _Alignas(64) double mu_here_panel[1024];
+        _Alignas(64) double eq3_part_panel[1024];
+        _Alignas(64) double eq3_part_panel_low[1024];
+        _Alignas(64) double eq3_part2_panel[1024];
+        _Alignas(64) double dx_sum_panel[1024];
+        _Alignas(64) double dx_sum_panel_low[1024];
+        _Alignas(64) double eq3_part3_panel[1024];
+        _Alignas(64) double eq3_part3_panel_low[1024];
+        for (ptrdiff_t column = 0; column < breadth; column += 128) {
+            const ptrdiff_t first = begin + column;
+            const ptrdiff_t width = smaller(128, breadth - column);
+            _Alignas(64) double mu_here_tile[128];
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const ptrdiff_t c = first + j;
+                /* (1) */
+                const double mu_here = mu[n0 * layout->mu__n0 + n1 * layout->mu__n1 + c * layout->mu__c];
+                mu_here_tile[j] = mu_here;
+                mu_here_panel[column + j] = mu_here;
+                /* (3) */
+                const double quotient = 1.0 / (double)(S0 * S1);
+                const double quotient_low = quotient_error(1.0, 0.0, (double)(S0 * S1), 0.0, quotient);
+                const double product = quotient * gamma[c * layout->gamma__c];
+                const double product_low = product_error(quotient, gamma[c * layout->gamma__c], product) + gamma[c * layout->gamma__c] * quotient_low;
+                const double sum = sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon;
+                const double sum_low = sum_error(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c], epsilon, sum);
+                const double root = sqrt(sum);
+                const double root_low = root_error(sum, sum_low, root);
+                const double eq3_part = product / root;
+                const double eq3_part_low = quotient_error(product, product_low, root, root_low, eq3_part);
+                eq3_part_panel[column + j] = eq3_part;
+                eq3_part_panel_low[column + j] = eq3_part_low;
+                const double eq3_part2 = (double)(S0 * S1);
+                eq3_part2_panel[column + j] = eq3_part2;
+            }
+            _Alignas(64) double dgamma_sum_total[128];
+            _Alignas(64) double dgamma_sum_total_low[128];
+            _Alignas(64) double dx_sum_total[128];
+            _Alignas(64) double dx_sum_total_low[128];
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                dgamma_sum_total[j] = 0.0;
+                dgamma_sum_total_low[j] = 0.0;
+                dx_sum_total[j] = 0.0;
+                dx_sum_total_low[j] = 0.0;
+            }
+            for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
+                const ptrdiff_t start = block * 512;
+                const ptrdiff_t count = smaller(512, S0 * S1 - start);
+                _Alignas(64) double dgamma_sum_lanes[16][128];
+                _Alignas(64) double dgamma_sum_lanes_low[16][128];
+                _Alignas(64) double dx_sum_lanes[16][128];
+                _Alignas(64) double dx_sum_lanes_low[16][128];
+                for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        dgamma_sum_lanes[lane][j] = 0.0;
+                        dgamma_sum_lanes_low[lane][j] = 0.0;
+                        dx_sum_lanes[lane][j] = 0.0;
+                        dx_sum_lanes_low[lane][j] = 0.0;
+                    }
+                }
+                const ptrdiff_t ahead = (width + 1023) / width;
+                ptrdiff_t s0 = start / S1;
+                ptrdiff_t s1 = start % S1;
+                for (ptrdiff_t q = 0; q < count; q++) {
+                    const ptrdiff_t lane = q % 16;
+                    for (ptrdiff_t j = 0; j < width; j += 16) {
+                        const ptrdiff_t c = first + j;
+                        PREFETCH(&x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + (s1 + ahead) * layout->x__s1]);
+                        PREFETCH(&dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + (s1 + ahead) * layout->dy__s1]);
+                    }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        const ptrdiff_t c = first + j;
+                        /* (1), (3) */
+                        const double difference = x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + s1 * layout->x__s1] - mu_here_tile[j];
+                        const double difference_low = difference_error(x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + s1 * layout->x__s1], mu_here_tile[j], difference);
+                        const double product = difference * dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1];
+                        const double product_low = product_error(difference, dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1], product) + dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1] * difference_low;
+                        const double sum = dgamma_sum_lanes[lane][j] + product;
+                        const double sum_low = sum_error(dgamma_sum_lanes[lane][j], product, sum) + (dgamma_sum_lanes_low[lane][j] + product_low);
+                        dgamma_sum_lanes[lane][j] = sum;
+                        dgamma_sum_lanes_low[lane][j] = sum_low;
+                        const double sum2 = dx_sum_lanes[lane][j] + dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1];
+                        const double sum2_low = sum_error(dx_sum_lanes[lane][j], dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1], sum2) + dx_sum_lanes_low[lane][j];
+                        dx_sum_lanes[lane][j] = sum2;
+                        dx_sum_lanes_low[lane][j] = sum2_low;
+                    }
+                    if (++s1 == S1) {
+                        s1 = 0;
+                        ++s0;
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 8][j];
+                        const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 8][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 8][j]);
+                        dgamma_sum_lanes[lane][j] = sum;
+                        dgamma_sum_lanes_low[lane][j] = sum_low;
+                        const double sum2 = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 8][j];
+                        const double sum2_low = sum_error(dx_sum_lanes[lane][j], dx_sum_lanes[lane + 8][j], sum2) + (dx_sum_lanes_low[lane][j] + dx_sum_lanes_low[lane + 8][j]);
+                        dx_sum_lanes[lane][j] = sum2;
+                        dx_sum_lanes_low[lane][j] = sum2_low;
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 4][j];
+                        const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 4][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 4][j]);
+                        dgamma_sum_lanes[lane][j] = sum;
+                        dgamma_sum_lanes_low[lane][j] = sum_low;
+                        const double sum2 = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 4][j];
+                        const double sum2_low = sum_error(dx_sum_lanes[lane][j], dx_sum_lanes[lane + 4][j], sum2) + (dx_sum_lanes_low[lane][j] + dx_sum_lanes_low[lane + 4][j]);
+                        dx_sum_lanes[lane][j] = sum2;
+                        dx_sum_lanes_low[lane][j] = sum2_low;
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 2][j];
+                        const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 2][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 2][j]);
+                        dgamma_sum_lanes[lane][j] = sum;
+                        dgamma_sum_lanes_low[lane][j] = sum_low;
+                        const double sum2 = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 2][j];
+                        const double sum2_low = sum_error(dx_sum_lanes[lane][j], dx_sum_lanes[lane + 2][j], sum2) + (dx_sum_lanes_low[lane][j] + dx_sum_lanes_low[lane + 2][j]);
+                        dx_sum_lanes[lane][j] = sum2;
+                        dx_sum_lanes_low[lane][j] = sum2_low;
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 1][j];
+                        const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 1][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 1][j]);
+                        dgamma_sum_lanes[lane][j] = sum;
+                        dgamma_sum_lanes_low[lane][j] = sum_low;
+                        const double sum2 = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 1][j];
+                        const double sum2_low = sum_error(dx_sum_lanes[lane][j], dx_sum_lanes[lane + 1][j], sum2) + (dx_sum_lanes_low[lane][j] + dx_sum_lanes_low[lane + 1][j]);
+                        dx_sum_lanes[lane][j] = sum2;
+                        dx_sum_lanes_low[lane][j] = sum2_low;
+                    }
+                }
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const double sum = dgamma_sum_total[j] + dgamma_sum_lanes[0][j];
+                    const double sum_low = sum_error(dgamma_sum_total[j], dgamma_sum_lanes[0][j], sum) + (dgamma_sum_total_low[j] + dgamma_sum_lanes_low[0][j]);
+                    dgamma_sum_total[j] = sum;
+                    dgamma_sum_total_low[j] = sum_low;
+                    const double sum2 = dx_sum_total[j] + dx_sum_lanes[0][j];
+                    const double sum2_low = sum_error(dx_sum_total[j], dx_sum_lanes[0][j], sum2) + (dx_sum_total_low[j] + dx_sum_lanes_low[0][j]);
+                    dx_sum_total[j] = sum2;
+                    dx_sum_total_low[j] = sum2_low;
+                }
+            }
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const ptrdiff_t c = first + j;
+                /* (1) */
+                const double dgamma_sum = dgamma_sum_total[j];
+                const double dgamma_sum_low = dgamma_sum_total_low[j];
+                all_dgamma_sum[n0 * N1 * C + n1 * C + c] = dgamma_sum;
+                all_dgamma_sum_low[n0 * N1 * C + n1 * C + c] = dgamma_sum_low;
+                /* (3) */
+                const double dx_sum = dx_sum_total[j];
+                const double dx_sum_low = dx_sum_total_low[j];
+                dx_sum_panel[column + j] = dx_sum;
+                dx_sum_panel_low[column + j] = dx_sum_low;
+                all_dx_sum[n0 * N1 * C + n1 * C + c] = dx_sum;
+                all_dx_sum_low[n0 * N1 * C + n1 * C + c] = dx_sum_low;
+                const double sum = sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon;
+                const double sum_low = sum_error(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c], epsilon, sum);
+                const double tight = rounded(dgamma_sum, dgamma_sum_low);
+                const double tight_low = sum_error(dgamma_sum, dgamma_sum_low, tight);
+                const double eq3_part3 = tight / sum;
+                const double eq3_part3_low = quotient_error(tight, tight_low, sum, sum_low, eq3_part3);
+                eq3_part3_panel[column + j] = eq3_part3;
+                eq3_part3_panel_low[column + j] = eq3_part3_low;
+            }
+        }
+        ptrdiff_t s0 = 0;
+        ptrdiff_t s1 = 0;
+        for (ptrdiff_t q = 0; q < S0 * S1; q++) {
+            double dy_row_buffer[1024];
+            const ptrdiff_t dy_row_extents[1] = {C};
+            const ptrdiff_t dy_row_strides[1] = {1};
+            const double *dy_row = read_window_double(dy + n0 * layout->dy__n0 + n1 * layout->dy__n1 + s0 * layout->dy__s0 + s1 * layout->dy__s1, 1, dy_row_extents, dy_row_strides, begin, breadth, dy_row_buffer);
+            double x_row_buffer[1024];
+            const ptrdiff_t x_row_extents[1] = {C};
+            const ptrdiff_t x_row_strides[1] = {1};
+            const double *x_row = read_window_double(x + n0 * layout->x__n0 + n1 * layout->x__n1 + s0 * layout->x__s0 + s1 * layout->x__s1, 1, x_row_extents, x_row_strides, begin, breadth, x_row_buffer);
+            const ptrdiff_t dx_row_extents[1] = {C};
+            const ptrdiff_t dx_row_strides[1] = {1};
+            for (ptrdiff_t dx_row_done = 0; dx_row_done < breadth;) {
+                ptrdiff_t dx_row_left = breadth - dx_row_done;
+                double *dx_row = open_run_double(&dx_stream, layout->cache__bypass, dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + s0 * layout->dx__s0 + s1 * layout->dx__s1, 1, dx_row_extents, dx_row_strides, begin, dx_row_done, &dx_row_left);
+                const int dx_row_past = dx_stream.past;
+                while (dx_row_left > 0) {
+                    const ptrdiff_t dx_row_some = dx_row_past ? part_of_line_double(dx_row, dx_row_left) : dx_row_left;
+                    double *const dx_row_part = open_part_double(&dx_stream, dx_row_past, dx_row);
+                    SIMD
+                    for (ptrdiff_t dx_row_lane = 0; dx_row_lane < dx_row_some; dx_row_lane++) {
+                        const ptrdiff_t j = dx_row_done + dx_row_lane;
+                        /* (3) */
+                        const double product2 = eq3_part2_panel[j] * dy_row[j];
+                        const double product2_low = product_error(eq3_part2_panel[j], dy_row[j], product2);
+                        const double difference3 = x_row[j] - mu_here_panel[j];
+                        const double difference3_low = difference_error(x_row[j], mu_here_panel[j], difference3);
+                        const double product3 = eq3_part3_panel[j] * difference3;
+                        const double product3_low = product_error(eq3_part3_panel[j], difference3, product3) + eq3_part3_panel[j] * difference3_low + difference3 * eq3_part3_panel_low[j];
+                        const double difference2 = product2 - product3;
+                        const double difference2_low = difference_error(product2, product3, difference2) + (product2_low - product3_low);
+                        const double difference = difference2 - dx_sum_panel[j];
+                        const double difference_low = difference_error(difference2, dx_sum_panel[j], difference) + (difference2_low - dx_sum_panel_low[j]);
+                        const double tight = rounded(difference, difference_low);
+                        const double tight_low = sum_error(difference, difference_low, tight);
+                        const double product = eq3_part_panel[j] * tight;
+                        const double product_low = product_error(eq3_part_panel[j], tight, product) + eq3_part_panel[j] * tight_low + tight * eq3_part_panel_low[j];
+                        dx_row_part[dx_row_lane] = rounded(product, product_low);
+                    }
+                    close_part_double(&dx_stream, dx_row_past, dx_row_some);
+                    dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some;
+                    for (; dx_row_past && dx_row_left >= line_of_double; dx_row_done += line_of_double, dx_row_left -= line_of_double, dx_row += line_of_double) {
+                        double dx_row_line[line_of_double];
+                        PREFETCH(&dy_row[dx_row_done + breadth]);
+                        PREFETCH(&x_row[dx_row_done + breadth]);
+                        SIMD
+                        for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_double; dx_row_lane++) {
+                            const ptrdiff_t j = dx_row_done + dx_row_lane;
+                            /* (3) */
+                            const double product2 = eq3_part2_panel[j] * dy_row[j];
+                            const double product2_low = product_error(eq3_part2_panel[j], dy_row[j], product2);
+                            const double difference3 = x_row[j] - mu_here_panel[j];
+                            const double difference3_low = difference_error(x_row[j], mu_here_panel[j], difference3);
+                            const double product3 = eq3_part3_panel[j] * difference3;
+                            const double product3_low = product_error(eq3_part3_panel[j], difference3, product3) + eq3_part3_panel[j] * difference3_low + difference3 * eq3_part3_panel_low[j];
+                            const double difference2 = product2 - product3;
+                            const double difference2_low = difference_error(product2, product3, difference2) + (product2_low - product3_low);
+                            const double difference = difference2 - dx_sum_panel[j];
+                            const double difference_low = difference_error(difference2, dx_sum_panel[j], difference) + (difference2_low - dx_sum_panel_low[j]);
+                            const double tight = rounded(difference, difference_low);
+                            const double tight_low = sum_error(difference, difference_low, tight);
+                            const double product = eq3_part_panel[j] * tight;
+                            const double product_low = product_error(eq3_part_panel[j], tight, product) + eq3_part_panel[j] * tight_low + tight * eq3_part_panel_low[j];
+                            dx_row_line[dx_row_lane] = rounded(product, product_low);
+                        }
+                        write_line(dx_row, dx_row_line);
+                    }
+                }
+            }
+            close_window_double(&dx_stream, dx + n0 * layout->dx__n0 + n1 * layout->dx__n1 + s0 * layout->dx__s0 + s1 * layout->dx__s1, 1, dx_row_extents, dx_row_strides, begin, breadth);
+            if (++s1 == S1) {
+                s1 = 0;
+                ++s0;
+            }
         }
     }
     finish_stream_double(&dx_stream);
@@ -1129,7 +1429,7 @@ static void group2_kept(
         _Alignas(64) double dgamma_sum2_lanes_low[16][128];
         _Alignas(64) double dbeta_sum_lanes[16][128];
         _Alignas(64) double dbeta_sum_lanes_low[16][128];
-        for (ptrdiff_t lane = 0; lane < 16; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum2_lanes[lane][j] = 0.0;
@@ -1177,7 +1477,7 @@ static void group2_kept(
                 ++n0;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 8; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const double sum = dgamma_sum2_lanes[lane][j] + dgamma_sum2_lanes[lane + 8][j];
@@ -1190,7 +1490,7 @@ static void group2_kept(
                 dbeta_sum_lanes_low[lane][j] = sum2_low;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 4; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const double sum = dgamma_sum2_lanes[lane][j] + dgamma_sum2_lanes[lane + 4][j];
@@ -1203,7 +1503,7 @@ static void group2_kept(
                 dbeta_sum_lanes_low[lane][j] = sum2_low;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 2; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const double sum = dgamma_sum2_lanes[lane][j] + dgamma_sum2_lanes[lane + 2][j];
@@ -1216,16 +1516,18 @@ static void group2_kept(
                 dbeta_sum_lanes_low[lane][j] = sum2_low;
             }
         }
-        SIMD
-        for (ptrdiff_t j = 0; j < width; j++) {
-            const double sum = dgamma_sum2_lanes[0][j] + dgamma_sum2_lanes[1][j];
-            const double sum_low = sum_error(dgamma_sum2_lanes[0][j], dgamma_sum2_lanes[1][j], sum) + (dgamma_sum2_lanes_low[0][j] + dgamma_sum2_lanes_low[1][j]);
-            dgamma_sum2_lanes[0][j] = sum;
-            dgamma_sum2_lanes_low[0][j] = sum_low;
-            const double sum2 = dbeta_sum_lanes[0][j] + dbeta_sum_lanes[1][j];
-            const double sum2_low = sum_error(dbeta_sum_lanes[0][j], dbeta_sum_lanes[1][j], sum2) + (dbeta_sum_lanes_low[0][j] + dbeta_sum_lanes_low[1][j]);
-            dbeta_sum_lanes[0][j] = sum2;
-            dbeta_sum_lanes_low[0][j] = sum2_low;
+        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const double sum = dgamma_sum2_lanes[lane][j] + dgamma_sum2_lanes[lane + 1][j];
+                const double sum_low = sum_error(dgamma_sum2_lanes[lane][j], dgamma_sum2_lanes[lane + 1][j], sum) + (dgamma_sum2_lanes_low[lane][j] + dgamma_sum2_lanes_low[lane + 1][j]);
+                dgamma_sum2_lanes[lane][j] = sum;
+                dgamma_sum2_lanes_low[lane][j] = sum_low;
+                const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 1][j];
+                const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 1][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 1][j]);
+                dbeta_sum_lanes[lane][j] = sum2;
+                dbeta_sum_lanes_low[lane][j] = sum2_low;
+            }
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
@@ -1266,6 +1568,189 @@ static void group2_kept(
     }
 }
 
+static void group2_panels(
+    const instance_norm_backward_float64_layout *layout,
+    const double *sigma2,
+    double *dgamma,
+    double *dbeta,
+    double *all_dgamma_sum,
+    double *all_dx_sum,
+    double *all_dgamma_sum_low,
+    double *all_dx_sum_low,
+    double epsilon
+)
+{
+    const ptrdiff_t N0 = layout->N0;
+    const ptrdiff_t N1 = layout->N1;
+    const ptrdiff_t C = layout->C;
+    const ptrdiff_t S0 = layout->S0;
+    const ptrdiff_t S1 = layout->S1;
+    (void)layout;
+
+    SHARED_FOR
+    for (ptrdiff_t task = 0; task < (C + larger(4, smaller(8, 1024 / larger(1, N0 * N1))) * 128 - 1) / (larger(4, smaller(8, 1024 / larger(1, N0 * N1))) * 128); task++) {
+        const ptrdiff_t span = larger(4, smaller(8, 1024 / larger(1, N0 * N1))) * 128;
+        const ptrdiff_t panels = (C + span - 1) / span;
+        const ptrdiff_t panel = task % panels;
+        const ptrdiff_t begin = panel * span;
+        const ptrdiff_t breadth = smaller(span, C - begin);
+        for (ptrdiff_t column = 0; column < breadth; column += 128) {
+            const ptrdiff_t first = begin + column;
+            const ptrdiff_t width = smaller(128, breadth - column);
+            _Alignas(64) double eq1_part_tile[128];
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                /* (1) */
+                const double eq1_part = (double)(S0 * S1) > 0.0;
+                eq1_part_tile[j] = eq1_part;
+            }
+            _Alignas(64) double dgamma_sum2_total[128];
+            _Alignas(64) double dgamma_sum2_total_low[128];
+            _Alignas(64) double dbeta_sum_total[128];
+            _Alignas(64) double dbeta_sum_total_low[128];
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                dgamma_sum2_total[j] = 0.0;
+                dgamma_sum2_total_low[j] = 0.0;
+                dbeta_sum_total[j] = 0.0;
+                dbeta_sum_total_low[j] = 0.0;
+            }
+            for (ptrdiff_t block = 0; block < (N0 * N1 + 511) / 512; block++) {
+                const ptrdiff_t start = block * 512;
+                const ptrdiff_t count = smaller(512, N0 * N1 - start);
+                _Alignas(64) double dgamma_sum2_lanes[16][128];
+                _Alignas(64) double dgamma_sum2_lanes_low[16][128];
+                _Alignas(64) double dbeta_sum_lanes[16][128];
+                _Alignas(64) double dbeta_sum_lanes_low[16][128];
+                for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        dgamma_sum2_lanes[lane][j] = 0.0;
+                        dgamma_sum2_lanes_low[lane][j] = 0.0;
+                        dbeta_sum_lanes[lane][j] = 0.0;
+                        dbeta_sum_lanes_low[lane][j] = 0.0;
+                    }
+                }
+                const ptrdiff_t ahead = (width + 1023) / width;
+                ptrdiff_t n0 = start / N1;
+                ptrdiff_t n1 = start % N1;
+                for (ptrdiff_t q = 0; q < count; q++) {
+                    const ptrdiff_t lane = q % 16;
+                    for (ptrdiff_t j = 0; j < width; j += 16) {
+                        const ptrdiff_t c = first + j;
+                        PREFETCH(&all_dgamma_sum[n0 * N1 * C + (n1 + ahead) * C + c]);
+                        PREFETCH(&sigma2[n0 * layout->sigma2__n0 + (n1 + ahead) * layout->sigma2__n1 + c]);
+                        PREFETCH(&all_dx_sum[n0 * N1 * C + (n1 + ahead) * C + c]);
+                    }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        const ptrdiff_t c = first + j;
+                        /* (1), (2) */
+                        const double sum2 = sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c] + epsilon;
+                        const double sum2_low = sum_error(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c], epsilon, sum2);
+                        const double root = sqrt(sum2);
+                        const double root_low = root_error(sum2, sum2_low, root);
+                        const double tight = rounded(all_dgamma_sum[n0 * N1 * C + n1 * C + c], all_dgamma_sum_low[n0 * N1 * C + n1 * C + c]);
+                        const double tight_low = sum_error(all_dgamma_sum[n0 * N1 * C + n1 * C + c], all_dgamma_sum_low[n0 * N1 * C + n1 * C + c], tight);
+                        const double quotient = tight / root;
+                        const double quotient_low = quotient_error(tight, tight_low, root, root_low, quotient);
+                        const double choice = (eq1_part_tile[j] ? quotient : 0.0);
+                        const double choice_low = (eq1_part_tile[j] ? quotient_low : 0.0);
+                        const double sum = dgamma_sum2_lanes[lane][j] + choice;
+                        const double sum_low = sum_error(dgamma_sum2_lanes[lane][j], choice, sum) + (dgamma_sum2_lanes_low[lane][j] + choice_low);
+                        dgamma_sum2_lanes[lane][j] = sum;
+                        dgamma_sum2_lanes_low[lane][j] = sum_low;
+                        const double sum3 = dbeta_sum_lanes[lane][j] + all_dx_sum[n0 * N1 * C + n1 * C + c];
+                        const double sum3_low = sum_error(dbeta_sum_lanes[lane][j], all_dx_sum[n0 * N1 * C + n1 * C + c], sum3) + (dbeta_sum_lanes_low[lane][j] + all_dx_sum_low[n0 * N1 * C + n1 * C + c]);
+                        dbeta_sum_lanes[lane][j] = sum3;
+                        dbeta_sum_lanes_low[lane][j] = sum3_low;
+                    }
+                    if (++n1 == N1) {
+                        n1 = 0;
+                        ++n0;
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        const double sum = dgamma_sum2_lanes[lane][j] + dgamma_sum2_lanes[lane + 8][j];
+                        const double sum_low = sum_error(dgamma_sum2_lanes[lane][j], dgamma_sum2_lanes[lane + 8][j], sum) + (dgamma_sum2_lanes_low[lane][j] + dgamma_sum2_lanes_low[lane + 8][j]);
+                        dgamma_sum2_lanes[lane][j] = sum;
+                        dgamma_sum2_lanes_low[lane][j] = sum_low;
+                        const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 8][j];
+                        const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 8][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 8][j]);
+                        dbeta_sum_lanes[lane][j] = sum2;
+                        dbeta_sum_lanes_low[lane][j] = sum2_low;
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        const double sum = dgamma_sum2_lanes[lane][j] + dgamma_sum2_lanes[lane + 4][j];
+                        const double sum_low = sum_error(dgamma_sum2_lanes[lane][j], dgamma_sum2_lanes[lane + 4][j], sum) + (dgamma_sum2_lanes_low[lane][j] + dgamma_sum2_lanes_low[lane + 4][j]);
+                        dgamma_sum2_lanes[lane][j] = sum;
+                        dgamma_sum2_lanes_low[lane][j] = sum_low;
+                        const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 4][j];
+                        const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 4][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 4][j]);
+                        dbeta_sum_lanes[lane][j] = sum2;
+                        dbeta_sum_lanes_low[lane][j] = sum2_low;
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        const double sum = dgamma_sum2_lanes[lane][j] + dgamma_sum2_lanes[lane + 2][j];
+                        const double sum_low = sum_error(dgamma_sum2_lanes[lane][j], dgamma_sum2_lanes[lane + 2][j], sum) + (dgamma_sum2_lanes_low[lane][j] + dgamma_sum2_lanes_low[lane + 2][j]);
+                        dgamma_sum2_lanes[lane][j] = sum;
+                        dgamma_sum2_lanes_low[lane][j] = sum_low;
+                        const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 2][j];
+                        const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 2][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 2][j]);
+                        dbeta_sum_lanes[lane][j] = sum2;
+                        dbeta_sum_lanes_low[lane][j] = sum2_low;
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        const double sum = dgamma_sum2_lanes[lane][j] + dgamma_sum2_lanes[lane + 1][j];
+                        const double sum_low = sum_error(dgamma_sum2_lanes[lane][j], dgamma_sum2_lanes[lane + 1][j], sum) + (dgamma_sum2_lanes_low[lane][j] + dgamma_sum2_lanes_low[lane + 1][j]);
+                        dgamma_sum2_lanes[lane][j] = sum;
+                        dgamma_sum2_lanes_low[lane][j] = sum_low;
+                        const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 1][j];
+                        const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 1][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 1][j]);
+                        dbeta_sum_lanes[lane][j] = sum2;
+                        dbeta_sum_lanes_low[lane][j] = sum2_low;
+                    }
+                }
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const double sum = dgamma_sum2_total[j] + dgamma_sum2_lanes[0][j];
+                    const double sum_low = sum_error(dgamma_sum2_total[j], dgamma_sum2_lanes[0][j], sum) + (dgamma_sum2_total_low[j] + dgamma_sum2_lanes_low[0][j]);
+                    dgamma_sum2_total[j] = sum;
+                    dgamma_sum2_total_low[j] = sum_low;
+                    const double sum2 = dbeta_sum_total[j] + dbeta_sum_lanes[0][j];
+                    const double sum2_low = sum_error(dbeta_sum_total[j], dbeta_sum_lanes[0][j], sum2) + (dbeta_sum_total_low[j] + dbeta_sum_lanes_low[0][j]);
+                    dbeta_sum_total[j] = sum2;
+                    dbeta_sum_total_low[j] = sum2_low;
+                }
+            }
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const ptrdiff_t c = first + j;
+                /* (1) */
+                const double dgamma_sum2 = dgamma_sum2_total[j];
+                const double dgamma_sum2_low = dgamma_sum2_total_low[j];
+                /* (2) */
+                const double dbeta_sum = dbeta_sum_total[j];
+                const double dbeta_sum_low = dbeta_sum_total_low[j];
+                /* (1), (2) */
+                dgamma[c * layout->dgamma__c] = rounded(dgamma_sum2, dgamma_sum2_low);
+                dbeta[c * layout->dbeta__c] = rounded(dbeta_sum, dbeta_sum_low);
+            }
+        }
+    }
+}
+
 int instance_norm_backward_float64(
     const instance_norm_backward_float64_layout *layout,
     const double *dy,
@@ -1293,7 +1778,17 @@ int instance_norm_backward_float64(
     double *const all_dx_sum_low = status ? NULL : take(&shared_left, N0 * N1 * C);
 
     (void)threads;
-    if (status == 0 && layout->x__s1 != 1 && layout->x__c == 1 && layout->dy__c == 1 && layout->dx__c == 1) {
+    if (status == 0 && layout->x__s1 != 1 && layout->x__c == 1 && layout->dy__c == 1 && layout->dx__c == 1 && threads <= N0 * N1 * ((C + larger(4, smaller(8, 1024 / larger(1, S0 * S1))) * 128 - 1) / (larger(4, smaller(8, 1024 / larger(1, S0 * S1))) * 128)) && 1024 * (S0 * S1) * (ptrdiff_t)sizeof(double) <= layout->cache__bytes) {
+#ifdef _OPENMP
+        if (status == 0 && threads > 1) {
+#pragma omp parallel num_threads(threads)
+            group1_panels(layout, dy, x, mu, sigma2, gamma, dx, all_dgamma_sum, all_dx_sum, all_dgamma_sum_low, all_dx_sum_low, epsilon);
+        } else
+#endif
+        if (status == 0)
+            group1_panels(layout, dy, x, mu, sigma2, gamma, dx, all_dgamma_sum, all_dx_sum, all_dgamma_sum_low, all_dx_sum_low, epsilon);
+    }
+    else if (status == 0 && layout->x__s1 != 1 && layout->x__c == 1 && layout->dy__c == 1 && layout->dx__c == 1) {
         double *const memory = malloc(sizeof(double) * (size_t)(N0 * N1 * C + N0 * N1 * C + N0 * N1 * C + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + N0 * N1 * C + N0 * N1 * C + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + N0 * N1 * C + 1));
         double *left = memory;
         status = !memory;
@@ -1327,7 +1822,17 @@ int instance_norm_backward_float64(
         if (status == 0)
             group1_reduced(layout, dy, x, mu, sigma2, gamma, dx, all_dgamma_sum, all_dx_sum, all_dgamma_sum_low, all_dx_sum_low, epsilon);
     }
-    if (status == 0 && layout->sigma2__n1 != 1 && layout->sigma2__c == 1) {
+    if (status == 0 && layout->sigma2__n1 != 1 && layout->sigma2__c == 1 && threads <= (C + larger(4, smaller(8, 1024 / larger(1, N0 * N1))) * 128 - 1) / (larger(4, smaller(8, 1024 / larger(1, N0 * N1))) * 128) && 1536 * (N0 * N1) * (ptrdiff_t)sizeof(double) <= layout->cache__bytes) {
+#ifdef _OPENMP
+        if (status == 0 && threads > 1) {
+#pragma omp parallel num_threads(threads)
+            group2_panels(layout, sigma2, dgamma, dbeta, all_dgamma_sum, all_dx_sum, all_dgamma_sum_low, all_dx_sum_low, epsilon);
+        } else
+#endif
+        if (status == 0)
+            group2_panels(layout, sigma2, dgamma, dbeta, all_dgamma_sum, all_dx_sum, all_dgamma_sum_low, all_dx_sum_low, epsilon);
+    }
+    else if (status == 0 && layout->sigma2__n1 != 1 && layout->sigma2__c == 1) {
         double *const memory = malloc(sizeof(double) * (size_t)(C + (N0 * N1 + 511) / 512 * C + (N0 * N1 + 511) / 512 * C + (N0 * N1 + 511) / 512 * C + (N0 * N1 + 511) / 512 * C + 1));
         double *left = memory;
         status = !memory;

@@ -970,7 +970,7 @@ static void group1_kept(
         _Alignas(64) double dgamma_sum_lanes_low[16][128];
         _Alignas(64) double dbeta_sum_lanes[16][128];
         _Alignas(64) double dbeta_sum_lanes_low[16][128];
-        for (ptrdiff_t lane = 0; lane < 16; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum_lanes[lane][j] = 0.0;
@@ -1019,7 +1019,7 @@ static void group1_kept(
                 ++i0;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 8; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 8][j];
@@ -1032,7 +1032,7 @@ static void group1_kept(
                 dbeta_sum_lanes_low[lane][j] = sum2_low;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 4; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 4][j];
@@ -1045,7 +1045,7 @@ static void group1_kept(
                 dbeta_sum_lanes_low[lane][j] = sum2_low;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 2; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 2][j];
@@ -1058,16 +1058,18 @@ static void group1_kept(
                 dbeta_sum_lanes_low[lane][j] = sum2_low;
             }
         }
-        SIMD
-        for (ptrdiff_t j = 0; j < width; j++) {
-            const double sum = dgamma_sum_lanes[0][j] + dgamma_sum_lanes[1][j];
-            const double sum_low = sum_error(dgamma_sum_lanes[0][j], dgamma_sum_lanes[1][j], sum) + (dgamma_sum_lanes_low[0][j] + dgamma_sum_lanes_low[1][j]);
-            dgamma_sum_lanes[0][j] = sum;
-            dgamma_sum_lanes_low[0][j] = sum_low;
-            const double sum2 = dbeta_sum_lanes[0][j] + dbeta_sum_lanes[1][j];
-            const double sum2_low = sum_error(dbeta_sum_lanes[0][j], dbeta_sum_lanes[1][j], sum2) + (dbeta_sum_lanes_low[0][j] + dbeta_sum_lanes_low[1][j]);
-            dbeta_sum_lanes[0][j] = sum2;
-            dbeta_sum_lanes_low[0][j] = sum2_low;
+        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 1][j];
+                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 1][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 1][j]);
+                dgamma_sum_lanes[lane][j] = sum;
+                dgamma_sum_lanes_low[lane][j] = sum_low;
+                const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 1][j];
+                const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 1][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 1][j]);
+                dbeta_sum_lanes[lane][j] = sum2;
+                dbeta_sum_lanes_low[lane][j] = sum2_low;
+            }
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
@@ -1437,7 +1439,7 @@ static void group1_kept2(
         _Alignas(64) double dx_sum_lanes_low[16][128];
         _Alignas(64) double dx_sum2_lanes[16][128];
         _Alignas(64) double dx_sum2_lanes_low[16][128];
-        for (ptrdiff_t lane = 0; lane < 16; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dx_sum_lanes[lane][j] = 0.0;
@@ -1482,7 +1484,7 @@ static void group1_kept2(
                 ++k0;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 8; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const double sum = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 8][j];
@@ -1495,7 +1497,7 @@ static void group1_kept2(
                 dx_sum2_lanes_low[lane][j] = sum2_low;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 4; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const double sum = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 4][j];
@@ -1508,7 +1510,7 @@ static void group1_kept2(
                 dx_sum2_lanes_low[lane][j] = sum2_low;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 2; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const double sum = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 2][j];
@@ -1521,16 +1523,18 @@ static void group1_kept2(
                 dx_sum2_lanes_low[lane][j] = sum2_low;
             }
         }
-        SIMD
-        for (ptrdiff_t j = 0; j < width; j++) {
-            const double sum = dx_sum_lanes[0][j] + dx_sum_lanes[1][j];
-            const double sum_low = sum_error(dx_sum_lanes[0][j], dx_sum_lanes[1][j], sum) + (dx_sum_lanes_low[0][j] + dx_sum_lanes_low[1][j]);
-            dx_sum_lanes[0][j] = sum;
-            dx_sum_lanes_low[0][j] = sum_low;
-            const double sum2 = dx_sum2_lanes[0][j] + dx_sum2_lanes[1][j];
-            const double sum2_low = sum_error(dx_sum2_lanes[0][j], dx_sum2_lanes[1][j], sum2) + (dx_sum2_lanes_low[0][j] + dx_sum2_lanes_low[1][j]);
-            dx_sum2_lanes[0][j] = sum2;
-            dx_sum2_lanes_low[0][j] = sum2_low;
+        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const double sum = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 1][j];
+                const double sum_low = sum_error(dx_sum_lanes[lane][j], dx_sum_lanes[lane + 1][j], sum) + (dx_sum_lanes_low[lane][j] + dx_sum_lanes_low[lane + 1][j]);
+                dx_sum_lanes[lane][j] = sum;
+                dx_sum_lanes_low[lane][j] = sum_low;
+                const double sum2 = dx_sum2_lanes[lane][j] + dx_sum2_lanes[lane + 1][j];
+                const double sum2_low = sum_error(dx_sum2_lanes[lane][j], dx_sum2_lanes[lane + 1][j], sum2) + (dx_sum2_lanes_low[lane][j] + dx_sum2_lanes_low[lane + 1][j]);
+                dx_sum2_lanes[lane][j] = sum2;
+                dx_sum2_lanes_low[lane][j] = sum2_low;
+            }
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {

@@ -578,7 +578,7 @@ static void group1_kept(
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, m - first);
         _Alignas(64) double eq1_start_lanes[16][128];
-        for (ptrdiff_t lane = 0; lane < 16; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 eq1_start_lanes[lane][j] = 0.0;
@@ -604,27 +604,29 @@ static void group1_kept(
                 ++k0;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 8; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 eq1_start_lanes[lane][j] += eq1_start_lanes[lane + 8][j];
             }
         }
-        for (ptrdiff_t lane = 0; lane < 4; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 eq1_start_lanes[lane][j] += eq1_start_lanes[lane + 4][j];
             }
         }
-        for (ptrdiff_t lane = 0; lane < 2; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 eq1_start_lanes[lane][j] += eq1_start_lanes[lane + 2][j];
             }
         }
-        SIMD
-        for (ptrdiff_t j = 0; j < width; j++) {
-            eq1_start_lanes[0][j] += eq1_start_lanes[1][j];
+        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                eq1_start_lanes[lane][j] += eq1_start_lanes[lane + 1][j];
+            }
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
@@ -659,7 +661,7 @@ static void group1_kept(
         const ptrdiff_t width = smaller(128, m - first);
         _Alignas(64) double mu_hi_lanes[16][128];
         _Alignas(64) double eq2_squares_lanes[16][128];
-        for (ptrdiff_t lane = 0; lane < 16; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 mu_hi_lanes[lane][j] = 0.0;
@@ -688,31 +690,33 @@ static void group1_kept(
                 ++k0;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 8; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 mu_hi_lanes[lane][j] += mu_hi_lanes[lane + 8][j];
                 eq2_squares_lanes[lane][j] += eq2_squares_lanes[lane + 8][j];
             }
         }
-        for (ptrdiff_t lane = 0; lane < 4; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 mu_hi_lanes[lane][j] += mu_hi_lanes[lane + 4][j];
                 eq2_squares_lanes[lane][j] += eq2_squares_lanes[lane + 4][j];
             }
         }
-        for (ptrdiff_t lane = 0; lane < 2; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 mu_hi_lanes[lane][j] += mu_hi_lanes[lane + 2][j];
                 eq2_squares_lanes[lane][j] += eq2_squares_lanes[lane + 2][j];
             }
         }
-        SIMD
-        for (ptrdiff_t j = 0; j < width; j++) {
-            mu_hi_lanes[0][j] += mu_hi_lanes[1][j];
-            eq2_squares_lanes[0][j] += eq2_squares_lanes[1][j];
+        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                mu_hi_lanes[lane][j] += mu_hi_lanes[lane + 1][j];
+                eq2_squares_lanes[lane][j] += eq2_squares_lanes[lane + 1][j];
+            }
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
@@ -774,7 +778,7 @@ static void group1_kept(
         }
         if (again > 0.0) {
             _Alignas(64) double eq2_again_lanes[16][128];
-            for (ptrdiff_t lane = 0; lane < 16; lane++) {
+            for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
                 SIMD
                 for (ptrdiff_t j = 0; j < width; j++) {
                     eq2_again_lanes[lane][j] = 0.0;
@@ -801,27 +805,29 @@ static void group1_kept(
                     ++k0;
                 }
             }
-            for (ptrdiff_t lane = 0; lane < 8; lane++) {
+            for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
                 SIMD
                 for (ptrdiff_t j = 0; j < width; j++) {
                     eq2_again_lanes[lane][j] += eq2_again_lanes[lane + 8][j];
                 }
             }
-            for (ptrdiff_t lane = 0; lane < 4; lane++) {
+            for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
                 SIMD
                 for (ptrdiff_t j = 0; j < width; j++) {
                     eq2_again_lanes[lane][j] += eq2_again_lanes[lane + 4][j];
                 }
             }
-            for (ptrdiff_t lane = 0; lane < 2; lane++) {
+            for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
                 SIMD
                 for (ptrdiff_t j = 0; j < width; j++) {
                     eq2_again_lanes[lane][j] += eq2_again_lanes[lane + 2][j];
                 }
             }
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                eq2_again_lanes[0][j] += eq2_again_lanes[1][j];
+            for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    eq2_again_lanes[lane][j] += eq2_again_lanes[lane + 1][j];
+                }
             }
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
@@ -932,6 +938,371 @@ static void group1_kept(
         lines_written();
 }
 
+static void group1_panels(
+    const layer_norm_float32_layout *layout,
+    const float *x,
+    const float *gamma,
+    const float *beta,
+    float *y,
+    double *mu,
+    double *sigma2,
+    double epsilon
+)
+{
+    const ptrdiff_t m = layout->m;
+    const ptrdiff_t n0 = layout->n0;
+    const ptrdiff_t n1 = layout->n1;
+    (void)layout;
+    float_stream y_stream;
+    y_stream.line = y_stream.end = NULL;
+
+    SHARED_FOR
+    for (ptrdiff_t task = 0; task < (m + larger(4, smaller(8, 1024 / larger(1, n0 * n1))) * 128 - 1) / (larger(4, smaller(8, 1024 / larger(1, n0 * n1))) * 128); task++) {
+        const ptrdiff_t span = larger(4, smaller(8, 1024 / larger(1, n0 * n1))) * 128;
+        const ptrdiff_t panels = (m + span - 1) / span;
+        const ptrdiff_t panel = task % panels;
+        const ptrdiff_t begin = panel * span;
+        const ptrdiff_t breadth = smaller(span, m - begin);
+        _Alignas(64) double mu_hi_panel[1024];
+        _Alignas(64) double mu_lo_panel[1024];
+        _Alignas(64) double eq3_part_panel[1024];
+        for (ptrdiff_t column = 0; column < breadth; column += 128) {
+            const ptrdiff_t first = begin + column;
+            const ptrdiff_t width = smaller(128, breadth - column);
+            _Alignas(64) double eq1_shift_tile[128];
+            _Alignas(64) double mu_hi_tile[128];
+            _Alignas(64) double mu_lo_tile[128];
+            _Alignas(64) double eq2_squares_tile[128];
+            _Alignas(64) double eq2_excess_tile[128];
+            _Alignas(64) double eq2_far_tile[128];
+            _Alignas(64) double eq1_start_total[128];
+            _Alignas(64) double eq1_start_rest[128];
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                eq1_start_total[j] = 0.0;
+                eq1_start_rest[j] = 0.0;
+            }
+            for (ptrdiff_t block = 0; block < smaller(1, (n0 * n1 + 511) / 512); block++) {
+                const ptrdiff_t start = block * 512;
+                const ptrdiff_t count = smaller(512, smaller(64, n0 * n1) - start);
+                _Alignas(64) double eq1_start_lanes[16][128];
+                for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        eq1_start_lanes[lane][j] = 0.0;
+                    }
+                }
+                const ptrdiff_t ahead = (width + 1023) / width;
+                ptrdiff_t k0 = start / n1;
+                ptrdiff_t k1 = start % n1;
+                for (ptrdiff_t q = 0; q < count; q++) {
+                    const ptrdiff_t lane = q % 16;
+                    for (ptrdiff_t j = 0; j < width; j += 16) {
+                        const ptrdiff_t i = first + j;
+                        PREFETCH(&x[i + k0 * layout->x__k0 + (k1 + ahead) * layout->x__k1]);
+                    }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        const ptrdiff_t i = first + j;
+                        /* (1) */
+                        eq1_start_lanes[lane][j] += (double)x[i + k0 * layout->x__k0 + k1 * layout->x__k1];
+                    }
+                    if (++k1 == n1) {
+                        k1 = 0;
+                        ++k0;
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        eq1_start_lanes[lane][j] += eq1_start_lanes[lane + 8][j];
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        eq1_start_lanes[lane][j] += eq1_start_lanes[lane + 4][j];
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        eq1_start_lanes[lane][j] += eq1_start_lanes[lane + 2][j];
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        eq1_start_lanes[lane][j] += eq1_start_lanes[lane + 1][j];
+                    }
+                }
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const double eq1_start_term = eq1_start_lanes[0][j];
+                    const double eq1_start_next = eq1_start_total[j] + eq1_start_term;
+                    const double eq1_start_back = eq1_start_next - eq1_start_total[j];
+                    eq1_start_rest[j] += eq1_start_total[j] - (eq1_start_next - eq1_start_back) + (eq1_start_term - eq1_start_back);
+                    eq1_start_total[j] = eq1_start_next;
+                }
+            }
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                /* (1) */
+                const double eq1_start = eq1_start_total[j] / (double)smaller(64, n0 * n1);
+                const double eq1_shift = (isfinite(eq1_start) ? eq1_start : 0.0);
+                eq1_shift_tile[j] = eq1_shift;
+            }
+            _Alignas(64) double mu_hi_total[128];
+            _Alignas(64) double mu_hi_rest[128];
+            _Alignas(64) double eq2_squares_total[128];
+            _Alignas(64) double eq2_squares_rest[128];
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                mu_hi_total[j] = 0.0;
+                mu_hi_rest[j] = 0.0;
+                eq2_squares_total[j] = 0.0;
+                eq2_squares_rest[j] = 0.0;
+            }
+            for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
+                const ptrdiff_t start = block * 512;
+                const ptrdiff_t count = smaller(512, n0 * n1 - start);
+                _Alignas(64) double mu_hi_lanes[16][128];
+                _Alignas(64) double eq2_squares_lanes[16][128];
+                for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        mu_hi_lanes[lane][j] = 0.0;
+                        eq2_squares_lanes[lane][j] = 0.0;
+                    }
+                }
+                const ptrdiff_t ahead = (width + 1023) / width;
+                ptrdiff_t k0 = start / n1;
+                ptrdiff_t k1 = start % n1;
+                for (ptrdiff_t q = 0; q < count; q++) {
+                    const ptrdiff_t lane = q % 16;
+                    for (ptrdiff_t j = 0; j < width; j += 16) {
+                        const ptrdiff_t i = first + j;
+                        PREFETCH(&x[i + k0 * layout->x__k0 + (k1 + ahead) * layout->x__k1]);
+                    }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        const ptrdiff_t i = first + j;
+                        /* (1), (2) */
+                        const double t1 = (double)x[i + k0 * layout->x__k0 + k1 * layout->x__k1] - eq1_shift_tile[j];
+                        mu_hi_lanes[lane][j] += (double)x[i + k0 * layout->x__k0 + k1 * layout->x__k1];
+                        eq2_squares_lanes[lane][j] += t1 * t1;
+                    }
+                    if (++k1 == n1) {
+                        k1 = 0;
+                        ++k0;
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        mu_hi_lanes[lane][j] += mu_hi_lanes[lane + 8][j];
+                        eq2_squares_lanes[lane][j] += eq2_squares_lanes[lane + 8][j];
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        mu_hi_lanes[lane][j] += mu_hi_lanes[lane + 4][j];
+                        eq2_squares_lanes[lane][j] += eq2_squares_lanes[lane + 4][j];
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        mu_hi_lanes[lane][j] += mu_hi_lanes[lane + 2][j];
+                        eq2_squares_lanes[lane][j] += eq2_squares_lanes[lane + 2][j];
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        mu_hi_lanes[lane][j] += mu_hi_lanes[lane + 1][j];
+                        eq2_squares_lanes[lane][j] += eq2_squares_lanes[lane + 1][j];
+                    }
+                }
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const double mu_hi_term = mu_hi_lanes[0][j];
+                    const double mu_hi_next = mu_hi_total[j] + mu_hi_term;
+                    const double mu_hi_back = mu_hi_next - mu_hi_total[j];
+                    mu_hi_rest[j] += mu_hi_total[j] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
+                    mu_hi_total[j] = mu_hi_next;
+                    const double eq2_squares_term = eq2_squares_lanes[0][j];
+                    const double eq2_squares_next = eq2_squares_total[j] + eq2_squares_term;
+                    const double eq2_squares_back = eq2_squares_next - eq2_squares_total[j];
+                    eq2_squares_rest[j] += eq2_squares_total[j] - (eq2_squares_next - eq2_squares_back) + (eq2_squares_term - eq2_squares_back);
+                    eq2_squares_total[j] = eq2_squares_next;
+                }
+            }
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const ptrdiff_t i = first + j;
+                /* (1) */
+                const double mu_hi = mu_hi_total[j] / (double)(n0 * n1);
+                const double mu_lo = (isfinite(mu_hi) ? (fma(-mu_hi, (double)(n0 * n1), mu_hi_total[j]) + mu_hi_rest[j]) / (double)(n0 * n1) : 0.0);
+                mu_hi_tile[j] = mu_hi;
+                mu_hi_panel[column + j] = mu_hi;
+                mu_lo_tile[j] = mu_lo;
+                mu_lo_panel[column + j] = mu_lo;
+                /* (2) */
+                const double eq2_squares = eq2_squares_total[j] + (isfinite(eq2_squares_total[j]) ? eq2_squares_rest[j] : 0.0);
+                eq2_squares_tile[j] = eq2_squares;
+                const double eq2_offset = mu_hi - eq1_shift_tile[j] + mu_lo;
+                const double eq2_excess = eq2_offset * eq2_offset * (double)(n0 * n1);
+                eq2_excess_tile[j] = eq2_excess;
+                const double eq2_far = (eq2_excess > 0.25 * eq2_squares ? 1.0 : 0.0);
+                eq2_far_tile[j] = eq2_far;
+                /* (1) */
+                const double eq1_part = mu_hi + mu_lo;
+                mu[i * layout->mu__i] = eq1_part;
+            }
+            _Alignas(64) double eq2_again_total[128];
+            _Alignas(64) double eq2_again_rest[128];
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                eq2_again_total[j] = 0.0;
+                eq2_again_rest[j] = 0.0;
+            }
+            double again = 0.0;
+            for (ptrdiff_t j = 0; j < width; j++) {
+                again = nan_max(again, eq2_far_tile[j]);
+            }
+            if (again > 0.0) {
+                for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
+                    const ptrdiff_t start = block * 512;
+                    const ptrdiff_t count = smaller(512, n0 * n1 - start);
+                    _Alignas(64) double eq2_again_lanes[16][128];
+                    for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
+                        SIMD
+                        for (ptrdiff_t j = 0; j < width; j++) {
+                            eq2_again_lanes[lane][j] = 0.0;
+                        }
+                    }
+                    const ptrdiff_t ahead = (width + 1023) / width;
+                    ptrdiff_t k0 = start / n1;
+                    ptrdiff_t k1 = start % n1;
+                    for (ptrdiff_t q = 0; q < count; q++) {
+                        const ptrdiff_t lane = q % 16;
+                        for (ptrdiff_t j = 0; j < width; j += 16) {
+                            const ptrdiff_t i = first + j;
+                            PREFETCH(&x[i + k0 * layout->x__k0 + (k1 + ahead) * layout->x__k1]);
+                        }
+                        SIMD
+                        for (ptrdiff_t j = 0; j < width; j++) {
+                            const ptrdiff_t i = first + j;
+                            /* (2) */
+                            const double t1 = (double)x[i + k0 * layout->x__k0 + k1 * layout->x__k1] - mu_hi_tile[j] - mu_lo_tile[j];
+                            eq2_again_lanes[lane][j] += t1 * t1;
+                        }
+                        if (++k1 == n1) {
+                            k1 = 0;
+                            ++k0;
+                        }
+                    }
+                    for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
+                        SIMD
+                        for (ptrdiff_t j = 0; j < width; j++) {
+                            eq2_again_lanes[lane][j] += eq2_again_lanes[lane + 8][j];
+                        }
+                    }
+                    for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
+                        SIMD
+                        for (ptrdiff_t j = 0; j < width; j++) {
+                            eq2_again_lanes[lane][j] += eq2_again_lanes[lane + 4][j];
+                        }
+                    }
+                    for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
+                        SIMD
+                        for (ptrdiff_t j = 0; j < width; j++) {
+                            eq2_again_lanes[lane][j] += eq2_again_lanes[lane + 2][j];
+                        }
+                    }
+                    for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
+                        SIMD
+                        for (ptrdiff_t j = 0; j < width; j++) {
+                            eq2_again_lanes[lane][j] += eq2_again_lanes[lane + 1][j];
+                        }
+                    }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        const double eq2_again_term = eq2_again_lanes[0][j];
+                        const double eq2_again_next = eq2_again_total[j] + eq2_again_term;
+                        const double eq2_again_back = eq2_again_next - eq2_again_total[j];
+                        eq2_again_rest[j] += eq2_again_total[j] - (eq2_again_next - eq2_again_back) + (eq2_again_term - eq2_again_back);
+                        eq2_again_total[j] = eq2_again_next;
+                    }
+                }
+            }
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const ptrdiff_t i = first + j;
+                /* (2) */
+                const double eq2_again = eq2_again_total[j] + (isfinite(eq2_again_total[j]) ? eq2_again_rest[j] : 0.0);
+                const double eq2_total = (eq2_far_tile[j] > 0.0 ? eq2_again : eq2_squares_tile[j] - eq2_excess_tile[j]);
+                const double sigma2_hi = eq2_total / (double)(n0 * n1);
+                const double sigma2_lo = (isfinite(sigma2_hi) ? fma(-sigma2_hi, (double)(n0 * n1), eq2_total) / (double)(n0 * n1) : 0.0);
+                /* (3) */
+                const double eq3_part = 1.0 / sqrt(sigma2_hi + epsilon + sigma2_lo);
+                eq3_part_panel[column + j] = eq3_part;
+                /* (2) */
+                const double eq2_part = sigma2_hi + sigma2_lo;
+                sigma2[i * layout->sigma2__i] = eq2_part;
+            }
+        }
+        ptrdiff_t k0 = 0;
+        ptrdiff_t k1 = 0;
+        for (ptrdiff_t q = 0; q < n0 * n1; q++) {
+            float x_row_buffer[1024];
+            const ptrdiff_t x_row_extents[1] = {m};
+            const ptrdiff_t x_row_strides[1] = {1};
+            const float *x_row = read_window_float(x + k0 * layout->x__k0 + k1 * layout->x__k1, 1, x_row_extents, x_row_strides, begin, breadth, x_row_buffer);
+            const ptrdiff_t y_row_extents[1] = {m};
+            const ptrdiff_t y_row_strides[1] = {1};
+            for (ptrdiff_t y_row_done = 0; y_row_done < breadth;) {
+                ptrdiff_t y_row_left = breadth - y_row_done;
+                float *y_row = open_run_float(&y_stream, layout->cache__bypass, y + k0 * layout->y__k0 + k1 * layout->y__k1, 1, y_row_extents, y_row_strides, begin, y_row_done, &y_row_left);
+                const int y_row_past = y_stream.past;
+                while (y_row_left > 0) {
+                    const ptrdiff_t y_row_some = y_row_past ? part_of_line_float(y_row, y_row_left) : y_row_left;
+                    float *const y_row_part = open_part_float(&y_stream, y_row_past, y_row);
+                    SIMD
+                    for (ptrdiff_t y_row_lane = 0; y_row_lane < y_row_some; y_row_lane++) {
+                        const ptrdiff_t j = y_row_done + y_row_lane;
+                        /* (3) */
+                        y_row_part[y_row_lane] = (float)(eq3_part_panel[j] * (double)gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1] * ((double)x_row[j] - mu_hi_panel[j] - mu_lo_panel[j]) + (double)beta[k0 * layout->beta__k0 + k1 * layout->beta__k1]);
+                    }
+                    close_part_float(&y_stream, y_row_past, y_row_some);
+                    y_row_done += y_row_some, y_row_left -= y_row_some, y_row += y_row_some;
+                    for (; y_row_past && y_row_left >= line_of_float; y_row_done += line_of_float, y_row_left -= line_of_float, y_row += line_of_float) {
+                        float y_row_line[line_of_float];
+                        PREFETCH(&x_row[y_row_done + breadth]);
+                        SIMD
+                        for (ptrdiff_t y_row_lane = 0; y_row_lane < line_of_float; y_row_lane++) {
+                            const ptrdiff_t j = y_row_done + y_row_lane;
+                            /* (3) */
+                            y_row_line[y_row_lane] = (float)(eq3_part_panel[j] * (double)gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1] * ((double)x_row[j] - mu_hi_panel[j] - mu_lo_panel[j]) + (double)beta[k0 * layout->beta__k0 + k1 * layout->beta__k1]);
+                        }
+                        write_line(y_row, y_row_line);
+                    }
+                }
+            }
+            close_window_float(&y_stream, y + k0 * layout->y__k0 + k1 * layout->y__k1, 1, y_row_extents, y_row_strides, begin, breadth);
+            if (++k1 == n1) {
+                k1 = 0;
+                ++k0;
+            }
+        }
+    }
+    finish_stream_float(&y_stream);
+    if (layout->cache__bypass)
+        lines_written();
+}
+
 int layer_norm_float32(
     const layer_norm_float32_layout *layout,
     const float *x,
@@ -949,7 +1320,17 @@ int layer_norm_float32(
     int status = 0;
 
     (void)threads;
-    if (status == 0 && layout->x__k1 != 1 && layout->x__i == 1 && layout->y__i == 1) {
+    if (status == 0 && layout->x__k1 != 1 && layout->x__i == 1 && layout->y__i == 1 && threads <= (m + larger(4, smaller(8, 1024 / larger(1, n0 * n1))) * 128 - 1) / (larger(4, smaller(8, 1024 / larger(1, n0 * n1))) * 128) && 1536 * (n0 * n1) * (ptrdiff_t)sizeof(float) <= layout->cache__bytes) {
+#ifdef _OPENMP
+        if (status == 0 && threads > 1) {
+#pragma omp parallel num_threads(threads)
+            group1_panels(layout, x, gamma, beta, y, mu, sigma2, epsilon);
+        } else
+#endif
+        if (status == 0)
+            group1_panels(layout, x, gamma, beta, y, mu, sigma2, epsilon);
+    }
+    else if (status == 0 && layout->x__k1 != 1 && layout->x__i == 1 && layout->y__i == 1) {
         double *const memory = malloc(sizeof(double) * (size_t)(smaller(1, (n0 * n1 + 511) / 512) * m + m + (n0 * n1 + 511) / 512 * m + (n0 * n1 + 511) / 512 * m + m + m + m + m + m + (n0 * n1 + 511) / 512 * m + m + 1));
         double *left = memory;
         status = !memory;

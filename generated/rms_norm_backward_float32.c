@@ -660,7 +660,7 @@ static void group1_kept(
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, n1 - first);
         _Alignas(64) double dgamma_sum_lanes[16][128];
-        for (ptrdiff_t lane = 0; lane < 16; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum_lanes[lane][j] = 0.0;
@@ -687,27 +687,29 @@ static void group1_kept(
                 ++i0;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 8; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 8][j];
             }
         }
-        for (ptrdiff_t lane = 0; lane < 4; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 4][j];
             }
         }
-        for (ptrdiff_t lane = 0; lane < 2; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 2][j];
             }
         }
-        SIMD
-        for (ptrdiff_t j = 0; j < width; j++) {
-            dgamma_sum_lanes[0][j] += dgamma_sum_lanes[1][j];
+        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 1][j];
+            }
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
@@ -924,7 +926,7 @@ static void group1_kept2(
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, m1 - first);
         _Alignas(64) double dx_sum_lanes[16][128];
-        for (ptrdiff_t lane = 0; lane < 16; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dx_sum_lanes[lane][j] = 0.0;
@@ -951,27 +953,29 @@ static void group1_kept2(
                 ++k0;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 8; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dx_sum_lanes[lane][j] += dx_sum_lanes[lane + 8][j];
             }
         }
-        for (ptrdiff_t lane = 0; lane < 4; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dx_sum_lanes[lane][j] += dx_sum_lanes[lane + 4][j];
             }
         }
-        for (ptrdiff_t lane = 0; lane < 2; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dx_sum_lanes[lane][j] += dx_sum_lanes[lane + 2][j];
             }
         }
-        SIMD
-        for (ptrdiff_t j = 0; j < width; j++) {
-            dx_sum_lanes[0][j] += dx_sum_lanes[1][j];
+        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                dx_sum_lanes[lane][j] += dx_sum_lanes[lane + 1][j];
+            }
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {

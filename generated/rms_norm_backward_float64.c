@@ -813,7 +813,7 @@ static void group1_kept(
         const ptrdiff_t width = smaller(128, n1 - first);
         _Alignas(64) double dgamma_sum_lanes[16][128];
         _Alignas(64) double dgamma_sum_lanes_low[16][128];
-        for (ptrdiff_t lane = 0; lane < 16; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dgamma_sum_lanes[lane][j] = 0.0;
@@ -854,7 +854,7 @@ static void group1_kept(
                 ++i0;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 8; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 8][j];
@@ -863,7 +863,7 @@ static void group1_kept(
                 dgamma_sum_lanes_low[lane][j] = sum_low;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 4; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 4][j];
@@ -872,7 +872,7 @@ static void group1_kept(
                 dgamma_sum_lanes_low[lane][j] = sum_low;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 2; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 2][j];
@@ -881,12 +881,14 @@ static void group1_kept(
                 dgamma_sum_lanes_low[lane][j] = sum_low;
             }
         }
-        SIMD
-        for (ptrdiff_t j = 0; j < width; j++) {
-            const double sum = dgamma_sum_lanes[0][j] + dgamma_sum_lanes[1][j];
-            const double sum_low = sum_error(dgamma_sum_lanes[0][j], dgamma_sum_lanes[1][j], sum) + (dgamma_sum_lanes_low[0][j] + dgamma_sum_lanes_low[1][j]);
-            dgamma_sum_lanes[0][j] = sum;
-            dgamma_sum_lanes_low[0][j] = sum_low;
+        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 1][j];
+                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 1][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 1][j]);
+                dgamma_sum_lanes[lane][j] = sum;
+                dgamma_sum_lanes_low[lane][j] = sum_low;
+            }
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
@@ -1175,7 +1177,7 @@ static void group1_kept2(
         const ptrdiff_t width = smaller(128, m1 - first);
         _Alignas(64) double dx_sum_lanes[16][128];
         _Alignas(64) double dx_sum_lanes_low[16][128];
-        for (ptrdiff_t lane = 0; lane < 16; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 dx_sum_lanes[lane][j] = 0.0;
@@ -1210,7 +1212,7 @@ static void group1_kept2(
                 ++k0;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 8; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const double sum = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 8][j];
@@ -1219,7 +1221,7 @@ static void group1_kept2(
                 dx_sum_lanes_low[lane][j] = sum_low;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 4; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const double sum = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 4][j];
@@ -1228,7 +1230,7 @@ static void group1_kept2(
                 dx_sum_lanes_low[lane][j] = sum_low;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 2; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const double sum = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 2][j];
@@ -1237,12 +1239,14 @@ static void group1_kept2(
                 dx_sum_lanes_low[lane][j] = sum_low;
             }
         }
-        SIMD
-        for (ptrdiff_t j = 0; j < width; j++) {
-            const double sum = dx_sum_lanes[0][j] + dx_sum_lanes[1][j];
-            const double sum_low = sum_error(dx_sum_lanes[0][j], dx_sum_lanes[1][j], sum) + (dx_sum_lanes_low[0][j] + dx_sum_lanes_low[1][j]);
-            dx_sum_lanes[0][j] = sum;
-            dx_sum_lanes_low[0][j] = sum_low;
+        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const double sum = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 1][j];
+                const double sum_low = sum_error(dx_sum_lanes[lane][j], dx_sum_lanes[lane + 1][j], sum) + (dx_sum_lanes_low[lane][j] + dx_sum_lanes_low[lane + 1][j]);
+                dx_sum_lanes[lane][j] = sum;
+                dx_sum_lanes_low[lane][j] = sum_low;
+            }
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {

@@ -439,7 +439,7 @@ static void group1_kept(
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, m - first);
         _Alignas(64) double mean_square_hi_lanes[16][128];
-        for (ptrdiff_t lane = 0; lane < 16; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 mean_square_hi_lanes[lane][j] = 0.0;
@@ -465,27 +465,29 @@ static void group1_kept(
                 ++k0;
             }
         }
-        for (ptrdiff_t lane = 0; lane < 8; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 mean_square_hi_lanes[lane][j] += mean_square_hi_lanes[lane + 8][j];
             }
         }
-        for (ptrdiff_t lane = 0; lane < 4; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 mean_square_hi_lanes[lane][j] += mean_square_hi_lanes[lane + 4][j];
             }
         }
-        for (ptrdiff_t lane = 0; lane < 2; lane++) {
+        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 mean_square_hi_lanes[lane][j] += mean_square_hi_lanes[lane + 2][j];
             }
         }
-        SIMD
-        for (ptrdiff_t j = 0; j < width; j++) {
-            mean_square_hi_lanes[0][j] += mean_square_hi_lanes[1][j];
+        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                mean_square_hi_lanes[lane][j] += mean_square_hi_lanes[lane + 1][j];
+            }
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
@@ -582,6 +584,166 @@ static void group1_kept(
         lines_written();
 }
 
+static void group1_panels(
+    const rms_norm_float32_layout *layout,
+    const float *x,
+    const float *gamma,
+    float *y,
+    double *mean_square,
+    double epsilon
+)
+{
+    const ptrdiff_t m = layout->m;
+    const ptrdiff_t n0 = layout->n0;
+    const ptrdiff_t n1 = layout->n1;
+    (void)layout;
+    float_stream y_stream;
+    y_stream.line = y_stream.end = NULL;
+
+    SHARED_FOR
+    for (ptrdiff_t task = 0; task < (m + larger(4, smaller(8, 1024 / larger(1, n0 * n1))) * 128 - 1) / (larger(4, smaller(8, 1024 / larger(1, n0 * n1))) * 128); task++) {
+        const ptrdiff_t span = larger(4, smaller(8, 1024 / larger(1, n0 * n1))) * 128;
+        const ptrdiff_t panels = (m + span - 1) / span;
+        const ptrdiff_t panel = task % panels;
+        const ptrdiff_t begin = panel * span;
+        const ptrdiff_t breadth = smaller(span, m - begin);
+        _Alignas(64) double eq2_part_panel[1024];
+        for (ptrdiff_t column = 0; column < breadth; column += 128) {
+            const ptrdiff_t first = begin + column;
+            const ptrdiff_t width = smaller(128, breadth - column);
+            _Alignas(64) double mean_square_hi_total[128];
+            _Alignas(64) double mean_square_hi_rest[128];
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                mean_square_hi_total[j] = 0.0;
+                mean_square_hi_rest[j] = 0.0;
+            }
+            for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
+                const ptrdiff_t start = block * 512;
+                const ptrdiff_t count = smaller(512, n0 * n1 - start);
+                _Alignas(64) double mean_square_hi_lanes[16][128];
+                for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        mean_square_hi_lanes[lane][j] = 0.0;
+                    }
+                }
+                const ptrdiff_t ahead = (width + 1023) / width;
+                ptrdiff_t k0 = start / n1;
+                ptrdiff_t k1 = start % n1;
+                for (ptrdiff_t q = 0; q < count; q++) {
+                    const ptrdiff_t lane = q % 16;
+                    for (ptrdiff_t j = 0; j < width; j += 16) {
+                        const ptrdiff_t i = first + j;
+                        PREFETCH(&x[i + k0 * layout->x__k0 + (k1 + ahead) * layout->x__k1]);
+                    }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        const ptrdiff_t i = first + j;
+                        /* (1) */
+                        mean_square_hi_lanes[lane][j] += (double)x[i + k0 * layout->x__k0 + k1 * layout->x__k1] * (double)x[i + k0 * layout->x__k0 + k1 * layout->x__k1];
+                    }
+                    if (++k1 == n1) {
+                        k1 = 0;
+                        ++k0;
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        mean_square_hi_lanes[lane][j] += mean_square_hi_lanes[lane + 8][j];
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        mean_square_hi_lanes[lane][j] += mean_square_hi_lanes[lane + 4][j];
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        mean_square_hi_lanes[lane][j] += mean_square_hi_lanes[lane + 2][j];
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        mean_square_hi_lanes[lane][j] += mean_square_hi_lanes[lane + 1][j];
+                    }
+                }
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const double mean_square_hi_term = mean_square_hi_lanes[0][j];
+                    const double mean_square_hi_next = mean_square_hi_total[j] + mean_square_hi_term;
+                    const double mean_square_hi_back = mean_square_hi_next - mean_square_hi_total[j];
+                    mean_square_hi_rest[j] += mean_square_hi_total[j] - (mean_square_hi_next - mean_square_hi_back) + (mean_square_hi_term - mean_square_hi_back);
+                    mean_square_hi_total[j] = mean_square_hi_next;
+                }
+            }
+            SIMD
+            for (ptrdiff_t j = 0; j < width; j++) {
+                const ptrdiff_t i = first + j;
+                /* (1) */
+                const double mean_square_hi = mean_square_hi_total[j] / (double)(n0 * n1);
+                const double mean_square_lo = (isfinite(mean_square_hi) ? (fma(-mean_square_hi, (double)(n0 * n1), mean_square_hi_total[j]) + mean_square_hi_rest[j]) / (double)(n0 * n1) : 0.0);
+                /* (2) */
+                const double eq2_part = 1.0 / sqrt(mean_square_hi + epsilon + mean_square_lo);
+                eq2_part_panel[column + j] = eq2_part;
+                /* (1) */
+                const double eq1_part = mean_square_hi + mean_square_lo;
+                mean_square[i * layout->mean_square__i] = eq1_part;
+            }
+        }
+        ptrdiff_t k0 = 0;
+        ptrdiff_t k1 = 0;
+        for (ptrdiff_t q = 0; q < n0 * n1; q++) {
+            float x_row_buffer[1024];
+            const ptrdiff_t x_row_extents[1] = {m};
+            const ptrdiff_t x_row_strides[1] = {1};
+            const float *x_row = read_window_float(x + k0 * layout->x__k0 + k1 * layout->x__k1, 1, x_row_extents, x_row_strides, begin, breadth, x_row_buffer);
+            const ptrdiff_t y_row_extents[1] = {m};
+            const ptrdiff_t y_row_strides[1] = {1};
+            for (ptrdiff_t y_row_done = 0; y_row_done < breadth;) {
+                ptrdiff_t y_row_left = breadth - y_row_done;
+                float *y_row = open_run_float(&y_stream, layout->cache__bypass, y + k0 * layout->y__k0 + k1 * layout->y__k1, 1, y_row_extents, y_row_strides, begin, y_row_done, &y_row_left);
+                const int y_row_past = y_stream.past;
+                while (y_row_left > 0) {
+                    const ptrdiff_t y_row_some = y_row_past ? part_of_line_float(y_row, y_row_left) : y_row_left;
+                    float *const y_row_part = open_part_float(&y_stream, y_row_past, y_row);
+                    SIMD
+                    for (ptrdiff_t y_row_lane = 0; y_row_lane < y_row_some; y_row_lane++) {
+                        const ptrdiff_t j = y_row_done + y_row_lane;
+                        /* (2) */
+                        y_row_part[y_row_lane] = (float)(eq2_part_panel[j] * (double)gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1] * (double)x_row[j]);
+                    }
+                    close_part_float(&y_stream, y_row_past, y_row_some);
+                    y_row_done += y_row_some, y_row_left -= y_row_some, y_row += y_row_some;
+                    for (; y_row_past && y_row_left >= line_of_float; y_row_done += line_of_float, y_row_left -= line_of_float, y_row += line_of_float) {
+                        float y_row_line[line_of_float];
+                        PREFETCH(&x_row[y_row_done + breadth]);
+                        SIMD
+                        for (ptrdiff_t y_row_lane = 0; y_row_lane < line_of_float; y_row_lane++) {
+                            const ptrdiff_t j = y_row_done + y_row_lane;
+                            /* (2) */
+                            y_row_line[y_row_lane] = (float)(eq2_part_panel[j] * (double)gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1] * (double)x_row[j]);
+                        }
+                        write_line(y_row, y_row_line);
+                    }
+                }
+            }
+            close_window_float(&y_stream, y + k0 * layout->y__k0 + k1 * layout->y__k1, 1, y_row_extents, y_row_strides, begin, breadth);
+            if (++k1 == n1) {
+                k1 = 0;
+                ++k0;
+            }
+        }
+    }
+    finish_stream_float(&y_stream);
+    if (layout->cache__bypass)
+        lines_written();
+}
+
 int rms_norm_float32(
     const rms_norm_float32_layout *layout,
     const float *x,
@@ -597,7 +759,17 @@ int rms_norm_float32(
     int status = 0;
 
     (void)threads;
-    if (status == 0 && layout->x__k1 != 1 && layout->x__i == 1 && layout->y__i == 1) {
+    if (status == 0 && layout->x__k1 != 1 && layout->x__i == 1 && layout->y__i == 1 && threads <= (m + larger(4, smaller(8, 1024 / larger(1, n0 * n1))) * 128 - 1) / (larger(4, smaller(8, 1024 / larger(1, n0 * n1))) * 128) && 1024 * (n0 * n1) * (ptrdiff_t)sizeof(float) <= layout->cache__bytes) {
+#ifdef _OPENMP
+        if (status == 0 && threads > 1) {
+#pragma omp parallel num_threads(threads)
+            group1_panels(layout, x, gamma, y, mean_square, epsilon);
+        } else
+#endif
+        if (status == 0)
+            group1_panels(layout, x, gamma, y, mean_square, epsilon);
+    }
+    else if (status == 0 && layout->x__k1 != 1 && layout->x__i == 1 && layout->y__i == 1) {
         double *const memory = malloc(sizeof(double) * (size_t)((n0 * n1 + 511) / 512 * m + m + 1));
         double *left = memory;
         status = !memory;

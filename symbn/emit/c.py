@@ -86,6 +86,7 @@ def emit(operator: Operator, program: Program, dtype: DType) -> Source:
             [
                 *(size for _, size in program.workspaces),
                 *(one.tasks for step in program.steps for one in step if one.tasks is not None),
+                *(one.keeps for step in program.steps for one in step if one.keeps is not None),
             ],
             program,
         ),
@@ -198,6 +199,9 @@ def _alternative(
     conditions += [f"layout->{field} == 1" for field in units]
     if one.tasks is not None:
         conditions.append(f"threads <= {_printed(program, one.tasks, dtype)}")
+    if one.keeps is not None:
+        size = f"(ptrdiff_t)sizeof({dtype.c_type})"
+        conditions.append(f"{_printed(program, one.keeps, dtype)} * {size} <= layout->{CACHE_BYTES}")
     return {
         "nests": [nests[name] for name in one.nests],
         "conditions": conditions,

@@ -229,6 +229,9 @@ class StatementPrinter:
             place = start + "".join(f" / {extent}" for extent in below)
             if number:
                 place = f"{place} % {level.extent}"
+            if walk.start == Int(0):
+                # Nor is there anything to divide by where a level is empty.
+                place = "0"
             lines.append(f"{pad}ptrdiff_t {level.name} = {place};")
         lines.append(f"{pad}for (ptrdiff_t {walk.counter} = 0; {walk.counter} < {count}; {walk.counter}++) {{")
         lines += self.block(walk.body, depth + 1)

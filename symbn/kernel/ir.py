@@ -235,13 +235,14 @@ class Nest:
 class Alternative:
     """Nests that do a step's work one after the other, and when they are the ones that run.
 
-    They are where the ``unit`` arrays of each allow it, the (array, level) pair ``avoid`` has not stride 1, and no
-    thread is left without one of as many ``tasks``.
+    They are where the ``unit`` arrays of each allow it, the (array, level) pair ``avoid`` has not stride 1, no thread
+    is left without one of as many ``tasks``, and as many elements of the data as a task ``keeps`` stay in cache.
     """
 
     nests: tuple[str, ...]
     avoid: tuple[str, str] | None = None
     tasks: Expr | None = None
+    keeps: Expr | None = None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ make a long run of memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 from symbn.kernel.computations import Reduction
@@ -105,7 +105,7 @@ class KeptNest(NestBuilder):
     def merge_blocks(self, reduction: Reduction, done: Pass) -> list[Stmt]:
         total, blocks = self.total(reduction), self.blocks_in(done)
         one = For(self.block, Int(0), blocks, tuple(merge(total, self.partial(reduction, blocks), reduction.hi)))
-        flags = [self.workspaces.element(name, self.kept) for name in done.needed]
+        flags = [self.home(name) for name in done.needed]
         return [
             *(Local(part.array, (), start) for part, start in total.parts()),
             *needed(flags, [one]),
@@ -118,24 +118,36 @@ class KeptNest(NestBuilder):
         high = self.workspaces.block_element(f"{reduction.hi}_blocks", block, blocks, self.kept)
         return partial(reduction, high)
 
+    def home(self, name: str) -> Load:
+        """Where later loops find a value at the current place."""
+        return self.workspaces.element(name, self.kept)
+
     def keep(self, name: str, stage: int) -> list[Stmt]:
         """Leave a value for later loops, if one reads it."""
-        later = [
-            expr for number, one in enumerate(self.group.passes, 1) if number > stage for expr in one.expressions()
-        ]
-        later += [value.expr for value in self.group.values if value.stage > stage]
-        later += [store.value for store in self.group.stores if store.stage > stage]
-        later += [Var(flag) for number, one in enumerate(self.group.passes, 1) if number > stage for flag in one.needed]
-        if self.workspaces.is_shared(name) or any(reads(expr, name) for expr in later):
-            return [Assign(self.workspaces.element(name, self.kept), Var(name))]
-        return []
+        later = any(reads(expr, name) for expr in (*self.summed_after(stage), *self.written()))
+        return [Assign(self.home(name), Var(name))] if later or self.workspaces.is_shared(name) else []
 
-    def from_workspaces(self, expr: Expr, local: frozenset[str] = frozenset()) -> Expr:
+    def summed_after(self, stage: int) -> Iterator[Expr]:
+        """What is computed after a pass, but for the outputs on the reduced indices."""
+        for number, one in enumerate(self.group.passes, 1):
+            if number > stage:
+                yield from (entry.body for entry in (*one.reductions, *one.crossing))
+                yield from map(Var, one.needed)
+        yield from (value.expr for value in self.group.values if value.stage > stage)
+        yield from (store.value for store in self.group.stores if store.stage > stage)
+
+    def written(self) -> Iterator[Expr]:
+        """The outputs on the reduced indices: they are in the last pass."""
+        return (store.value for one in self.group.passes for store in one.stores)
+
+    def from_workspaces(
+        self, expr: Expr, local: frozenset[str] = frozenset(), home: Callable[[str], Load] | None = None
+    ) -> Expr:
         """The expression with the values of the kept indices read from where they were left."""
         if isinstance(expr, Var) and expr.name in self.value_names and expr.name not in local:
-            return self.workspaces.element(expr.name, self.kept)
+            return (home or self.home)(expr.name)
         if isinstance(expr, Op) and expr.name != "extent":
-            return Op(expr.name, tuple(self.from_workspaces(arg, local) for arg in expr.args))
+            return Op(expr.name, tuple(self.from_workspaces(arg, local, home) for arg in expr.args))
         return self.levels.expand(expr)
 
     # ---- one pass --------------------------------------------------------------------------------
@@ -219,7 +231,7 @@ class KeptNest(NestBuilder):
         found = Load(self.again, ())
         marks: list[Stmt] = [self.feature()]
         for name in one.needed:
-            marks.append(Assign(found, Op("max", (found, self.workspaces.element(name, self.kept)))))
+            marks.append(Assign(found, Op("max", (found, self.home(name)))))
         look = For(self.place, Int(0), Var(self.width), tuple(marks))
         return [Local(self.again, (), Const(Fraction(0))), look, *needed([found], body)]
 
@@ -251,10 +263,10 @@ class KeptNest(NestBuilder):
         )
         return [
             *(Local(part.array, (LANES, TILE), None) for part, _ in parts),
-            For(self.lane, Int(0), Int(LANES), tuple(starts)),
+            For(self.lane, Int(0), Op("imin", (Int(LANES), Var(self.count))), tuple(starts)),
             Let(self.ahead, Op("idiv", (add(width, Int(AHEAD - 1)), width)), "index"),
             Walk(self.reduced, self.row, Var(self.start), Var(self.count), tuple(inside)),
-            *fold(slots, self.lane, self.over_features),
+            *fold(slots, self.lane, self.over_features, Var(self.count)),
             *self.over_features(lambda place: self.publish(one, slots, place)),
         ]
 

@@ -11,6 +11,7 @@ from symbn.equations.operator import Operator
 from symbn.kernel.clusters import Cluster, cluster
 from symbn.kernel.computations import extract, kept_array
 from symbn.kernel.crossed_nest import CrossedNest, MergedColumns
+from symbn.kernel.distribution import distributed
 from symbn.kernel.expressions import loads
 from symbn.kernel.groups import Group, arrange, crossed
 from symbn.kernel.ir import Alternative, Array, Level, Load, Nest, Program, Stmt, Var
@@ -20,6 +21,7 @@ from symbn.kernel.map_nest import MapNest
 from symbn.kernel.naming import Names
 from symbn.kernel.nest import over
 from symbn.kernel.pairs import in_pairs
+from symbn.kernel.panel_nest import PanelNest
 from symbn.kernel.reduced_nest import ReducedNest
 from symbn.kernel.sharing import prune
 from symbn.kernel.shifting import shifted
@@ -51,6 +53,7 @@ class Lowering:
         groups = arrange(extract(operator, self.names), self.names)
         if not compensated:
             groups = tuple(shifted(group, operator.indices, self.names) for group in groups)
+            groups = tuple(distributed(group, self.names) for group in groups)
         self.clusters = cluster(groups)
         self.levels = Levels(operator, (index for group in groups for index in group.reduced), self.names)
         self.workspaces = Workspaces(_shared(groups))
@@ -77,8 +80,11 @@ class Lowering:
             _aliases(self.work, self.arguments),
         )
 
-    def alternatives(self, one: Cluster, name: str) -> tuple[Alternative, ...]:
-        """How a cluster can run: group after group with the kept index in the vector lanes, or all groups together."""
+    def alternatives(self, one: Cluster, name: str, *, alone: bool = True) -> tuple[Alternative, ...]:
+        """How a cluster can run: group after group with the kept index in the vector lanes, or all groups together.
+
+        Where it is one group, and ``alone``, also panel by panel.
+        """
         general = Alternative((self.together(one, f"{name}_reduced"),))
         mains = {group: _main_arrays(group, self.levels, self.arguments) for group in one.groups}
         # Memory is contiguous along one index: that of the arrays with most indices, kept by the group that keeps most.
@@ -95,7 +101,20 @@ class Lowering:
         ]
         inner = (entry for found in leading.values() for entry in found if entry.inner)
         first = next(inner, None)
-        return Alternative(tuple(nests), (first.array, first.inner) if first else None), general
+        avoid = (first.array, first.inner) if first else None
+        panels = self.panels(one.groups[0], leading, avoid, f"{name}_panels") if alone and len(one.groups) == 1 else ()
+        return *panels, Alternative(tuple(nests), avoid), general
+
+    def panels(
+        self, group: Group, leading: dict[Group, list[_Main]], avoid: tuple[str, str] | None, name: str
+    ) -> tuple[Alternative, ...]:
+        """How a group runs panel by panel, where it sums what lies side by side in memory."""
+        if group not in leading or not any(one.reductions for one in group.passes):
+            return ()
+        nest = PanelNest(group, self.levels, self.workspaces, self.names.branch(), compensated=self.compensated)
+        unit = tuple((entry.array, entry.vector) for entry in leading[group])
+        name = self.add(name, unit, nest.build())
+        return (Alternative((name,), avoid, nest.tasks_count, nest.elements),)
 
     def crossed(self, one: Cluster, other: Cluster, name: str) -> tuple[Alternative, ...]:
         """How two clusters can run in one visit of the data, or else one after the other; nothing where they cannot."""
@@ -113,7 +132,7 @@ class Lowering:
         merged = MergedColumns(columns, self.levels, self.workspaces, self.names.branch(), **options)
         unit = tuple((entry.array, entry.vector) for entry in mains)
         nests = (self.add(f"{name}_crossed", unit, nest.build()), self.add(f"{name}_merged", (), merged.build()))
-        firsts, seconds = (self.alternatives(each, name) for each in (one, other))
+        firsts, seconds = (self.alternatives(each, name, alone=False) for each in (one, other))
         apart = [
             Alternative(first.nests + second.nests, first.avoid or second.avoid)
             for first in firsts

@@ -84,26 +84,33 @@ def merge(into: Slot, other: Slot, stem: str) -> list[Stmt]:
 
 
 def fold(
-    slots: list[tuple[str, Slots]], lane: str, along: Callable[[Callable[[Expr], list[Stmt]]], list[Stmt]]
+    slots: list[tuple[str, Slots]],
+    lane: str,
+    along: Callable[[Callable[[Expr], list[Stmt]]], list[Stmt]],
+    terms: Expr | None = None,
 ) -> list[Stmt]:
     """Combine the lanes pairwise: the upper half onto the lower, then a quarter, down to lane 0.
 
-    ``along`` wraps a body in the loop over a tile's places, where there is one.
+    ``along`` wraps a body in the loop over a tile's places, where there is one. With fewer ``terms`` than lanes only as
+    many are there.
     """
     result: list[Stmt] = []
     half = LANES // 2
     while half:
-        looped = half > 1
+        looped = half > 1 or terms is not None
+        stop: Expr = Int(half)
+        if terms is not None:
+            stop = Op("imin", (stop, sub(terms, stop)))
 
-        def body(place: Expr, half: int = half) -> list[Stmt]:
-            near = Var(lane) if half > 1 else Int(0)
+        def body(place: Expr, half: int = half, looped: bool = looped) -> list[Stmt]:
+            near = Var(lane) if looped else Int(0)
             return [
                 statement
                 for stem, slot in slots
                 for statement in merge(slot(near, place), slot(add(near, Int(half)), place), stem)
             ]
 
-        result += [For(lane, Int(0), Int(half), tuple(along(body)))] if looped else along(body)
+        result += [For(lane, Int(0), stop, tuple(along(body)))] if looped else along(body)
         half //= 2
     return result
 

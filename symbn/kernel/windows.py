@@ -13,13 +13,14 @@ from symbn.kernel.nest import assign
 from symbn.kernel.sharing import share
 
 #: how many elements before they are read, elements are asked for where results go past the cache
-AHEAD = 512
+_AHEAD = Int(512)
 
 
 class Windows:
     """Positions ``start`` to ``start + count - 1`` along the levels, at most ``capacity`` of them.
 
-    ``held`` are elements that local arrays have, position by position.
+    ``held`` are elements that local arrays have, position by position. Where results go past the cache, elements so far
+    ``ahead`` are asked for.
     """
 
     def __init__(
@@ -30,9 +31,11 @@ class Windows:
         capacity: int,
         names: Names,
         held: Mapping[Load, str] | None = None,
+        ahead: Expr = _AHEAD,
     ) -> None:
         self.along, self.start, self.count, self.capacity, self.names = along, start, count, capacity, names
         self.held = held or {}
+        self.ahead = ahead
         #: element -> the window that has it at each position
         self.read: dict[Load, str] = {}
 
@@ -63,7 +66,7 @@ class Windows:
         rows = [self.names.stem(f"{target.array}_row") for target in targets]
         lets, shared = share([self.at(Var(place), value) for value in values], self.names.branch())
         assigns = assign([Load(row, (Var(place),)) for row in rows], shared, self.names.branch())
-        hints = [Prefetch(Load(view, (add(Var(place), Int(AHEAD)),))) for view in self.read.values()]
+        hints = [Prefetch(Load(view, (add(Var(place), self.ahead),))) for view in self.read.values()]
         inner = (*hints, Comment(label), *lets, *assigns)
         body: list[Stmt] = [For(place, Int(0), Var(self.count), inner, kind="simd")]
         for row, target in zip(rows, targets, strict=True):

@@ -9,7 +9,7 @@ from sympy import Eq, Idx, IndexedBase, Integer, Max, Piecewise, Product, Sum, S
 
 from symbn.equations.operator import Operator
 from symbn.equations.reductions import ReduceMax, ReduceMin
-from symbn.kernel import kept_nest, nest, schedule
+from symbn.kernel import kept_nest, nest, panel_nest, schedule
 
 #: sizes of the extents m, n, p, q, and the inner part of each where an index is reduced
 SMALL = [
@@ -67,18 +67,23 @@ def test_sums_about_as_long_as_blocks(operators, evaluate, draw, interpret, m):
 
 @pytest.mark.parametrize("n", [127, 128, 257])
 @pytest.mark.parametrize("name", ["batch_norm", "weighted_norm", "column_norm_gradient"])
-def test_more_features_than_a_tile(operators, evaluate, draw, interpret, n, name):
+def test_more_features_than_a_tile_or_a_panel(monkeypatch, operators, evaluate, draw, interpret, n, name):
+    monkeypatch.setattr(panel_nest, "PANEL", 256)
+    monkeypatch.setattr(panel_nest, "LEAST", 1)
     sizes = {"m": 3, "n": n}
-    compare(operators[name], evaluate, draw, interpret, sizes, {}, compensated=False, alternatives=(0,))
+    compare(operators[name], evaluate, draw, interpret, sizes, {}, compensated=False, alternatives=(0, 1))
 
 
 def test_tiles_blocks_and_outer_kept_indices_together(monkeypatch, evaluate, draw, interpret):
-    """The tasks of the kept nest are counted over all three: each is visited, and none twice."""
+    """The tasks of both nests are counted over all three: each is visited, and none twice."""
     k, c, i = Idx("k", (1, Symbol("n"))), Idx("c", (1, Symbol("p"))), Idx("i", (1, Symbol("m")))
     x, t = IndexedBase("x"), IndexedBase("t")
     operator = Operator("sums", [Eq(t[c, k], Sum(x[c, i, k], (i, 1, Symbol("m"))))], outputs=[t])
     monkeypatch.setattr(nest, "BLOCK", 32)
     monkeypatch.setattr(kept_nest, "TILE", 8)
+    monkeypatch.setattr(panel_nest, "TILE", 8)
+    monkeypatch.setattr(panel_nest, "ELEMENTS", 80)
+    monkeypatch.setattr(panel_nest, "LEAST", 1)
     for sizes in ({"m": 35, "n": 17, "p": 2}, {"m": 64, "n": 16, "p": 1}, {"m": 5, "n": 1, "p": 3}):
         for compensated in (False, True):
             compare(
@@ -89,7 +94,7 @@ def test_tiles_blocks_and_outer_kept_indices_together(monkeypatch, evaluate, dra
                 sizes,
                 {"m": sizes["m"] // 5 or 1} if sizes["m"] % 5 == 0 else {},
                 compensated=compensated,
-                alternatives=(0,),
+                alternatives=(0, 1),
             )
 
 

@@ -25,7 +25,7 @@ def steps_of(name, *, dtype=FLOAT32):
 
 def test_batch_norm_reads_the_data_twice_and_again_where_it_must():
     assert lines_of("batch_norm")[0] == catalogue.load("batch_norm")[0].description.splitlines()[0]
-    assert steps_of("batch_norm")[:10] == [
+    assert steps_of("batch_norm")[:11] == [
         "Step 1",
         "  for each k:",
         "    visit the first 64 terms of i: read x; a mean for (1), the shift about which sums are taken",
@@ -34,7 +34,9 @@ def test_batch_norm_reads_the_data_twice_and_again_where_it_must():
         "    where the shift lies far from the mean, visit i: read x; a sum for (2) again",
         "    write sigma2 (2)",
         "    visit i: read x; write y (3)",
-        "  runs as group1_kept where x and y are contiguous along k and x is not along i1",
+        "  runs as group1_panels where x and y are contiguous along k, x is not along i1, "
+        "there is a panel of features for each thread and what a panel reads stays in cache",
+        "  else as group1_kept where x and y are contiguous along k and x is not along i1",
         "  else as group1_reduced",
     ]
 

@@ -136,7 +136,7 @@ def decide(far, node):
     return None
 
 
-@pytest.mark.parametrize("alternative", [0, 1], ids=["contiguous", "general"])
+@pytest.mark.parametrize("alternative", [0, 1, 2], ids=["panels", "contiguous", "general"])
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 def test_each_mutant_of_batch_norm_is_noticed(operators, notices, change, alternative):
     operator = operators["batch_norm"]
@@ -170,7 +170,7 @@ def mutant_is_the_low_part(whole, mutant):
 @pytest.mark.parametrize("name", ["row_norm", "weighted_norm", "layer_norm_backward", "instance_norm_backward"])
 def test_a_changed_bound_is_noticed_in_other_operators(operators, notices, name):
     operator = operators[name]
-    for alternative in (0, 1):
+    for alternative in (0, 1, 2):
         whole = of_nests_that_run(schedule.lower(operator, compensated=False), alternative=alternative)
         for change in (drop_loop, wrong_sign):
             made = list(mutants(whole, change))

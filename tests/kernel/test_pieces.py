@@ -103,10 +103,16 @@ def test_the_factor_of_a_feature_is_computed_once(operators):
 
 
 def test_the_root_is_taken_between_the_passes(operators):
-    """In both nests, no loop over samples holds a root or a division."""
+    """In all nests, no loop over samples holds a root or a division."""
     program = schedule.lower(operators["batch_norm"], compensated=False)
     for nest in program.nests:
-        for node in ir.walk(nest.body):
+        over_samples = ir.walk(nest.body)
+        if nest.name == "group1_panels":
+            # Its other vector loops go over features alone.
+            rows = [node for node in over_samples if isinstance(node, ir.Walk)]
+            assert len(rows) == 4
+            over_samples = (inner for node in rows for inner in ir.walk(node))
+        for node in over_samples:
             if isinstance(node, For) and node.kind == "simd":
                 assert not {part.name for part in ir.walk(node) if isinstance(part, Op)} & {"sqrt", "div"}
 
@@ -196,7 +202,7 @@ def test_an_index_that_is_reduced_has_two_levels(operators):
 
 def test_the_contiguous_nest_is_for_arrays_with_the_kept_index_contiguous(operators):
     program = schedule.lower(operators["batch_norm"], compensated=False)
-    ((contiguous, general),) = program.steps
+    ((_, contiguous, general),) = program.steps
     level = program.array("x").axes[-1].name
     assert [set(program.nest(name).unit) for name in contiguous.nests] == [{("x", level), ("y", level)}]
     assert [program.nest(name).unit for name in general.nests] == [()]
