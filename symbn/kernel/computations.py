@@ -284,17 +284,14 @@ class _Extractor:
     def reduced(self, body: Expr, bound: list[str], op: Combination) -> Expr:
         """A body reduced over some indices."""
         outside, inside, over = separate(body, bound) if op == "sum" else ([], [], [])
-        if outside:
-            # What varies with few of the indices, or none, is taken out of the sum over the others, which may be
-            # shared.
+        if over:
+            # What varies with few of the indices is taken out of the sum over the others, which may be shared.
             within = [index for index in bound if index not in over]
             part = self.reduced(product(inside), within, op)
             extents = [Op("extent", (Var(self.operator.indices[index]),)) for index in within]
             filled = chain("and", [Op("gt", (extent, Const(Fraction(0)))) for extent in extents])
             body = Op("select", (filled, product([*outside, (part, False)]), Const(Fraction(0))))
-            if not over:
-                return body
-            bound = over
+            bound = [index for index in bound if index in over]
         names = self.common_names(indices_of(body) | set(bound))
         # In the operator's order once they are renamed: a group keeps what it computes in that order.
         order = list(self.operator.indices)

@@ -39,13 +39,13 @@ class CrossedNest(ReducedNest):
         ]
         lane = Let(self.row_lane, Op("imod", (Var(self.row), Int(LANES))), "index")
         slots = [(entry.hi, self.slots_across(entry)) for entry in self.crossing]
-        parts = [part for _, slot in slots for part in slot(Var(self.lane), Int(0)).parts()]
+        parts = [part for _, slot in slots for part in slot(Var(self.lane)).parts()]
         starts = self.along_columns([Assign(part, start) for part, start in parts])
         block: list[Stmt] = [
             *block_bounds(self.row_block, self.first, self.rows, size(self.kept)),
             For(self.lane, Int(0), Int(LANES), tuple(starts)),
             Walk(self.kept, self.row, Var(self.first), Var(self.rows), (lane, *views, *self.body())),
-            *fold(slots, self.lane, lambda body: self.along_columns(body(Int(0)))),
+            *fold(slots, self.lane, self.along_columns),
         ]
         return [For(self.row_block, Int(0), self.row_blocks, tuple(block), kind="parallel")]
 
@@ -60,7 +60,7 @@ class CrossedNest(ReducedNest):
         return _lane_sum(self.workspaces, reduction, block, self.row_blocks, lane, self.reduced)
 
     def slots_across(self, reduction: Reduction) -> Slots:
-        return lambda lane, _: self.partial(reduction, lane)
+        return lambda lane: self.partial(reduction, lane)
 
     def across(self, reduction: Reduction, position: Expr) -> Slot:
         flat = add(Var(self.start), position)

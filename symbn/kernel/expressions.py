@@ -41,11 +41,11 @@ def substitute(expr: Expr, names: dict[str, str]) -> Expr:
 
 
 def separate(body: Expr, bound: Sequence[str]) -> tuple[list[Factor], list[Factor], list[str]]:
-    """A product as its factors that vary with only some of the indices or none, the others, and these some."""
+    """A product as its factors that vary with only some of several indices, the others, and these some."""
     factors = list(_factors(body, False))
     varying = [indices_of(factor) & set(bound) for factor, _ in factors]
     some = set().union(*(one for one in varying if len(one) < len(bound)))
-    if len(some) == len(bound):
+    if not some or len(some) == len(bound):
         return [], factors, []
     outside = [factor for factor, own in zip(factors, varying, strict=True) if own <= some]
     inside = [factor for factor, own in zip(factors, varying, strict=True) if not own <= some]

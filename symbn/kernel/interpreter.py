@@ -63,6 +63,8 @@ _EXACT: dict[str, Callable[..., Any]] = {
     "imod": lambda a, b: a % b,
     "imin": min,
     "imax": max,
+    "ile": lambda a, b: a <= b,
+    "igt": lambda a, b: a > b,
     "real": Fraction,
     "inf": lambda: math.inf,
     "max": max,

@@ -19,6 +19,7 @@ from symbn.kernel.ir import (
     Const,
     Expr,
     For,
+    If,
     Int,
     Let,
     Load,
@@ -37,7 +38,7 @@ from symbn.kernel.levels import Levels, size, unflatten
 from symbn.kernel.naming import Names
 from symbn.kernel.nest import NestBuilder, block_bounds, blocks_of, labels, needed
 from symbn.kernel.sharing import share
-from symbn.kernel.summation import LANES, Slot, Slots, accumulate, finish, fold, merge, partial
+from symbn.kernel.summation import HALVES, LANES, Slot, Slots, accumulate, finish, merge, partial
 from symbn.kernel.windows import Windows
 from symbn.kernel.workspaces import Workspaces
 
@@ -45,6 +46,8 @@ from symbn.kernel.workspaces import Workspaces
 TILE = 128
 #: features in a panel, or in the rows of one round
 PANEL = 1024
+#: rows of no more features are added in long runs
+NARROW = PANEL // LANES - 1
 #: how often what is known of a panel's features is used, where there are so many rows, and at least
 ROUNDS, LEAST = 64, 8
 #: how many elements before they are read a row's elements are asked for
@@ -67,6 +70,7 @@ class KeptNest(NestBuilder):
         self.tile, self.tiles = names.fresh("tile"), names.fresh("tiles")
         self.together, self.position, self.length = names.fresh("together"), names.fresh("at"), names.fresh("length")
         self.again, self.ahead = names.fresh("again"), names.fresh("ahead")
+        self.run, self.number = names.fresh("run"), names.fresh("number")
         #: values on the kept indices, which later loops read from workspaces
         self.value_names = frozenset({*group.parts()} | {value.name for value in group.values})
 
@@ -190,23 +194,29 @@ class KeptNest(NestBuilder):
     def rows(self, one: Pass) -> list[Stmt]:
         """A panel's outputs, round by round: long runs of memory, with what is known of features beside."""
         values = [self.from_workspaces(store.value) for store in one.stores]
-        held = {load: self.names.stem(f"{load.array}_held") for value in values for load in self.known(value)}
-        windows = Windows((*self.reduced, self.vector), self.position, self.length, PANEL, self.names.branch(), held)
+        held = self.held(values)
+        windows = self.round_of_rows(held)
         windows.look(values, self.reduced)
         inner = windows.store(self.place, labels(one.stores), self.targets(one.stores), values)
+        return [*self.hold(held, Var(self.together)), self.rounds(windows.around(inner))]
+
+    def round_of_rows(self, held: dict[Load, str]) -> Windows:
+        """A round's rows as one run of memory."""
+        along = (*self.reduced, self.vector)
+        return Windows(along, self.position, self.length, PANEL, self.names.branch(), held)
+
+    def rounds(self, body: list[Stmt]) -> Stmt:
+        """The loop over rounds of some rows together."""
         together, row = Var(self.together), mul(Var(self.row), Var(self.together))
         first = add(mul(add(Var(self.start), row), Var(self.vector.extent)), Var(self.first))
         rows = Op("imin", (together, sub(Var(self.count), row)))
-        body = [
-            Let(self.position, first, "index"),
-            Let(self.length, mul(rows, Var(self.width)), "index"),
-            *windows.around(inner),
-        ]
-        rounds = Op("idiv", (sub(add(Var(self.count), together), Int(1)), together))
-        return [
-            *self.hold(held),
-            For(self.row, Int(0), rounds, tuple(body)),
-        ]
+        lets = [Let(self.position, first, "index"), Let(self.length, mul(rows, Var(self.width)), "index")]
+        count = Op("idiv", (sub(add(Var(self.count), together), Int(1)), together))
+        return For(self.row, Int(0), count, (*lets, *body))
+
+    def held(self, exprs: list[Expr]) -> dict[Load, str]:
+        """The local arrays for what some expressions read that is the same for all samples."""
+        return {load: self.names.stem(f"{load.array}_held") for expr in exprs for load in self.known(expr)}
 
     def known(self, expr: Expr) -> list[Load]:
         """What an expression reads that is the same for all samples, and another for each feature."""
@@ -214,14 +224,15 @@ class KeptNest(NestBuilder):
         places = {load: {sub.name for sub in load.subscripts if isinstance(sub, Var)} for load in loads(expr)}
         return [load for load, own in places.items() if self.vector.name in own and not own & inner]
 
-    def hold(self, held: dict[Load, str]) -> list[Stmt]:
-        """Bring elements of a panel's features together, row after row of them."""
+    def hold(self, held: dict[Load, str], rows: Expr) -> list[Stmt]:
+        """Bring elements of a panel's features together, for as many rows of them or as there are."""
         position = add(mul(Var(self.lane), Var(self.width)), Var(self.place))
         fill = [self.feature(), *(Assign(Load(name, (position,)), load) for load, name in held.items())]
-        rows = Op("imin", (Var(self.together), Var(self.count)))
+        if not held:
+            return []
         return [
             *(Local(name, (PANEL,), None) for name in held.values()),
-            For(self.lane, Int(0), rows, tuple(self.over_features(lambda _: fill))),
+            For(self.lane, Int(0), Op("imin", (rows, Var(self.count))), tuple(self.over_features(lambda _: fill))),
         ]
 
     def where_needed(self, one: Pass, body: list[Stmt]) -> list[Stmt]:
@@ -243,32 +254,82 @@ class KeptNest(NestBuilder):
         return Let(self.vector.name, add(Var(self.first), Var(self.place)), "index")
 
     def sums(self, one: Pass) -> list[Stmt]:
-        """A block's sums: down its rows, with the lanes' sums in cache."""
+        """A block's sums, with the lanes' sums in cache: a lane's features side by side, lane after lane."""
         slots = [(entry.hi, self.slots(entry)) for entry in one.reductions]
-        bodies = [self.from_workspaces(entry.body) for entry in one.reductions]
-
-        def row(place: Expr) -> list[Stmt]:
-            lets, values = share(bodies, self.names.branch())
-            body: list[Stmt] = [self.feature(), Comment(labels(one.reductions)), *lets]
-            for (stem, slot), value in zip(slots, values, strict=True):
-                body += accumulate(slot(Var(self.lane), place), value, stem)
-            return body
-
-        lane = Let(self.lane, Op("imod", (Var(self.row), Int(LANES))), "index")
-        inside = [lane, *self.prefetch(bodies), *self.over_features(row)]
-        width = Var(self.width)
-        parts = [one for _, slot in slots for one in slot(Int(0), Int(0)).parts()]
-        starts = self.over_features(
-            lambda place: [Assign(Load(part.array, (Var(self.lane), place)), start) for part, start in parts]
-        )
+        parts = [part for _, slot in slots for part in slot(Var(self.place)).parts()]
+        lanes = mul(Op("imin", (Int(LANES), Var(self.count))), Var(self.width))
         return [
-            *(Local(part.array, (LANES, TILE), None) for part, _ in parts),
-            For(self.lane, Int(0), Op("imin", (Int(LANES), Var(self.count))), tuple(starts)),
-            Let(self.ahead, Op("idiv", (add(width, Int(AHEAD - 1)), width)), "index"),
-            Walk(self.reduced, self.row, Var(self.start), Var(self.count), tuple(inside)),
-            *fold(slots, self.lane, self.over_features, Var(self.count)),
+            *(Local(part.array, (LANES * TILE,), None) for part, _ in parts),
+            self.side_by_side(lanes, [Assign(part, start) for part, start in parts]),
+            *self.accumulated(one, slots),
+            *self.folded(slots),
             *self.over_features(lambda place: self.publish(one, slots, place)),
         ]
+
+    def side_by_side(self, count: Expr, body: list[Stmt]) -> Stmt:
+        """The vector loop over so many elements."""
+        return For(self.place, Int(0), count, tuple(body), kind="simd")
+
+    def accumulated(self, one: Pass, slots: list[tuple[str, Slots]]) -> list[Stmt]:
+        """A block's terms added to the lanes."""
+        features = Var(self.vector.extent), Int(NARROW)
+        return [
+            If(Op("ile", features), tuple(self.in_runs(one, slots))),
+            If(Op("igt", features), tuple(self.row_by_row(one, slots))),
+        ]
+
+    def row_by_row(self, one: Pass, slots: list[tuple[str, Slots]]) -> list[Stmt]:
+        """Down the rows of a tile."""
+        bodies = [self.from_workspaces(entry.body) for entry in one.reductions]
+        lane = mul(Op("imod", (Var(self.row), Int(LANES))), Var(self.width))
+        inner = [self.feature(), *self.added(one, slots, bodies, add(Var(self.lane), Var(self.place)))]
+        row = [Let(self.lane, lane, "index"), *self.prefetch(bodies), self.side_by_side(Var(self.width), inner)]
+        return [
+            Let(self.ahead, Op("idiv", (add(Var(self.width), Int(AHEAD - 1)), Var(self.width))), "index"),
+            Walk(self.reduced, self.row, Var(self.start), Var(self.count), tuple(row)),
+        ]
+
+    def in_runs(self, one: Pass, slots: list[tuple[str, Slots]]) -> list[Stmt]:
+        """Rows of few features, as long runs of memory: as many as there are lanes are added at a time."""
+        bodies = [self.from_workspaces(entry.body) for entry in one.reductions]
+        held = self.held(bodies)
+        windows = self.round_of_rows(held)
+        windows.look(bodies, self.reduced)
+        lanes = mul(Int(LANES), Var(self.width))
+        place = Var(self.place)
+        at = add(Var(self.run), place)
+        count = Op("imin", (lanes, sub(Var(self.length), Var(self.run))))
+        inner = self.added(one, slots, [windows.at(at, body, place) for body in bodies], place)
+        runs = Op("idiv", (sub(add(Var(self.length), lanes), Int(1)), lanes))
+        body: list[Stmt] = [
+            Let(self.run, mul(Var(self.number), lanes), "index"),
+            For(self.place, Int(0), count, tuple(windows.hints(at, Int(AHEAD))), step=LINE),
+            self.side_by_side(count, inner),
+        ]
+        fill = Op("idiv", (Int(PANEL // LANES), Op("imax", (Int(1), Var(self.vector.extent)))))
+        return [
+            Let(self.together, mul(Int(LANES), fill), "index"),
+            *self.hold(held, Int(LANES)),
+            self.rounds(windows.around([For(self.number, Int(0), runs, tuple(body))])),
+        ]
+
+    def added(self, one: Pass, slots: list[tuple[str, Slots]], bodies: list[Expr], into: Expr) -> list[Stmt]:
+        """Terms added to their sums."""
+        lets, values = share(bodies, self.names.branch())
+        body: list[Stmt] = [Comment(labels(one.reductions)), *lets]
+        for (stem, slot), value in zip(slots, values, strict=True):
+            body += accumulate(slot(into), value, stem)
+        return body
+
+    def folded(self, slots: list[tuple[str, Slots]]) -> list[Stmt]:
+        """The lanes, as many as there are, combined pairwise."""
+        result = []
+        for half in HALVES:
+            lanes = Op("imin", (Int(half), sub(Var(self.count), Int(half))))
+            upper = add(Var(self.place), mul(Int(half), Var(self.width)))
+            merged = [one for stem, slot in slots for one in merge(slot(Var(self.place)), slot(upper), stem)]
+            result.append(self.side_by_side(mul(lanes, Var(self.width)), merged))
+        return result
 
     def prefetch(self, exprs: list[Expr]) -> list[Stmt]:
         """Ask for the rows that are read some rows later: a tile of them is not one run of memory."""
@@ -285,11 +346,11 @@ class KeptNest(NestBuilder):
         body: list[Stmt] = [self.feature()]
         for reduction, (_, slot) in zip(one.reductions, slots, strict=True):
             into = self.partial(reduction, self.blocks_in(one))
-            body.append(Assign(into.high, slot(Int(0), place).high))
+            body.append(Assign(into.high, slot(place).high))
         return body
 
     def slots(self, reduction: Reduction) -> Slots:
-        return lambda lane, place: self.lanes(reduction, (lane, place))
+        return lambda place: self.lanes(reduction, (place,))
 
 
 def reads(expr: Expr, name: str) -> bool:

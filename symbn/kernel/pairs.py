@@ -339,6 +339,8 @@ class _Block:
                 return Op(name, tuple(self.condition(arg) for arg in args))
             case Op("isfinite", (arg,)):
                 return Op("isfinite", (self.value(arg).high,))
+            case Op("ile" | "igt"):
+                return expr
             case Op(name, (left, right)):
                 return compare(name, self.tight(self.value(left)), self.tight(self.value(right)))
         # One that is known before the loop.

@@ -129,12 +129,15 @@ class PanelNest(KeptNest):
             *self.where_needed(one, [blocks]),
         ]
 
+    def accumulated(self, one: Pass, slots: list[tuple[str, Slots]]) -> list[Stmt]:
+        return self.row_by_row(one, slots)
+
     def publish(self, one: Pass, slots: list[tuple[str, Slots]], place: Expr) -> list[Stmt]:
         """Add the block's sums to the tile's."""
         return [
             statement
             for reduction, (stem, slot) in zip(one.reductions, slots, strict=True)
-            for statement in merge(self.total(reduction), slot(Int(0), place), stem)
+            for statement in merge(self.total(reduction), slot(place), stem)
         ]
 
     def write(self, one: Pass) -> list[Stmt]:

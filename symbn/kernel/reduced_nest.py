@@ -124,14 +124,14 @@ class ReducedNest(NestBuilder):
 
     def reduce_block(self, one: Pass, windows: Windows, bodies: list[Expr]) -> list[Stmt]:
         slots = [(entry.hi, self.slots(entry)) for entry in one.reductions]
-        parts = [part for _, slot in slots for part in slot(Int(0), Int(0)).parts()]
+        parts = [part for _, slot in slots for part in slot(Int(0)).parts()]
         whole = sub(Var(self.count), Op("imod", (Var(self.count), Int(LANES))))
         entries = [*one.reductions, *one.crossing]
 
         def at(position: Expr) -> tuple[Stmt, ...]:
             lets, values = share([windows.at(position, body) for body in bodies], self.names.branch())
             inner: list[Stmt] = [Comment(labels(entries)), *lets]
-            into = [slot(Var(self.lane), Int(0)) for _, slot in slots]
+            into = [slot(Var(self.lane)) for _, slot in slots]
             into += [self.across(entry, position) for entry in one.crossing]
             for entry, slot, value in zip(entries, into, values, strict=True):
                 inner += accumulate(slot, value, entry.hi)
@@ -144,11 +144,11 @@ class ReducedNest(NestBuilder):
             Let(self.whole, whole, "index"),
             For(self.place, Int(0), Var(self.whole), (lanes,), step=LANES),
             For(self.lane, Int(0), rest, at(add(Var(self.whole), Var(self.lane)))),
-            *fold(slots, self.lane, lambda body: body(Int(0))),
+            *fold(slots, self.lane),
             *(
                 statement
                 for reduction, (stem, slot) in zip(one.reductions, slots, strict=True)
-                for statement in merge(self.total(reduction), slot(Int(0), Int(0)), stem)
+                for statement in merge(self.total(reduction), slot(Int(0)), stem)
             ),
         ]
 
@@ -157,4 +157,4 @@ class ReducedNest(NestBuilder):
         raise NotImplementedError(f"{reduction.hi} crosses a nest that goes over one element of the kept indices")
 
     def slots(self, reduction: Reduction) -> Slots:
-        return lambda lane, _: self.lanes(reduction, (lane,))
+        return lambda lane: self.lanes(reduction, (lane,))

@@ -11,12 +11,12 @@ from symbn.equations.operator import Operator
 from symbn.kernel.clusters import Cluster, cluster
 from symbn.kernel.computations import extract, kept_array
 from symbn.kernel.crossed_nest import CrossedNest, MergedColumns
-from symbn.kernel.distribution import distributed
 from symbn.kernel.expressions import loads
 from symbn.kernel.groups import Group, arrange, crossed
 from symbn.kernel.ir import Alternative, Array, Level, Load, Nest, Program, Stmt, Var
 from symbn.kernel.kept_nest import KeptNest
 from symbn.kernel.levels import Levels
+from symbn.kernel.low_parts import low_parts_moved
 from symbn.kernel.map_nest import MapNest
 from symbn.kernel.naming import Names
 from symbn.kernel.nest import over
@@ -53,7 +53,7 @@ class Lowering:
         groups = arrange(extract(operator, self.names), self.names)
         if not compensated:
             groups = tuple(shifted(group, operator.indices, self.names) for group in groups)
-            groups = tuple(distributed(group, self.names) for group in groups)
+            groups = tuple(low_parts_moved(group, self.names) for group in groups)
         self.clusters = cluster(groups)
         self.levels = Levels(operator, (index for group in groups for index in group.reduced), self.names)
         self.workspaces = Workspaces(_shared(groups))

@@ -22,6 +22,8 @@ from symbn.kernel.ir import Assign, Comment, Const, Expr, For, Int, Let, Load, O
 BLOCK = 512
 #: interleaved partial results within a block
 LANES = 16
+#: how many lanes are left in turn when the upper half is combined with the lower
+HALVES = tuple(LANES >> step for step in range(1, LANES.bit_length()))
 #: terms whose mean others are taken about (symbn.kernel.shifting); a part of a block
 START = 64
 
@@ -59,8 +61,8 @@ def partial(reduction: Reduction, high: Load, low: Load | None = None) -> Slot:
     return Slot(step, start, high, low if step == "add" else None)
 
 
-#: (lane, place within a tile) -> the slot of that partial result
-Slots = Callable[[Expr, Expr], Slot]
+#: place in an array of partial results -> the slot of that one
+Slots = Callable[[Expr], Slot]
 
 
 def accumulate(slot: Slot, value: Expr, stem: str) -> list[Stmt]:
@@ -84,34 +86,17 @@ def merge(into: Slot, other: Slot, stem: str) -> list[Stmt]:
 
 
 def fold(
-    slots: list[tuple[str, Slots]],
-    lane: str,
-    along: Callable[[Callable[[Expr], list[Stmt]]], list[Stmt]],
-    terms: Expr | None = None,
+    slots: list[tuple[str, Slots]], lane: str, along: Callable[[list[Stmt]], list[Stmt]] = lambda body: body
 ) -> list[Stmt]:
     """Combine the lanes pairwise: the upper half onto the lower, then a quarter, down to lane 0.
 
-    ``along`` wraps a body in the loop over a tile's places, where there is one. With fewer ``terms`` than lanes only as
-    many are there.
+    ``along`` wraps a body in the loops over the elements of a lane, where it has several.
     """
     result: list[Stmt] = []
-    half = LANES // 2
-    while half:
-        looped = half > 1 or terms is not None
-        stop: Expr = Int(half)
-        if terms is not None:
-            stop = Op("imin", (stop, sub(terms, stop)))
-
-        def body(place: Expr, half: int = half, looped: bool = looped) -> list[Stmt]:
-            near = Var(lane) if looped else Int(0)
-            return [
-                statement
-                for stem, slot in slots
-                for statement in merge(slot(near, place), slot(add(near, Int(half)), place), stem)
-            ]
-
-        result += [For(lane, Int(0), stop, tuple(along(body)))] if looped else along(body)
-        half //= 2
+    for half in HALVES:
+        near = Var(lane) if half > 1 else Int(0)
+        body = [statement for stem, slot in slots for statement in merge(slot(near), slot(add(near, Int(half))), stem)]
+        result += [For(lane, Int(0), Int(half), tuple(along(body)))] if half > 1 else along(body)
     return result
 
 

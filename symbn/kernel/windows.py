@@ -46,14 +46,19 @@ class Windows:
             if load not in self.read and varying.intersection(_places(load)):
                 self.read[load] = self.names.stem(f"{load.array}_row")
 
-    def at(self, position: Expr, expr: Expr) -> Expr:
-        """The expression at one position."""
+    def at(self, position: Expr, expr: Expr, beside: Expr | None = None) -> Expr:
+        """The expression at one position; what is held is taken from ``beside``, if that is another."""
         if isinstance(expr, Load):
-            view = self.read.get(expr) or self.held.get(expr)
-            return Load(view, (position,)) if view else expr
+            if expr in self.held:
+                return Load(self.held[expr], (beside or position,))
+            return Load(self.read[expr], (position,)) if expr in self.read else expr
         if isinstance(expr, Op):
-            return Op(expr.name, tuple(self.at(position, arg) for arg in expr.args))
+            return Op(expr.name, tuple(self.at(position, arg, beside) for arg in expr.args))
         return expr
+
+    def hints(self, position: Expr, ahead: Expr) -> list[Stmt]:
+        """What is read some elements after a position is asked for."""
+        return [Prefetch(Load(view, (add(position, ahead),))) for view in self.read.values()]
 
     def around(self, body: Sequence[Stmt], slab: Callable[[Load], dict[str, Any]] = lambda load: {}) -> list[Stmt]:
         """The body, within the windows that it reads."""
@@ -66,8 +71,7 @@ class Windows:
         rows = [self.names.stem(f"{target.array}_row") for target in targets]
         lets, shared = share([self.at(Var(place), value) for value in values], self.names.branch())
         assigns = assign([Load(row, (Var(place),)) for row in rows], shared, self.names.branch())
-        hints = [Prefetch(Load(view, (add(Var(place), self.ahead),))) for view in self.read.values()]
-        inner = (*hints, Comment(label), *lets, *assigns)
+        inner = (*self.hints(Var(place), self.ahead), Comment(label), *lets, *assigns)
         body: list[Stmt] = [For(place, Int(0), Var(self.count), inner, kind="simd")]
         for row, target in zip(rows, targets, strict=True):
             body = [self.window(row, target, body, written=True)]

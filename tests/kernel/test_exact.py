@@ -81,6 +81,7 @@ def test_tiles_blocks_and_outer_kept_indices_together(monkeypatch, evaluate, dra
     operator = Operator("sums", [Eq(t[c, k], Sum(x[c, i, k], (i, 1, Symbol("m"))))], outputs=[t])
     monkeypatch.setattr(nest, "BLOCK", 32)
     monkeypatch.setattr(kept_nest, "TILE", 8)
+    monkeypatch.setattr(kept_nest, "NARROW", 4)
     monkeypatch.setattr(panel_nest, "TILE", 8)
     monkeypatch.setattr(panel_nest, "ELEMENTS", 80)
     monkeypatch.setattr(panel_nest, "LEAST", 1)
