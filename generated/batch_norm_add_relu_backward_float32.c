@@ -336,13 +336,13 @@ static void group1_reduced(
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (4) */
+        const double eq4_part = 1.0 / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
         const double mu_here = mu[k * layout->mu__k];
-        const double eq4_part = (double)gamma[k * layout->gamma__k] / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
+        const double eq4_part2 = (double)gamma[k * layout->gamma__k] / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
         const double beta_here = (double)beta[k * layout->beta__k];
         /* (6) */
         const double eq6_part = 1.0 / (double)(m0 * m1) * (double)gamma[k * layout->gamma__k] / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
         const double eq6_part2 = (double)(m0 * m1);
-        const double eq6_part4 = eq6_part * eq6_part2;
         double dgamma_sum_total = 0.0;
         double dgamma_sum_rest = 0.0;
         double dbeta_sum_total = 0.0;
@@ -376,16 +376,16 @@ static void group1_reduced(
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (4), (5) */
                     const double t1 = (double)x_row[q + lane] - mu_here;
-                    const double t12 = (eq4_part * t1 + (double)residual_row[q + lane] + beta_here > 0.0 ? (double)dy_row[q + lane] : 0.0);
-                    dgamma_sum_lanes[lane] += t1 * t12;
+                    const double t12 = (eq4_part2 * t1 + (double)residual_row[q + lane] + beta_here > 0.0 ? (double)dy_row[q + lane] : 0.0);
+                    dgamma_sum_lanes[lane] += eq4_part * t1 * t12;
                     dbeta_sum_lanes[lane] += t12;
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (4), (5) */
                 const double t1 = (double)x_row[whole + lane] - mu_here;
-                const double t12 = (eq4_part * t1 + (double)residual_row[whole + lane] + beta_here > 0.0 ? (double)dy_row[whole + lane] : 0.0);
-                dgamma_sum_lanes[lane] += t1 * t12;
+                const double t12 = (eq4_part2 * t1 + (double)residual_row[whole + lane] + beta_here > 0.0 ? (double)dy_row[whole + lane] : 0.0);
+                dgamma_sum_lanes[lane] += eq4_part * t1 * t12;
                 dbeta_sum_lanes[lane] += t12;
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
@@ -418,14 +418,9 @@ static void group1_reduced(
         /* (5) */
         const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
         /* (6) */
-        const double eq6_part3 = (eq6_part2 > 0.0 ? dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon) : 0.0) / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
-        /* (4) */
-        const double eq4_part2 = (eq6_part2 > 0.0 ? dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon) : 0.0);
-        /* (6) */
-        const double eq6_part5 = eq6_part * eq6_part3;
-        const double eq6_part6 = eq6_part * dbeta_sum;
+        const double eq6_part3 = dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
         /* (4), (5) */
-        dgamma[k * layout->dgamma__k] = (float)(eq4_part2);
+        dgamma[k * layout->dgamma__k] = (float)(dgamma_sum);
         dbeta[k * layout->dbeta__k] = (float)(dbeta_sum);
         for (ptrdiff_t block = 0; block < (m0 * m1 + 2047) / 2048; block++) {
             const ptrdiff_t start = block * 2048;
@@ -460,8 +455,8 @@ static void group1_reduced(
                         const ptrdiff_t q = dx_row_done + dx_row_lane;
                         /* (3), (6) */
                         const double t1 = (double)x_row2[q] - mu_here;
-                        const double t12 = (eq4_part * t1 + (double)residual_row2[q] + beta_here > 0.0 ? (double)dy_row2[q] : 0.0);
-                        dx_row_part[dx_row_lane] = (float)(eq6_part4 * t12 - eq6_part5 * t1 - eq6_part6);
+                        const double t12 = (eq4_part2 * t1 + (double)residual_row2[q] + beta_here > 0.0 ? (double)dy_row2[q] : 0.0);
+                        dx_row_part[dx_row_lane] = (float)(eq6_part * (eq6_part2 * t12 - eq6_part3 * t1 - dbeta_sum));
                         dresidual_row_part[dx_row_lane] = (float)(t12);
                     }
                     close_part_float(&dx_stream, dx_row_past, dx_row_some);
@@ -478,8 +473,8 @@ static void group1_reduced(
                             const ptrdiff_t q = dx_row_done + dx_row_lane;
                             /* (3), (6) */
                             const double t1 = (double)x_row2[q] - mu_here;
-                            const double t12 = (eq4_part * t1 + (double)residual_row2[q] + beta_here > 0.0 ? (double)dy_row2[q] : 0.0);
-                            dx_row_line[dx_row_lane] = (float)(eq6_part4 * t12 - eq6_part5 * t1 - eq6_part6);
+                            const double t12 = (eq4_part2 * t1 + (double)residual_row2[q] + beta_here > 0.0 ? (double)dy_row2[q] : 0.0);
+                            dx_row_line[dx_row_lane] = (float)(eq6_part * (eq6_part2 * t12 - eq6_part3 * t1 - dbeta_sum));
                             dresidual_row_line[dx_row_lane] = (float)(t12);
                         }
                         write_line(dx_row, dx_row_line);
@@ -513,16 +508,16 @@ static void group1_kept(
     float *dresidual,
     float *dgamma,
     float *dbeta,
-    double *all_mu_here,
     double *all_eq4_part,
+    double *all_mu_here,
+    double *all_eq4_part2,
     double *all_beta_here,
     double *all_eq6_part,
     double *all_eq6_part2,
-    double *all_eq6_part4,
     double *dgamma_sum_blocks,
     double *dbeta_sum_blocks,
-    double *all_eq6_part5,
-    double *all_eq6_part6,
+    double *all_dbeta_sum,
+    double *all_eq6_part3,
     double epsilon
 )
 {
@@ -538,10 +533,12 @@ static void group1_kept(
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (4) */
+        const double eq4_part = 1.0 / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
+        all_eq4_part[k] = eq4_part;
         const double mu_here = mu[k * layout->mu__k];
         all_mu_here[k] = mu_here;
-        const double eq4_part = (double)gamma[k * layout->gamma__k] / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
-        all_eq4_part[k] = eq4_part;
+        const double eq4_part2 = (double)gamma[k * layout->gamma__k] / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
+        all_eq4_part2[k] = eq4_part2;
         const double beta_here = (double)beta[k * layout->beta__k];
         all_beta_here[k] = beta_here;
         /* (6) */
@@ -549,8 +546,6 @@ static void group1_kept(
         all_eq6_part[k] = eq6_part;
         const double eq6_part2 = (double)(m0 * m1);
         all_eq6_part2[k] = eq6_part2;
-        const double eq6_part4 = eq6_part * eq6_part2;
-        all_eq6_part4[k] = eq6_part4;
     }
     SHARED_FOR
     for (ptrdiff_t task = 0; task < (m0 * m1 + 511) / 512 * ((n + 127) / 128); task++) {
@@ -561,73 +556,114 @@ static void group1_kept(
         const ptrdiff_t count = smaller(512, m0 * m1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, n - first);
-        _Alignas(64) double dgamma_sum_lanes[16][128];
-        _Alignas(64) double dbeta_sum_lanes[16][128];
-        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] = 0.0;
-                dbeta_sum_lanes[lane][j] = 0.0;
+        _Alignas(64) double dgamma_sum_lanes[2048];
+        _Alignas(64) double dbeta_sum_lanes[2048];
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+            dgamma_sum_lanes[j] = 0.0;
+            dbeta_sum_lanes[j] = 0.0;
+        }
+        if (n <= 63) {
+            const ptrdiff_t together = 16 * (64 / larger(1, n));
+            _Alignas(64) double all_eq4_part_held[1024];
+            _Alignas(64) double all_mu_here_held2[1024];
+            _Alignas(64) double all_eq4_part2_held2[1024];
+            _Alignas(64) double all_beta_here_held2[1024];
+            for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t k = first + j;
+                    all_eq4_part_held[lane * width + j] = all_eq4_part[k];
+                    all_mu_here_held2[lane * width + j] = all_mu_here[k];
+                    all_eq4_part2_held2[lane * width + j] = all_eq4_part2[k];
+                    all_beta_here_held2[lane * width + j] = all_beta_here[k];
+                }
+            }
+            for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
+                const ptrdiff_t at = (start + q * together) * n + first;
+                const ptrdiff_t length = smaller(together, count - q * together) * width;
+                float x_row_buffer[1024];
+                const ptrdiff_t x_row_extents[3] = {m0, m1, n};
+                const ptrdiff_t x_row_strides[3] = {layout->x__i0, layout->x__i1, 1};
+                const float *x_row = read_window_float(x, 3, x_row_extents, x_row_strides, at, length, x_row_buffer);
+                float residual_row_buffer[1024];
+                const ptrdiff_t residual_row_extents[3] = {m0, m1, n};
+                const ptrdiff_t residual_row_strides[3] = {layout->residual__i0, layout->residual__i1, 1};
+                const float *residual_row = read_window_float(residual, 3, residual_row_extents, residual_row_strides, at, length, residual_row_buffer);
+                float dy_row_buffer[1024];
+                const ptrdiff_t dy_row_extents[3] = {m0, m1, n};
+                const ptrdiff_t dy_row_strides[3] = {layout->dy__i0, layout->dy__i1, 1};
+                const float *dy_row = read_window_float(dy, 3, dy_row_extents, dy_row_strides, at, length, dy_row_buffer);
+                for (ptrdiff_t number = 0; number < (length + 16 * width - 1) / (16 * width); number++) {
+                    const ptrdiff_t run = number * (16 * width);
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j += 16) {
+                        PREFETCH(&x_row[run + j + 1024]);
+                        PREFETCH(&residual_row[run + j + 1024]);
+                        PREFETCH(&dy_row[run + j + 1024]);
+                    }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j++) {
+                        /* (4), (5) */
+                        const double t1 = (double)x_row[run + j] - all_mu_here_held2[j];
+                        const double t12 = (all_eq4_part2_held2[j] * t1 + (double)residual_row[run + j] + all_beta_here_held2[j] > 0.0 ? (double)dy_row[run + j] : 0.0);
+                        dgamma_sum_lanes[j] += all_eq4_part_held[j] * t1 * t12;
+                        dbeta_sum_lanes[j] += t12;
+                    }
+                }
             }
         }
-        const ptrdiff_t ahead = (width + 1023) / width;
-        ptrdiff_t i0 = start / m1;
-        ptrdiff_t i1 = start % m1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            const ptrdiff_t lane = q % 16;
-            for (ptrdiff_t j = 0; j < width; j += 16) {
-                const ptrdiff_t k = first + j;
-                PREFETCH(&x[i0 * layout->x__i0 + (i1 + ahead) * layout->x__i1 + k]);
-                PREFETCH(&residual[i0 * layout->residual__i0 + (i1 + ahead) * layout->residual__i1 + k]);
-                PREFETCH(&dy[i0 * layout->dy__i0 + (i1 + ahead) * layout->dy__i1 + k]);
-            }
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const ptrdiff_t k = first + j;
-                /* (4), (5) */
-                const double t1 = (double)x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k];
-                const double t12 = (all_eq4_part[k] * t1 + (double)residual[i0 * layout->residual__i0 + i1 * layout->residual__i1 + k] + all_beta_here[k] > 0.0 ? (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k] : 0.0);
-                dgamma_sum_lanes[lane][j] += t1 * t12;
-                dbeta_sum_lanes[lane][j] += t12;
-            }
-            if (++i1 == m1) {
-                i1 = 0;
-                ++i0;
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 8][j];
-                dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 8][j];
+        if (n > 63) {
+            const ptrdiff_t ahead = (width + 1023) / width;
+            ptrdiff_t i0 = start / m1;
+            ptrdiff_t i1 = start % m1;
+            for (ptrdiff_t q = 0; q < count; q++) {
+                const ptrdiff_t lane = q % 16 * width;
+                for (ptrdiff_t j = 0; j < width; j += 16) {
+                    const ptrdiff_t k = first + j;
+                    PREFETCH(&x[i0 * layout->x__i0 + (i1 + ahead) * layout->x__i1 + k]);
+                    PREFETCH(&residual[i0 * layout->residual__i0 + (i1 + ahead) * layout->residual__i1 + k]);
+                    PREFETCH(&dy[i0 * layout->dy__i0 + (i1 + ahead) * layout->dy__i1 + k]);
+                }
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t k = first + j;
+                    /* (4), (5) */
+                    const double t1 = (double)x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k];
+                    const double t12 = (all_eq4_part2[k] * t1 + (double)residual[i0 * layout->residual__i0 + i1 * layout->residual__i1 + k] + all_beta_here[k] > 0.0 ? (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k] : 0.0);
+                    dgamma_sum_lanes[lane + j] += all_eq4_part[k] * t1 * t12;
+                    dbeta_sum_lanes[lane + j] += t12;
+                }
+                if (++i1 == m1) {
+                    i1 = 0;
+                    ++i0;
+                }
             }
         }
-        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 4][j];
-                dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 4][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+            dgamma_sum_lanes[j] += dgamma_sum_lanes[j + 8 * width];
+            dbeta_sum_lanes[j] += dbeta_sum_lanes[j + 8 * width];
         }
-        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 2][j];
-                dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 2][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+            dgamma_sum_lanes[j] += dgamma_sum_lanes[j + 4 * width];
+            dbeta_sum_lanes[j] += dbeta_sum_lanes[j + 4 * width];
         }
-        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 1][j];
-                dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 1][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+            dgamma_sum_lanes[j] += dgamma_sum_lanes[j + 2 * width];
+            dbeta_sum_lanes[j] += dbeta_sum_lanes[j + 2 * width];
+        }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+            dgamma_sum_lanes[j] += dgamma_sum_lanes[j + width];
+            dbeta_sum_lanes[j] += dbeta_sum_lanes[j + width];
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t k = first + j;
-            dgamma_sum_blocks[block * n + k] = dgamma_sum_lanes[0][j];
-            dbeta_sum_blocks[block * n + k] = dbeta_sum_lanes[0][j];
+            dgamma_sum_blocks[block * n + k] = dgamma_sum_lanes[j];
+            dbeta_sum_blocks[block * n + k] = dbeta_sum_lanes[j];
         }
     }
     SHARED_FOR
@@ -654,17 +690,12 @@ static void group1_kept(
         }
         /* (5) */
         const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
+        all_dbeta_sum[k] = dbeta_sum;
         /* (6) */
-        const double eq6_part3 = (all_eq6_part2[k] > 0.0 ? dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon) : 0.0) / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
-        /* (4) */
-        const double eq4_part2 = (all_eq6_part2[k] > 0.0 ? dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon) : 0.0);
-        /* (6) */
-        const double eq6_part5 = all_eq6_part[k] * eq6_part3;
-        all_eq6_part5[k] = eq6_part5;
-        const double eq6_part6 = all_eq6_part[k] * dbeta_sum;
-        all_eq6_part6[k] = eq6_part6;
+        const double eq6_part3 = dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
+        all_eq6_part3[k] = eq6_part3;
         /* (4), (5) */
-        dgamma[k * layout->dgamma__k] = (float)(eq4_part2);
+        dgamma[k * layout->dgamma__k] = (float)(dgamma_sum);
         dbeta[k * layout->dbeta__k] = (float)(dbeta_sum);
     }
     SHARED_FOR
@@ -677,22 +708,24 @@ static void group1_kept(
         const ptrdiff_t count = smaller(64 * larger(1, smaller(1024 / larger(1, n), m0 * m1 / 8)), m0 * m1 - start);
         const ptrdiff_t first = tile * 1024;
         const ptrdiff_t width = smaller(1024, n - first);
-        _Alignas(64) double all_eq6_part4_held[1024];
-        _Alignas(64) double all_eq4_part_held2[1024];
-        _Alignas(64) double all_mu_here_held2[1024];
-        _Alignas(64) double all_beta_here_held2[1024];
-        _Alignas(64) double all_eq6_part5_held[1024];
-        _Alignas(64) double all_eq6_part6_held[1024];
+        _Alignas(64) double all_eq6_part_held[1024];
+        _Alignas(64) double all_eq6_part2_held[1024];
+        _Alignas(64) double all_eq4_part2_held4[1024];
+        _Alignas(64) double all_mu_here_held4[1024];
+        _Alignas(64) double all_beta_here_held4[1024];
+        _Alignas(64) double all_eq6_part3_held[1024];
+        _Alignas(64) double all_dbeta_sum_held[1024];
         for (ptrdiff_t lane = 0; lane < smaller(together, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t k = first + j;
-                all_eq6_part4_held[lane * width + j] = all_eq6_part4[k];
-                all_eq4_part_held2[lane * width + j] = all_eq4_part[k];
-                all_mu_here_held2[lane * width + j] = all_mu_here[k];
-                all_beta_here_held2[lane * width + j] = all_beta_here[k];
-                all_eq6_part5_held[lane * width + j] = all_eq6_part5[k];
-                all_eq6_part6_held[lane * width + j] = all_eq6_part6[k];
+                all_eq6_part_held[lane * width + j] = all_eq6_part[k];
+                all_eq6_part2_held[lane * width + j] = all_eq6_part2[k];
+                all_eq4_part2_held4[lane * width + j] = all_eq4_part2[k];
+                all_mu_here_held4[lane * width + j] = all_mu_here[k];
+                all_beta_here_held4[lane * width + j] = all_beta_here[k];
+                all_eq6_part3_held[lane * width + j] = all_eq6_part3[k];
+                all_dbeta_sum_held[lane * width + j] = all_dbeta_sum[k];
             }
         }
         for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
@@ -727,9 +760,9 @@ static void group1_kept(
                     for (ptrdiff_t dx_row_lane = 0; dx_row_lane < dx_row_some; dx_row_lane++) {
                         const ptrdiff_t j = dx_row_done + dx_row_lane;
                         /* (3), (6) */
-                        const double t1 = (double)x_row[j] - all_mu_here_held2[j];
-                        const double t12 = (all_eq4_part_held2[j] * t1 + (double)residual_row[j] + all_beta_here_held2[j] > 0.0 ? (double)dy_row[j] : 0.0);
-                        dx_row_part[dx_row_lane] = (float)(all_eq6_part4_held[j] * t12 - all_eq6_part5_held[j] * t1 - all_eq6_part6_held[j]);
+                        const double t1 = (double)x_row[j] - all_mu_here_held4[j];
+                        const double t12 = (all_eq4_part2_held4[j] * t1 + (double)residual_row[j] + all_beta_here_held4[j] > 0.0 ? (double)dy_row[j] : 0.0);
+                        dx_row_part[dx_row_lane] = (float)(all_eq6_part_held[j] * (all_eq6_part2_held[j] * t12 - all_eq6_part3_held[j] * t1 - all_dbeta_sum_held[j]));
                         dresidual_row_part[dx_row_lane] = (float)(t12);
                     }
                     close_part_float(&dx_stream, dx_row_past, dx_row_some);
@@ -745,9 +778,9 @@ static void group1_kept(
                         for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_float; dx_row_lane++) {
                             const ptrdiff_t j = dx_row_done + dx_row_lane;
                             /* (3), (6) */
-                            const double t1 = (double)x_row[j] - all_mu_here_held2[j];
-                            const double t12 = (all_eq4_part_held2[j] * t1 + (double)residual_row[j] + all_beta_here_held2[j] > 0.0 ? (double)dy_row[j] : 0.0);
-                            dx_row_line[dx_row_lane] = (float)(all_eq6_part4_held[j] * t12 - all_eq6_part5_held[j] * t1 - all_eq6_part6_held[j]);
+                            const double t1 = (double)x_row[j] - all_mu_here_held4[j];
+                            const double t12 = (all_eq4_part2_held4[j] * t1 + (double)residual_row[j] + all_beta_here_held4[j] > 0.0 ? (double)dy_row[j] : 0.0);
+                            dx_row_line[dx_row_lane] = (float)(all_eq6_part_held[j] * (all_eq6_part2_held[j] * t12 - all_eq6_part3_held[j] * t1 - all_dbeta_sum_held[j]));
                             dresidual_row_line[dx_row_lane] = (float)(t12);
                         }
                         write_line(dx_row, dx_row_line);
@@ -798,39 +831,39 @@ static void group1_panels(
         const ptrdiff_t begin = panel * span;
         const ptrdiff_t breadth = smaller(span, n - begin);
         _Alignas(64) double mu_here_panel[1024];
-        _Alignas(64) double eq4_part_panel[1024];
+        _Alignas(64) double eq4_part2_panel[1024];
         _Alignas(64) double beta_here_panel[1024];
-        _Alignas(64) double eq6_part4_panel[1024];
-        _Alignas(64) double eq6_part5_panel[1024];
-        _Alignas(64) double eq6_part6_panel[1024];
+        _Alignas(64) double eq6_part_panel[1024];
+        _Alignas(64) double eq6_part2_panel[1024];
+        _Alignas(64) double dbeta_sum_panel[1024];
+        _Alignas(64) double eq6_part3_panel[1024];
         for (ptrdiff_t column = 0; column < breadth; column += 128) {
             const ptrdiff_t first = begin + column;
             const ptrdiff_t width = smaller(128, breadth - column);
-            _Alignas(64) double mu_here_tile[128];
             _Alignas(64) double eq4_part_tile[128];
+            _Alignas(64) double mu_here_tile[128];
+            _Alignas(64) double eq4_part2_tile[128];
             _Alignas(64) double beta_here_tile[128];
-            _Alignas(64) double eq6_part_tile[128];
-            _Alignas(64) double eq6_part2_tile[128];
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t k = first + j;
                 /* (4) */
+                const double eq4_part = 1.0 / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
+                eq4_part_tile[j] = eq4_part;
                 const double mu_here = mu[k * layout->mu__k];
                 mu_here_tile[j] = mu_here;
                 mu_here_panel[column + j] = mu_here;
-                const double eq4_part = (double)gamma[k * layout->gamma__k] / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
-                eq4_part_tile[j] = eq4_part;
-                eq4_part_panel[column + j] = eq4_part;
+                const double eq4_part2 = (double)gamma[k * layout->gamma__k] / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
+                eq4_part2_tile[j] = eq4_part2;
+                eq4_part2_panel[column + j] = eq4_part2;
                 const double beta_here = (double)beta[k * layout->beta__k];
                 beta_here_tile[j] = beta_here;
                 beta_here_panel[column + j] = beta_here;
                 /* (6) */
                 const double eq6_part = 1.0 / (double)(m0 * m1) * (double)gamma[k * layout->gamma__k] / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
-                eq6_part_tile[j] = eq6_part;
+                eq6_part_panel[column + j] = eq6_part;
                 const double eq6_part2 = (double)(m0 * m1);
-                eq6_part2_tile[j] = eq6_part2;
-                const double eq6_part4 = eq6_part * eq6_part2;
-                eq6_part4_panel[column + j] = eq6_part4;
+                eq6_part2_panel[column + j] = eq6_part2;
             }
             _Alignas(64) double dgamma_sum_total[128];
             _Alignas(64) double dgamma_sum_rest[128];
@@ -846,20 +879,18 @@ static void group1_panels(
             for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
                 const ptrdiff_t start = block * 512;
                 const ptrdiff_t count = smaller(512, m0 * m1 - start);
-                _Alignas(64) double dgamma_sum_lanes[16][128];
-                _Alignas(64) double dbeta_sum_lanes[16][128];
-                for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        dgamma_sum_lanes[lane][j] = 0.0;
-                        dbeta_sum_lanes[lane][j] = 0.0;
-                    }
+                _Alignas(64) double dgamma_sum_lanes[2048];
+                _Alignas(64) double dbeta_sum_lanes[2048];
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+                    dgamma_sum_lanes[j] = 0.0;
+                    dbeta_sum_lanes[j] = 0.0;
                 }
                 const ptrdiff_t ahead = (width + 1023) / width;
                 ptrdiff_t i0 = start / m1;
                 ptrdiff_t i1 = start % m1;
                 for (ptrdiff_t q = 0; q < count; q++) {
-                    const ptrdiff_t lane = q % 16;
+                    const ptrdiff_t lane = q % 16 * width;
                     for (ptrdiff_t j = 0; j < width; j += 16) {
                         const ptrdiff_t k = first + j;
                         PREFETCH(&x[i0 * layout->x__i0 + (i1 + ahead) * layout->x__i1 + k]);
@@ -871,51 +902,43 @@ static void group1_panels(
                         const ptrdiff_t k = first + j;
                         /* (4), (5) */
                         const double t1 = (double)x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - mu_here_tile[j];
-                        const double t12 = (eq4_part_tile[j] * t1 + (double)residual[i0 * layout->residual__i0 + i1 * layout->residual__i1 + k] + beta_here_tile[j] > 0.0 ? (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k] : 0.0);
-                        dgamma_sum_lanes[lane][j] += t1 * t12;
-                        dbeta_sum_lanes[lane][j] += t12;
+                        const double t12 = (eq4_part2_tile[j] * t1 + (double)residual[i0 * layout->residual__i0 + i1 * layout->residual__i1 + k] + beta_here_tile[j] > 0.0 ? (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k] : 0.0);
+                        dgamma_sum_lanes[lane + j] += eq4_part_tile[j] * t1 * t12;
+                        dbeta_sum_lanes[lane + j] += t12;
                     }
                     if (++i1 == m1) {
                         i1 = 0;
                         ++i0;
                     }
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 8][j];
-                        dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 8][j];
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+                    dgamma_sum_lanes[j] += dgamma_sum_lanes[j + 8 * width];
+                    dbeta_sum_lanes[j] += dbeta_sum_lanes[j + 8 * width];
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 4][j];
-                        dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 4][j];
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+                    dgamma_sum_lanes[j] += dgamma_sum_lanes[j + 4 * width];
+                    dbeta_sum_lanes[j] += dbeta_sum_lanes[j + 4 * width];
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 2][j];
-                        dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 2][j];
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+                    dgamma_sum_lanes[j] += dgamma_sum_lanes[j + 2 * width];
+                    dbeta_sum_lanes[j] += dbeta_sum_lanes[j + 2 * width];
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 1][j];
-                        dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 1][j];
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+                    dgamma_sum_lanes[j] += dgamma_sum_lanes[j + width];
+                    dbeta_sum_lanes[j] += dbeta_sum_lanes[j + width];
                 }
                 SIMD
                 for (ptrdiff_t j = 0; j < width; j++) {
-                    const double dgamma_sum_term = dgamma_sum_lanes[0][j];
+                    const double dgamma_sum_term = dgamma_sum_lanes[j];
                     const double dgamma_sum_next = dgamma_sum_total[j] + dgamma_sum_term;
                     const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_total[j];
                     dgamma_sum_rest[j] += dgamma_sum_total[j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
                     dgamma_sum_total[j] = dgamma_sum_next;
-                    const double dbeta_sum_term = dbeta_sum_lanes[0][j];
+                    const double dbeta_sum_term = dbeta_sum_lanes[j];
                     const double dbeta_sum_next = dbeta_sum_total[j] + dbeta_sum_term;
                     const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_total[j];
                     dbeta_sum_rest[j] += dbeta_sum_total[j] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
@@ -929,17 +952,12 @@ static void group1_panels(
                 const double dgamma_sum = dgamma_sum_total[j] + (isfinite(dgamma_sum_total[j]) ? dgamma_sum_rest[j] : 0.0);
                 /* (5) */
                 const double dbeta_sum = dbeta_sum_total[j] + (isfinite(dbeta_sum_total[j]) ? dbeta_sum_rest[j] : 0.0);
+                dbeta_sum_panel[column + j] = dbeta_sum;
                 /* (6) */
-                const double eq6_part3 = (eq6_part2_tile[j] > 0.0 ? dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon) : 0.0) / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
-                /* (4) */
-                const double eq4_part2 = (eq6_part2_tile[j] > 0.0 ? dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon) : 0.0);
-                /* (6) */
-                const double eq6_part5 = eq6_part_tile[j] * eq6_part3;
-                eq6_part5_panel[column + j] = eq6_part5;
-                const double eq6_part6 = eq6_part_tile[j] * dbeta_sum;
-                eq6_part6_panel[column + j] = eq6_part6;
+                const double eq6_part3 = dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
+                eq6_part3_panel[column + j] = eq6_part3;
                 /* (4), (5) */
-                dgamma[k * layout->dgamma__k] = (float)(eq4_part2);
+                dgamma[k * layout->dgamma__k] = (float)(dgamma_sum);
                 dbeta[k * layout->dbeta__k] = (float)(dbeta_sum);
             }
         }
@@ -976,8 +994,8 @@ static void group1_panels(
                         const ptrdiff_t j = dx_row_done + dx_row_lane;
                         /* (3), (6) */
                         const double t1 = (double)x_row[j] - mu_here_panel[j];
-                        const double t12 = (eq4_part_panel[j] * t1 + (double)residual_row[j] + beta_here_panel[j] > 0.0 ? (double)dy_row[j] : 0.0);
-                        dx_row_part[dx_row_lane] = (float)(eq6_part4_panel[j] * t12 - eq6_part5_panel[j] * t1 - eq6_part6_panel[j]);
+                        const double t12 = (eq4_part2_panel[j] * t1 + (double)residual_row[j] + beta_here_panel[j] > 0.0 ? (double)dy_row[j] : 0.0);
+                        dx_row_part[dx_row_lane] = (float)(eq6_part_panel[j] * (eq6_part2_panel[j] * t12 - eq6_part3_panel[j] * t1 - dbeta_sum_panel[j]));
                         dresidual_row_part[dx_row_lane] = (float)(t12);
                     }
                     close_part_float(&dx_stream, dx_row_past, dx_row_some);
@@ -994,8 +1012,8 @@ static void group1_panels(
                             const ptrdiff_t j = dx_row_done + dx_row_lane;
                             /* (3), (6) */
                             const double t1 = (double)x_row[j] - mu_here_panel[j];
-                            const double t12 = (eq4_part_panel[j] * t1 + (double)residual_row[j] + beta_here_panel[j] > 0.0 ? (double)dy_row[j] : 0.0);
-                            dx_row_line[dx_row_lane] = (float)(eq6_part4_panel[j] * t12 - eq6_part5_panel[j] * t1 - eq6_part6_panel[j]);
+                            const double t12 = (eq4_part2_panel[j] * t1 + (double)residual_row[j] + beta_here_panel[j] > 0.0 ? (double)dy_row[j] : 0.0);
+                            dx_row_line[dx_row_lane] = (float)(eq6_part_panel[j] * (eq6_part2_panel[j] * t12 - eq6_part3_panel[j] * t1 - dbeta_sum_panel[j]));
                             dresidual_row_line[dx_row_lane] = (float)(t12);
                         }
                         write_line(dx_row, dx_row_line);
@@ -1053,24 +1071,24 @@ int batch_norm_add_relu_backward_float32(
         double *const memory = malloc(sizeof(double) * (size_t)(n + n + n + n + n + n + (m0 * m1 + 511) / 512 * n + (m0 * m1 + 511) / 512 * n + n + n + 1));
         double *left = memory;
         status = !memory;
-        double *const all_mu_here = status ? NULL : take(&left, n);
         double *const all_eq4_part = status ? NULL : take(&left, n);
+        double *const all_mu_here = status ? NULL : take(&left, n);
+        double *const all_eq4_part2 = status ? NULL : take(&left, n);
         double *const all_beta_here = status ? NULL : take(&left, n);
         double *const all_eq6_part = status ? NULL : take(&left, n);
         double *const all_eq6_part2 = status ? NULL : take(&left, n);
-        double *const all_eq6_part4 = status ? NULL : take(&left, n);
         double *const dgamma_sum_blocks = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
         double *const dbeta_sum_blocks = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
-        double *const all_eq6_part5 = status ? NULL : take(&left, n);
-        double *const all_eq6_part6 = status ? NULL : take(&left, n);
+        double *const all_dbeta_sum = status ? NULL : take(&left, n);
+        double *const all_eq6_part3 = status ? NULL : take(&left, n);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_kept(layout, dy, x, residual, mu, sigma2, gamma, beta, dx, dresidual, dgamma, dbeta, all_mu_here, all_eq4_part, all_beta_here, all_eq6_part, all_eq6_part2, all_eq6_part4, dgamma_sum_blocks, dbeta_sum_blocks, all_eq6_part5, all_eq6_part6, epsilon);
+            group1_kept(layout, dy, x, residual, mu, sigma2, gamma, beta, dx, dresidual, dgamma, dbeta, all_eq4_part, all_mu_here, all_eq4_part2, all_beta_here, all_eq6_part, all_eq6_part2, dgamma_sum_blocks, dbeta_sum_blocks, all_dbeta_sum, all_eq6_part3, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_kept(layout, dy, x, residual, mu, sigma2, gamma, beta, dx, dresidual, dgamma, dbeta, all_mu_here, all_eq4_part, all_beta_here, all_eq6_part, all_eq6_part2, all_eq6_part4, dgamma_sum_blocks, dbeta_sum_blocks, all_eq6_part5, all_eq6_part6, epsilon);
+            group1_kept(layout, dy, x, residual, mu, sigma2, gamma, beta, dx, dresidual, dgamma, dbeta, all_eq4_part, all_mu_here, all_eq4_part2, all_beta_here, all_eq6_part, all_eq6_part2, dgamma_sum_blocks, dbeta_sum_blocks, all_dbeta_sum, all_eq6_part3, epsilon);
         free(memory);
     }
     else if (status == 0) {

@@ -379,18 +379,24 @@ static void group1_reduced(
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (1) */
+        const double sum = sigma2[k * layout->sigma2__k] + epsilon;
+        const double sum_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum);
+        const double root = sqrt(sum);
+        const double root_low = root_error(sum, sum_low, root);
+        const double eq1_part = 1.0 / root;
+        const double eq1_part_low = quotient_error(1.0, 0.0, root, root_low, eq1_part);
         const double mu_here = mu[k * layout->mu__k];
         /* (3) */
         const double quotient = 1.0 / (double)(m0 * m1);
         const double quotient_low = quotient_error(1.0, 0.0, (double)(m0 * m1), 0.0, quotient);
         const double product = quotient * gamma[k * layout->gamma__k];
         const double product_low = product_error(quotient, gamma[k * layout->gamma__k], product) + gamma[k * layout->gamma__k] * quotient_low;
-        const double sum = sigma2[k * layout->sigma2__k] + epsilon;
-        const double sum_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum);
-        const double root = sqrt(sum);
-        const double root_low = root_error(sum, sum_low, root);
-        const double eq3_part = product / root;
-        const double eq3_part_low = quotient_error(product, product_low, root, root_low, eq3_part);
+        const double sum2 = sigma2[k * layout->sigma2__k] + epsilon;
+        const double sum2_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum2);
+        const double root2 = sqrt(sum2);
+        const double root2_low = root_error(sum2, sum2_low, root2);
+        const double eq3_part = product / root2;
+        const double eq3_part_low = quotient_error(product, product_low, root2, root2_low, eq3_part);
         const double eq3_part2 = (double)(m0 * m1);
         double dgamma_sum_total = 0.0;
         double dgamma_sum_total_low = 0.0;
@@ -422,79 +428,83 @@ static void group1_reduced(
                     /* (1), (2) */
                     const double difference = x_row[q + lane] - mu_here;
                     const double difference_low = difference_error(x_row[q + lane], mu_here, difference);
-                    const double product2 = difference * dy_row[q + lane];
-                    const double product2_low = product_error(difference, dy_row[q + lane], product2) + dy_row[q + lane] * difference_low;
-                    const double sum2 = dgamma_sum_lanes[lane] + product2;
-                    const double sum2_low = sum_error(dgamma_sum_lanes[lane], product2, sum2) + (dgamma_sum_lanes_low[lane] + product2_low);
-                    dgamma_sum_lanes[lane] = sum2;
-                    dgamma_sum_lanes_low[lane] = sum2_low;
-                    const double sum3 = dbeta_sum_lanes[lane] + dy_row[q + lane];
-                    const double sum3_low = sum_error(dbeta_sum_lanes[lane], dy_row[q + lane], sum3) + dbeta_sum_lanes_low[lane];
-                    dbeta_sum_lanes[lane] = sum3;
-                    dbeta_sum_lanes_low[lane] = sum3_low;
+                    const double product3 = eq1_part * difference;
+                    const double product3_low = product_error(eq1_part, difference, product3) + eq1_part * difference_low + difference * eq1_part_low;
+                    const double product2 = product3 * dy_row[q + lane];
+                    const double product2_low = product_error(product3, dy_row[q + lane], product2) + dy_row[q + lane] * product3_low;
+                    const double sum3 = dgamma_sum_lanes[lane] + product2;
+                    const double sum3_low = sum_error(dgamma_sum_lanes[lane], product2, sum3) + (dgamma_sum_lanes_low[lane] + product2_low);
+                    dgamma_sum_lanes[lane] = sum3;
+                    dgamma_sum_lanes_low[lane] = sum3_low;
+                    const double sum4 = dbeta_sum_lanes[lane] + dy_row[q + lane];
+                    const double sum4_low = sum_error(dbeta_sum_lanes[lane], dy_row[q + lane], sum4) + dbeta_sum_lanes_low[lane];
+                    dbeta_sum_lanes[lane] = sum4;
+                    dbeta_sum_lanes_low[lane] = sum4_low;
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (1), (2) */
                 const double difference = x_row[whole + lane] - mu_here;
                 const double difference_low = difference_error(x_row[whole + lane], mu_here, difference);
-                const double product2 = difference * dy_row[whole + lane];
-                const double product2_low = product_error(difference, dy_row[whole + lane], product2) + dy_row[whole + lane] * difference_low;
-                const double sum2 = dgamma_sum_lanes[lane] + product2;
-                const double sum2_low = sum_error(dgamma_sum_lanes[lane], product2, sum2) + (dgamma_sum_lanes_low[lane] + product2_low);
-                dgamma_sum_lanes[lane] = sum2;
-                dgamma_sum_lanes_low[lane] = sum2_low;
-                const double sum3 = dbeta_sum_lanes[lane] + dy_row[whole + lane];
-                const double sum3_low = sum_error(dbeta_sum_lanes[lane], dy_row[whole + lane], sum3) + dbeta_sum_lanes_low[lane];
-                dbeta_sum_lanes[lane] = sum3;
-                dbeta_sum_lanes_low[lane] = sum3_low;
+                const double product3 = eq1_part * difference;
+                const double product3_low = product_error(eq1_part, difference, product3) + eq1_part * difference_low + difference * eq1_part_low;
+                const double product2 = product3 * dy_row[whole + lane];
+                const double product2_low = product_error(product3, dy_row[whole + lane], product2) + dy_row[whole + lane] * product3_low;
+                const double sum3 = dgamma_sum_lanes[lane] + product2;
+                const double sum3_low = sum_error(dgamma_sum_lanes[lane], product2, sum3) + (dgamma_sum_lanes_low[lane] + product2_low);
+                dgamma_sum_lanes[lane] = sum3;
+                dgamma_sum_lanes_low[lane] = sum3_low;
+                const double sum4 = dbeta_sum_lanes[lane] + dy_row[whole + lane];
+                const double sum4_low = sum_error(dbeta_sum_lanes[lane], dy_row[whole + lane], sum4) + dbeta_sum_lanes_low[lane];
+                dbeta_sum_lanes[lane] = sum4;
+                dbeta_sum_lanes_low[lane] = sum4_low;
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                const double sum2 = dgamma_sum_lanes[lane] + dgamma_sum_lanes[lane + 8];
-                const double sum2_low = sum_error(dgamma_sum_lanes[lane], dgamma_sum_lanes[lane + 8], sum2) + (dgamma_sum_lanes_low[lane] + dgamma_sum_lanes_low[lane + 8]);
-                dgamma_sum_lanes[lane] = sum2;
-                dgamma_sum_lanes_low[lane] = sum2_low;
-                const double sum3 = dbeta_sum_lanes[lane] + dbeta_sum_lanes[lane + 8];
-                const double sum3_low = sum_error(dbeta_sum_lanes[lane], dbeta_sum_lanes[lane + 8], sum3) + (dbeta_sum_lanes_low[lane] + dbeta_sum_lanes_low[lane + 8]);
-                dbeta_sum_lanes[lane] = sum3;
-                dbeta_sum_lanes_low[lane] = sum3_low;
+                const double sum3 = dgamma_sum_lanes[lane] + dgamma_sum_lanes[lane + 8];
+                const double sum3_low = sum_error(dgamma_sum_lanes[lane], dgamma_sum_lanes[lane + 8], sum3) + (dgamma_sum_lanes_low[lane] + dgamma_sum_lanes_low[lane + 8]);
+                dgamma_sum_lanes[lane] = sum3;
+                dgamma_sum_lanes_low[lane] = sum3_low;
+                const double sum4 = dbeta_sum_lanes[lane] + dbeta_sum_lanes[lane + 8];
+                const double sum4_low = sum_error(dbeta_sum_lanes[lane], dbeta_sum_lanes[lane + 8], sum4) + (dbeta_sum_lanes_low[lane] + dbeta_sum_lanes_low[lane + 8]);
+                dbeta_sum_lanes[lane] = sum4;
+                dbeta_sum_lanes_low[lane] = sum4_low;
             }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                const double sum2 = dgamma_sum_lanes[lane] + dgamma_sum_lanes[lane + 4];
-                const double sum2_low = sum_error(dgamma_sum_lanes[lane], dgamma_sum_lanes[lane + 4], sum2) + (dgamma_sum_lanes_low[lane] + dgamma_sum_lanes_low[lane + 4]);
-                dgamma_sum_lanes[lane] = sum2;
-                dgamma_sum_lanes_low[lane] = sum2_low;
-                const double sum3 = dbeta_sum_lanes[lane] + dbeta_sum_lanes[lane + 4];
-                const double sum3_low = sum_error(dbeta_sum_lanes[lane], dbeta_sum_lanes[lane + 4], sum3) + (dbeta_sum_lanes_low[lane] + dbeta_sum_lanes_low[lane + 4]);
-                dbeta_sum_lanes[lane] = sum3;
-                dbeta_sum_lanes_low[lane] = sum3_low;
+                const double sum3 = dgamma_sum_lanes[lane] + dgamma_sum_lanes[lane + 4];
+                const double sum3_low = sum_error(dgamma_sum_lanes[lane], dgamma_sum_lanes[lane + 4], sum3) + (dgamma_sum_lanes_low[lane] + dgamma_sum_lanes_low[lane + 4]);
+                dgamma_sum_lanes[lane] = sum3;
+                dgamma_sum_lanes_low[lane] = sum3_low;
+                const double sum4 = dbeta_sum_lanes[lane] + dbeta_sum_lanes[lane + 4];
+                const double sum4_low = sum_error(dbeta_sum_lanes[lane], dbeta_sum_lanes[lane + 4], sum4) + (dbeta_sum_lanes_low[lane] + dbeta_sum_lanes_low[lane + 4]);
+                dbeta_sum_lanes[lane] = sum4;
+                dbeta_sum_lanes_low[lane] = sum4_low;
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                const double sum2 = dgamma_sum_lanes[lane] + dgamma_sum_lanes[lane + 2];
-                const double sum2_low = sum_error(dgamma_sum_lanes[lane], dgamma_sum_lanes[lane + 2], sum2) + (dgamma_sum_lanes_low[lane] + dgamma_sum_lanes_low[lane + 2]);
-                dgamma_sum_lanes[lane] = sum2;
-                dgamma_sum_lanes_low[lane] = sum2_low;
-                const double sum3 = dbeta_sum_lanes[lane] + dbeta_sum_lanes[lane + 2];
-                const double sum3_low = sum_error(dbeta_sum_lanes[lane], dbeta_sum_lanes[lane + 2], sum3) + (dbeta_sum_lanes_low[lane] + dbeta_sum_lanes_low[lane + 2]);
-                dbeta_sum_lanes[lane] = sum3;
-                dbeta_sum_lanes_low[lane] = sum3_low;
+                const double sum3 = dgamma_sum_lanes[lane] + dgamma_sum_lanes[lane + 2];
+                const double sum3_low = sum_error(dgamma_sum_lanes[lane], dgamma_sum_lanes[lane + 2], sum3) + (dgamma_sum_lanes_low[lane] + dgamma_sum_lanes_low[lane + 2]);
+                dgamma_sum_lanes[lane] = sum3;
+                dgamma_sum_lanes_low[lane] = sum3_low;
+                const double sum4 = dbeta_sum_lanes[lane] + dbeta_sum_lanes[lane + 2];
+                const double sum4_low = sum_error(dbeta_sum_lanes[lane], dbeta_sum_lanes[lane + 2], sum4) + (dbeta_sum_lanes_low[lane] + dbeta_sum_lanes_low[lane + 2]);
+                dbeta_sum_lanes[lane] = sum4;
+                dbeta_sum_lanes_low[lane] = sum4_low;
             }
-            const double sum2 = dgamma_sum_lanes[0] + dgamma_sum_lanes[1];
-            const double sum2_low = sum_error(dgamma_sum_lanes[0], dgamma_sum_lanes[1], sum2) + (dgamma_sum_lanes_low[0] + dgamma_sum_lanes_low[1]);
-            dgamma_sum_lanes[0] = sum2;
-            dgamma_sum_lanes_low[0] = sum2_low;
-            const double sum3 = dbeta_sum_lanes[0] + dbeta_sum_lanes[1];
-            const double sum3_low = sum_error(dbeta_sum_lanes[0], dbeta_sum_lanes[1], sum3) + (dbeta_sum_lanes_low[0] + dbeta_sum_lanes_low[1]);
-            dbeta_sum_lanes[0] = sum3;
-            dbeta_sum_lanes_low[0] = sum3_low;
-            const double sum4 = dgamma_sum_total + dgamma_sum_lanes[0];
-            const double sum4_low = sum_error(dgamma_sum_total, dgamma_sum_lanes[0], sum4) + (dgamma_sum_total_low + dgamma_sum_lanes_low[0]);
-            dgamma_sum_total = sum4;
-            dgamma_sum_total_low = sum4_low;
-            const double sum5 = dbeta_sum_total + dbeta_sum_lanes[0];
-            const double sum5_low = sum_error(dbeta_sum_total, dbeta_sum_lanes[0], sum5) + (dbeta_sum_total_low + dbeta_sum_lanes_low[0]);
-            dbeta_sum_total = sum5;
-            dbeta_sum_total_low = sum5_low;
+            const double sum3 = dgamma_sum_lanes[0] + dgamma_sum_lanes[1];
+            const double sum3_low = sum_error(dgamma_sum_lanes[0], dgamma_sum_lanes[1], sum3) + (dgamma_sum_lanes_low[0] + dgamma_sum_lanes_low[1]);
+            dgamma_sum_lanes[0] = sum3;
+            dgamma_sum_lanes_low[0] = sum3_low;
+            const double sum4 = dbeta_sum_lanes[0] + dbeta_sum_lanes[1];
+            const double sum4_low = sum_error(dbeta_sum_lanes[0], dbeta_sum_lanes[1], sum4) + (dbeta_sum_lanes_low[0] + dbeta_sum_lanes_low[1]);
+            dbeta_sum_lanes[0] = sum4;
+            dbeta_sum_lanes_low[0] = sum4_low;
+            const double sum5 = dgamma_sum_total + dgamma_sum_lanes[0];
+            const double sum5_low = sum_error(dgamma_sum_total, dgamma_sum_lanes[0], sum5) + (dgamma_sum_total_low + dgamma_sum_lanes_low[0]);
+            dgamma_sum_total = sum5;
+            dgamma_sum_total_low = sum5_low;
+            const double sum6 = dbeta_sum_total + dbeta_sum_lanes[0];
+            const double sum6_low = sum_error(dbeta_sum_total, dbeta_sum_lanes[0], sum6) + (dbeta_sum_total_low + dbeta_sum_lanes_low[0]);
+            dbeta_sum_total = sum6;
+            dbeta_sum_total_low = sum6_low;
         }
         /* (1) */
         const double dgamma_sum = dgamma_sum_total;
@@ -503,33 +513,16 @@ static void group1_reduced(
         const double dbeta_sum = dbeta_sum_total;
         const double dbeta_sum_low = dbeta_sum_total_low;
         /* (3) */
-        const double sum2 = sigma2[k * layout->sigma2__k] + epsilon;
-        const double sum2_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum2);
-        const double root2 = sqrt(sum2);
-        const double root2_low = root_error(sum2, sum2_low, root2);
-        const double tight = rounded(dgamma_sum, dgamma_sum_low);
-        const double tight_low = sum_error(dgamma_sum, dgamma_sum_low, tight);
-        const double quotient2 = tight / root2;
-        const double quotient2_low = quotient_error(tight, tight_low, root2, root2_low, quotient2);
-        const double choice = (eq3_part2 > 0.0 ? quotient2 : 0.0);
-        const double choice_low = (eq3_part2 > 0.0 ? quotient2_low : 0.0);
         const double sum3 = sigma2[k * layout->sigma2__k] + epsilon;
         const double sum3_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum3);
         const double root3 = sqrt(sum3);
         const double root3_low = root_error(sum3, sum3_low, root3);
-        const double eq3_part3 = choice / root3;
-        const double eq3_part3_low = quotient_error(choice, choice_low, root3, root3_low, eq3_part3);
-        /* (1) */
-        const double sum4 = sigma2[k * layout->sigma2__k] + epsilon;
-        const double sum4_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum4);
-        const double root4 = sqrt(sum4);
-        const double root4_low = root_error(sum4, sum4_low, root4);
-        const double quotient3 = tight / root4;
-        const double quotient3_low = quotient_error(tight, tight_low, root4, root4_low, quotient3);
-        const double eq1_part = (eq3_part2 > 0.0 ? quotient3 : 0.0);
-        const double eq1_part_low = (eq3_part2 > 0.0 ? quotient3_low : 0.0);
+        const double tight = rounded(dgamma_sum, dgamma_sum_low);
+        const double tight_low = sum_error(dgamma_sum, dgamma_sum_low, tight);
+        const double eq3_part3 = tight / root3;
+        const double eq3_part3_low = quotient_error(tight, tight_low, root3, root3_low, eq3_part3);
         /* (1), (2) */
-        dgamma[k * layout->dgamma__k] = rounded(eq1_part, eq1_part_low);
+        dgamma[k * layout->dgamma__k] = rounded(dgamma_sum, dgamma_sum_low);
         dbeta[k * layout->dbeta__k] = rounded(dbeta_sum, dbeta_sum_low);
         for (ptrdiff_t block = 0; block < (m0 * m1 + 2047) / 2048; block++) {
             const ptrdiff_t start = block * 2048;
@@ -621,6 +614,7 @@ static void group1_kept(
     double *dx,
     double *dgamma,
     double *dbeta,
+    double *all_eq1_part,
     double *all_mu_here,
     double *all_eq3_part,
     double *all_eq3_part2,
@@ -628,6 +622,7 @@ static void group1_kept(
     double *dbeta_sum_blocks,
     double *all_dbeta_sum,
     double *all_eq3_part3,
+    double *all_eq1_part_low,
     double *all_eq3_part_low,
     double *dgamma_sum_blocks_low,
     double *dbeta_sum_blocks_low,
@@ -646,6 +641,14 @@ static void group1_kept(
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (1) */
+        const double sum = sigma2[k * layout->sigma2__k] + epsilon;
+        const double sum_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum);
+        const double root = sqrt(sum);
+        const double root_low = root_error(sum, sum_low, root);
+        const double eq1_part = 1.0 / root;
+        const double eq1_part_low = quotient_error(1.0, 0.0, root, root_low, eq1_part);
+        all_eq1_part[k] = eq1_part;
+        all_eq1_part_low[k] = eq1_part_low;
         const double mu_here = mu[k * layout->mu__k];
         all_mu_here[k] = mu_here;
         /* (3) */
@@ -653,12 +656,12 @@ static void group1_kept(
         const double quotient_low = quotient_error(1.0, 0.0, (double)(m0 * m1), 0.0, quotient);
         const double product = quotient * gamma[k * layout->gamma__k];
         const double product_low = product_error(quotient, gamma[k * layout->gamma__k], product) + gamma[k * layout->gamma__k] * quotient_low;
-        const double sum = sigma2[k * layout->sigma2__k] + epsilon;
-        const double sum_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum);
-        const double root = sqrt(sum);
-        const double root_low = root_error(sum, sum_low, root);
-        const double eq3_part = product / root;
-        const double eq3_part_low = quotient_error(product, product_low, root, root_low, eq3_part);
+        const double sum2 = sigma2[k * layout->sigma2__k] + epsilon;
+        const double sum2_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum2);
+        const double root2 = sqrt(sum2);
+        const double root2_low = root_error(sum2, sum2_low, root2);
+        const double eq3_part = product / root2;
+        const double eq3_part_low = quotient_error(product, product_low, root2, root2_low, eq3_part);
         all_eq3_part[k] = eq3_part;
         all_eq3_part_low[k] = eq3_part_low;
         const double eq3_part2 = (double)(m0 * m1);
@@ -673,110 +676,156 @@ static void group1_kept(
         const ptrdiff_t count = smaller(512, m0 * m1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, n - first);
-        _Alignas(64) double dgamma_sum_lanes[16][128];
-        _Alignas(64) double dgamma_sum_lanes_low[16][128];
-        _Alignas(64) double dbeta_sum_lanes[16][128];
-        _Alignas(64) double dbeta_sum_lanes_low[16][128];
-        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] = 0.0;
-                dgamma_sum_lanes_low[lane][j] = 0.0;
-                dbeta_sum_lanes[lane][j] = 0.0;
-                dbeta_sum_lanes_low[lane][j] = 0.0;
+        _Alignas(64) double dgamma_sum_lanes[2048];
+        _Alignas(64) double dgamma_sum_lanes_low[2048];
+        _Alignas(64) double dbeta_sum_lanes[2048];
+        _Alignas(64) double dbeta_sum_lanes_low[2048];
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+            dgamma_sum_lanes[j] = 0.0;
+            dgamma_sum_lanes_low[j] = 0.0;
+            dbeta_sum_lanes[j] = 0.0;
+            dbeta_sum_lanes_low[j] = 0.0;
+        }
+        if (n <= 63) {
+            const ptrdiff_t together = 16 * (64 / larger(1, n));
+            _Alignas(64) double all_eq1_part_held[1024];
+            _Alignas(64) double all_eq1_part_held_low[1024];
+            _Alignas(64) double all_mu_here_held[1024];
+            for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t k = first + j;
+                    all_eq1_part_held[lane * width + j] = all_eq1_part[k];
+                    all_eq1_part_held_low[lane * width + j] = all_eq1_part_low[k];
+                    all_mu_here_held[lane * width + j] = all_mu_here[k];
+                }
+            }
+            for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
+                const ptrdiff_t at = (start + q * together) * n + first;
+                const ptrdiff_t length = smaller(together, count - q * together) * width;
+                double x_row_buffer[1024];
+                const ptrdiff_t x_row_extents[3] = {m0, m1, n};
+                const ptrdiff_t x_row_strides[3] = {layout->x__i0, layout->x__i1, 1};
+                const double *x_row = read_window_double(x, 3, x_row_extents, x_row_strides, at, length, x_row_buffer);
+                double dy_row_buffer[1024];
+                const ptrdiff_t dy_row_extents[3] = {m0, m1, n};
+                const ptrdiff_t dy_row_strides[3] = {layout->dy__i0, layout->dy__i1, 1};
+                const double *dy_row = read_window_double(dy, 3, dy_row_extents, dy_row_strides, at, length, dy_row_buffer);
+                for (ptrdiff_t number = 0; number < (length + 16 * width - 1) / (16 * width); number++) {
+                    const ptrdiff_t run = number * (16 * width);
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j += 16) {
+                        PREFETCH(&x_row[run + j + 1024]);
+                        PREFETCH(&dy_row[run + j + 1024]);
+                    }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j++) {
+                        /* (1), (2) */
+                        const double difference = x_row[run + j] - all_mu_here_held[j];
+                        const double difference_low = difference_error(x_row[run + j], all_mu_here_held[j], difference);
+                        const double product2 = all_eq1_part_held[j] * difference;
+                        const double product2_low = product_error(all_eq1_part_held[j], difference, product2) + all_eq1_part_held[j] * difference_low + difference * all_eq1_part_held_low[j];
+                        const double product = product2 * dy_row[run + j];
+                        const double product_low = product_error(product2, dy_row[run + j], product) + dy_row[run + j] * product2_low;
+                        const double sum = dgamma_sum_lanes[j] + product;
+                        const double sum_low = sum_error(dgamma_sum_lanes[j], product, sum) + (dgamma_sum_lanes_low[j] + product_low);
+                        dgamma_sum_lanes[j] = sum;
+                        dgamma_sum_lanes_low[j] = sum_low;
+                        const double sum2 = dbeta_sum_lanes[j] + dy_row[run + j];
+                        const double sum2_low = sum_error(dbeta_sum_lanes[j], dy_row[run + j], sum2) + dbeta_sum_lanes_low[j];
+                        dbeta_sum_lanes[j] = sum2;
+                        dbeta_sum_lanes_low[j] = sum2_low;
+                    }
+                }
             }
         }
-        const ptrdiff_t ahead = (width + 1023) / width;
-        ptrdiff_t i0 = start / m1;
-        ptrdiff_t i1 = start % m1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            const ptrdiff_t lane = q % 16;
-            for (ptrdiff_t j = 0; j < width; j += 16) {
-                const ptrdiff_t k = first + j;
-                PREFETCH(&x[i0 * layout->x__i0 + (i1 + ahead) * layout->x__i1 + k]);
-                PREFETCH(&dy[i0 * layout->dy__i0 + (i1 + ahead) * layout->dy__i1 + k]);
-            }
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const ptrdiff_t k = first + j;
-                /* (1), (2) */
-                const double difference = x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k];
-                const double difference_low = difference_error(x[i0 * layout->x__i0 + i1 * layout->x__i1 + k], all_mu_here[k], difference);
-                const double product = difference * dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
-                const double product_low = product_error(difference, dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k], product) + dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k] * difference_low;
-                const double sum = dgamma_sum_lanes[lane][j] + product;
-                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], product, sum) + (dgamma_sum_lanes_low[lane][j] + product_low);
-                dgamma_sum_lanes[lane][j] = sum;
-                dgamma_sum_lanes_low[lane][j] = sum_low;
-                const double sum2 = dbeta_sum_lanes[lane][j] + dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
-                const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k], sum2) + dbeta_sum_lanes_low[lane][j];
-                dbeta_sum_lanes[lane][j] = sum2;
-                dbeta_sum_lanes_low[lane][j] = sum2_low;
-            }
-            if (++i1 == m1) {
-                i1 = 0;
-                ++i0;
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 8][j];
-                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 8][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 8][j]);
-                dgamma_sum_lanes[lane][j] = sum;
-                dgamma_sum_lanes_low[lane][j] = sum_low;
-                const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 8][j];
-                const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 8][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 8][j]);
-                dbeta_sum_lanes[lane][j] = sum2;
-                dbeta_sum_lanes_low[lane][j] = sum2_low;
+        if (n > 63) {
+            const ptrdiff_t ahead = (width + 1023) / width;
+            ptrdiff_t i0 = start / m1;
+            ptrdiff_t i1 = start % m1;
+            for (ptrdiff_t q = 0; q < count; q++) {
+                const ptrdiff_t lane = q % 16 * width;
+                for (ptrdiff_t j = 0; j < width; j += 16) {
+                    const ptrdiff_t k = first + j;
+                    PREFETCH(&x[i0 * layout->x__i0 + (i1 + ahead) * layout->x__i1 + k]);
+                    PREFETCH(&dy[i0 * layout->dy__i0 + (i1 + ahead) * layout->dy__i1 + k]);
+                }
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t k = first + j;
+                    /* (1), (2) */
+                    const double difference = x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k];
+                    const double difference_low = difference_error(x[i0 * layout->x__i0 + i1 * layout->x__i1 + k], all_mu_here[k], difference);
+                    const double product2 = all_eq1_part[k] * difference;
+                    const double product2_low = product_error(all_eq1_part[k], difference, product2) + all_eq1_part[k] * difference_low + difference * all_eq1_part_low[k];
+                    const double product = product2 * dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
+                    const double product_low = product_error(product2, dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k], product) + dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k] * product2_low;
+                    const double sum = dgamma_sum_lanes[lane + j] + product;
+                    const double sum_low = sum_error(dgamma_sum_lanes[lane + j], product, sum) + (dgamma_sum_lanes_low[lane + j] + product_low);
+                    dgamma_sum_lanes[lane + j] = sum;
+                    dgamma_sum_lanes_low[lane + j] = sum_low;
+                    const double sum2 = dbeta_sum_lanes[lane + j] + dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
+                    const double sum2_low = sum_error(dbeta_sum_lanes[lane + j], dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k], sum2) + dbeta_sum_lanes_low[lane + j];
+                    dbeta_sum_lanes[lane + j] = sum2;
+                    dbeta_sum_lanes_low[lane + j] = sum2_low;
+                }
+                if (++i1 == m1) {
+                    i1 = 0;
+                    ++i0;
+                }
             }
         }
-        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 4][j];
-                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 4][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 4][j]);
-                dgamma_sum_lanes[lane][j] = sum;
-                dgamma_sum_lanes_low[lane][j] = sum_low;
-                const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 4][j];
-                const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 4][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 4][j]);
-                dbeta_sum_lanes[lane][j] = sum2;
-                dbeta_sum_lanes_low[lane][j] = sum2_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+            const double sum = dgamma_sum_lanes[j] + dgamma_sum_lanes[j + 8 * width];
+            const double sum_low = sum_error(dgamma_sum_lanes[j], dgamma_sum_lanes[j + 8 * width], sum) + (dgamma_sum_lanes_low[j] + dgamma_sum_lanes_low[j + 8 * width]);
+            dgamma_sum_lanes[j] = sum;
+            dgamma_sum_lanes_low[j] = sum_low;
+            const double sum2 = dbeta_sum_lanes[j] + dbeta_sum_lanes[j + 8 * width];
+            const double sum2_low = sum_error(dbeta_sum_lanes[j], dbeta_sum_lanes[j + 8 * width], sum2) + (dbeta_sum_lanes_low[j] + dbeta_sum_lanes_low[j + 8 * width]);
+            dbeta_sum_lanes[j] = sum2;
+            dbeta_sum_lanes_low[j] = sum2_low;
         }
-        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 2][j];
-                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 2][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 2][j]);
-                dgamma_sum_lanes[lane][j] = sum;
-                dgamma_sum_lanes_low[lane][j] = sum_low;
-                const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 2][j];
-                const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 2][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 2][j]);
-                dbeta_sum_lanes[lane][j] = sum2;
-                dbeta_sum_lanes_low[lane][j] = sum2_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+            const double sum = dgamma_sum_lanes[j] + dgamma_sum_lanes[j + 4 * width];
+            const double sum_low = sum_error(dgamma_sum_lanes[j], dgamma_sum_lanes[j + 4 * width], sum) + (dgamma_sum_lanes_low[j] + dgamma_sum_lanes_low[j + 4 * width]);
+            dgamma_sum_lanes[j] = sum;
+            dgamma_sum_lanes_low[j] = sum_low;
+            const double sum2 = dbeta_sum_lanes[j] + dbeta_sum_lanes[j + 4 * width];
+            const double sum2_low = sum_error(dbeta_sum_lanes[j], dbeta_sum_lanes[j + 4 * width], sum2) + (dbeta_sum_lanes_low[j] + dbeta_sum_lanes_low[j + 4 * width]);
+            dbeta_sum_lanes[j] = sum2;
+            dbeta_sum_lanes_low[j] = sum2_low;
         }
-        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 1][j];
-                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 1][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 1][j]);
-                dgamma_sum_lanes[lane][j] = sum;
-                dgamma_sum_lanes_low[lane][j] = sum_low;
-                const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 1][j];
-                const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 1][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 1][j]);
-                dbeta_sum_lanes[lane][j] = sum2;
-                dbeta_sum_lanes_low[lane][j] = sum2_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+            const double sum = dgamma_sum_lanes[j] + dgamma_sum_lanes[j + 2 * width];
+            const double sum_low = sum_error(dgamma_sum_lanes[j], dgamma_sum_lanes[j + 2 * width], sum) + (dgamma_sum_lanes_low[j] + dgamma_sum_lanes_low[j + 2 * width]);
+            dgamma_sum_lanes[j] = sum;
+            dgamma_sum_lanes_low[j] = sum_low;
+            const double sum2 = dbeta_sum_lanes[j] + dbeta_sum_lanes[j + 2 * width];
+            const double sum2_low = sum_error(dbeta_sum_lanes[j], dbeta_sum_lanes[j + 2 * width], sum2) + (dbeta_sum_lanes_low[j] + dbeta_sum_lanes_low[j + 2 * width]);
+            dbeta_sum_lanes[j] = sum2;
+            dbeta_sum_lanes_low[j] = sum2_low;
+        }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+            const double sum = dgamma_sum_lanes[j] + dgamma_sum_lanes[j + width];
+            const double sum_low = sum_error(dgamma_sum_lanes[j], dgamma_sum_lanes[j + width], sum) + (dgamma_sum_lanes_low[j] + dgamma_sum_lanes_low[j + width]);
+            dgamma_sum_lanes[j] = sum;
+            dgamma_sum_lanes_low[j] = sum_low;
+            const double sum2 = dbeta_sum_lanes[j] + dbeta_sum_lanes[j + width];
+            const double sum2_low = sum_error(dbeta_sum_lanes[j], dbeta_sum_lanes[j + width], sum2) + (dbeta_sum_lanes_low[j] + dbeta_sum_lanes_low[j + width]);
+            dbeta_sum_lanes[j] = sum2;
+            dbeta_sum_lanes_low[j] = sum2_low;
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t k = first + j;
-            dgamma_sum_blocks[block * n + k] = dgamma_sum_lanes[0][j];
-            dgamma_sum_blocks_low[block * n + k] = dgamma_sum_lanes_low[0][j];
-            dbeta_sum_blocks[block * n + k] = dbeta_sum_lanes[0][j];
-            dbeta_sum_blocks_low[block * n + k] = dbeta_sum_lanes_low[0][j];
+            dgamma_sum_blocks[block * n + k] = dgamma_sum_lanes[j];
+            dgamma_sum_blocks_low[block * n + k] = dgamma_sum_lanes_low[j];
+            dbeta_sum_blocks[block * n + k] = dbeta_sum_lanes[j];
+            dbeta_sum_blocks_low[block * n + k] = dbeta_sum_lanes_low[j];
         }
     }
     SHARED_FOR
@@ -812,29 +861,12 @@ static void group1_kept(
         const double root_low = root_error(sum, sum_low, root);
         const double tight = rounded(dgamma_sum, dgamma_sum_low);
         const double tight_low = sum_error(dgamma_sum, dgamma_sum_low, tight);
-        const double quotient = tight / root;
-        const double quotient_low = quotient_error(tight, tight_low, root, root_low, quotient);
-        const double choice = (all_eq3_part2[k] > 0.0 ? quotient : 0.0);
-        const double choice_low = (all_eq3_part2[k] > 0.0 ? quotient_low : 0.0);
-        const double sum2 = sigma2[k * layout->sigma2__k] + epsilon;
-        const double sum2_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum2);
-        const double root2 = sqrt(sum2);
-        const double root2_low = root_error(sum2, sum2_low, root2);
-        const double eq3_part3 = choice / root2;
-        const double eq3_part3_low = quotient_error(choice, choice_low, root2, root2_low, eq3_part3);
+        const double eq3_part3 = tight / root;
+        const double eq3_part3_low = quotient_error(tight, tight_low, root, root_low, eq3_part3);
         all_eq3_part3[k] = eq3_part3;
         all_eq3_part3_low[k] = eq3_part3_low;
-        /* (1) */
-        const double sum3 = sigma2[k * layout->sigma2__k] + epsilon;
-        const double sum3_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum3);
-        const double root3 = sqrt(sum3);
-        const double root3_low = root_error(sum3, sum3_low, root3);
-        const double quotient2 = tight / root3;
-        const double quotient2_low = quotient_error(tight, tight_low, root3, root3_low, quotient2);
-        const double eq1_part = (all_eq3_part2[k] > 0.0 ? quotient2 : 0.0);
-        const double eq1_part_low = (all_eq3_part2[k] > 0.0 ? quotient2_low : 0.0);
         /* (1), (2) */
-        dgamma[k * layout->dgamma__k] = rounded(eq1_part, eq1_part_low);
+        dgamma[k * layout->dgamma__k] = rounded(dgamma_sum, dgamma_sum_low);
         dbeta[k * layout->dbeta__k] = rounded(dbeta_sum, dbeta_sum_low);
     }
     SHARED_FOR
@@ -852,7 +884,7 @@ static void group1_kept(
         _Alignas(64) double all_eq3_part2_held[1024];
         _Alignas(64) double all_eq3_part3_held[1024];
         _Alignas(64) double all_eq3_part3_held_low[1024];
-        _Alignas(64) double all_mu_here_held[1024];
+        _Alignas(64) double all_mu_here_held2[1024];
         _Alignas(64) double all_dbeta_sum_held[1024];
         _Alignas(64) double all_dbeta_sum_held_low[1024];
         for (ptrdiff_t lane = 0; lane < smaller(together, count); lane++) {
@@ -864,7 +896,7 @@ static void group1_kept(
                 all_eq3_part2_held[lane * width + j] = all_eq3_part2[k];
                 all_eq3_part3_held[lane * width + j] = all_eq3_part3[k];
                 all_eq3_part3_held_low[lane * width + j] = all_eq3_part3_low[k];
-                all_mu_here_held[lane * width + j] = all_mu_here[k];
+                all_mu_here_held2[lane * width + j] = all_mu_here[k];
                 all_dbeta_sum_held[lane * width + j] = all_dbeta_sum[k];
                 all_dbeta_sum_held_low[lane * width + j] = all_dbeta_sum_low[k];
             }
@@ -895,8 +927,8 @@ static void group1_kept(
                         /* (3) */
                         const double product2 = all_eq3_part2_held[j] * dy_row[j];
                         const double product2_low = product_error(all_eq3_part2_held[j], dy_row[j], product2);
-                        const double difference3 = x_row[j] - all_mu_here_held[j];
-                        const double difference3_low = difference_error(x_row[j], all_mu_here_held[j], difference3);
+                        const double difference3 = x_row[j] - all_mu_here_held2[j];
+                        const double difference3_low = difference_error(x_row[j], all_mu_here_held2[j], difference3);
                         const double product3 = all_eq3_part3_held[j] * difference3;
                         const double product3_low = product_error(all_eq3_part3_held[j], difference3, product3) + all_eq3_part3_held[j] * difference3_low + difference3 * all_eq3_part3_held_low[j];
                         const double difference2 = product2 - product3;
@@ -921,8 +953,8 @@ static void group1_kept(
                             /* (3) */
                             const double product2 = all_eq3_part2_held[j] * dy_row[j];
                             const double product2_low = product_error(all_eq3_part2_held[j], dy_row[j], product2);
-                            const double difference3 = x_row[j] - all_mu_here_held[j];
-                            const double difference3_low = difference_error(x_row[j], all_mu_here_held[j], difference3);
+                            const double difference3 = x_row[j] - all_mu_here_held2[j];
+                            const double difference3_low = difference_error(x_row[j], all_mu_here_held2[j], difference3);
                             const double product3 = all_eq3_part3_held[j] * difference3;
                             const double product3_low = product_error(all_eq3_part3_held[j], difference3, product3) + all_eq3_part3_held[j] * difference3_low + difference3 * all_eq3_part3_held_low[j];
                             const double difference2 = product2 - product3;
@@ -985,12 +1017,21 @@ static void group1_panels(
         for (ptrdiff_t column = 0; column < breadth; column += 128) {
             const ptrdiff_t first = begin + column;
             const ptrdiff_t width = smaller(128, breadth - column);
+            _Alignas(64) double eq1_part_tile[128];
+            _Alignas(64) double eq1_part_tile_low[128];
             _Alignas(64) double mu_here_tile[128];
-            _Alignas(64) double eq3_part2_tile[128];
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t k = first + j;
                 /* (1) */
+                const double sum = sigma2[k * layout->sigma2__k] + epsilon;
+                const double sum_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum);
+                const double root = sqrt(sum);
+                const double root_low = root_error(sum, sum_low, root);
+                const double eq1_part = 1.0 / root;
+                const double eq1_part_low = quotient_error(1.0, 0.0, root, root_low, eq1_part);
+                eq1_part_tile[j] = eq1_part;
+                eq1_part_tile_low[j] = eq1_part_low;
                 const double mu_here = mu[k * layout->mu__k];
                 mu_here_tile[j] = mu_here;
                 mu_here_panel[column + j] = mu_here;
@@ -999,16 +1040,15 @@ static void group1_panels(
                 const double quotient_low = quotient_error(1.0, 0.0, (double)(m0 * m1), 0.0, quotient);
                 const double product = quotient * gamma[k * layout->gamma__k];
                 const double product_low = product_error(quotient, gamma[k * layout->gamma__k], product) + gamma[k * layout->gamma__k] * quotient_low;
-                const double sum = sigma2[k * layout->sigma2__k] + epsilon;
-                const double sum_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum);
-                const double root = sqrt(sum);
-                const double root_low = root_error(sum, sum_low, root);
-                const double eq3_part = product / root;
-                const double eq3_part_low = quotient_error(product, product_low, root, root_low, eq3_part);
+                const double sum2 = sigma2[k * layout->sigma2__k] + epsilon;
+                const double sum2_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum2);
+                const double root2 = sqrt(sum2);
+                const double root2_low = root_error(sum2, sum2_low, root2);
+                const double eq3_part = product / root2;
+                const double eq3_part_low = quotient_error(product, product_low, root2, root2_low, eq3_part);
                 eq3_part_panel[column + j] = eq3_part;
                 eq3_part_panel_low[column + j] = eq3_part_low;
                 const double eq3_part2 = (double)(m0 * m1);
-                eq3_part2_tile[j] = eq3_part2;
                 eq3_part2_panel[column + j] = eq3_part2;
             }
             _Alignas(64) double dgamma_sum_total[128];
@@ -1025,24 +1065,22 @@ static void group1_panels(
             for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
                 const ptrdiff_t start = block * 512;
                 const ptrdiff_t count = smaller(512, m0 * m1 - start);
-                _Alignas(64) double dgamma_sum_lanes[16][128];
-                _Alignas(64) double dgamma_sum_lanes_low[16][128];
-                _Alignas(64) double dbeta_sum_lanes[16][128];
-                _Alignas(64) double dbeta_sum_lanes_low[16][128];
-                for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        dgamma_sum_lanes[lane][j] = 0.0;
-                        dgamma_sum_lanes_low[lane][j] = 0.0;
-                        dbeta_sum_lanes[lane][j] = 0.0;
-                        dbeta_sum_lanes_low[lane][j] = 0.0;
-                    }
+                _Alignas(64) double dgamma_sum_lanes[2048];
+                _Alignas(64) double dgamma_sum_lanes_low[2048];
+                _Alignas(64) double dbeta_sum_lanes[2048];
+                _Alignas(64) double dbeta_sum_lanes_low[2048];
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+                    dgamma_sum_lanes[j] = 0.0;
+                    dgamma_sum_lanes_low[j] = 0.0;
+                    dbeta_sum_lanes[j] = 0.0;
+                    dbeta_sum_lanes_low[j] = 0.0;
                 }
                 const ptrdiff_t ahead = (width + 1023) / width;
                 ptrdiff_t i0 = start / m1;
                 ptrdiff_t i1 = start % m1;
                 for (ptrdiff_t q = 0; q < count; q++) {
-                    const ptrdiff_t lane = q % 16;
+                    const ptrdiff_t lane = q % 16 * width;
                     for (ptrdiff_t j = 0; j < width; j += 16) {
                         const ptrdiff_t k = first + j;
                         PREFETCH(&x[i0 * layout->x__i0 + (i1 + ahead) * layout->x__i1 + k]);
@@ -1054,82 +1092,76 @@ static void group1_panels(
                         /* (1), (2) */
                         const double difference = x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - mu_here_tile[j];
                         const double difference_low = difference_error(x[i0 * layout->x__i0 + i1 * layout->x__i1 + k], mu_here_tile[j], difference);
-                        const double product = difference * dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
-                        const double product_low = product_error(difference, dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k], product) + dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k] * difference_low;
-                        const double sum = dgamma_sum_lanes[lane][j] + product;
-                        const double sum_low = sum_error(dgamma_sum_lanes[lane][j], product, sum) + (dgamma_sum_lanes_low[lane][j] + product_low);
-                        dgamma_sum_lanes[lane][j] = sum;
-                        dgamma_sum_lanes_low[lane][j] = sum_low;
-                        const double sum2 = dbeta_sum_lanes[lane][j] + dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
-                        const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k], sum2) + dbeta_sum_lanes_low[lane][j];
-                        dbeta_sum_lanes[lane][j] = sum2;
-                        dbeta_sum_lanes_low[lane][j] = sum2_low;
+                        const double product2 = eq1_part_tile[j] * difference;
+                        const double product2_low = product_error(eq1_part_tile[j], difference, product2) + eq1_part_tile[j] * difference_low + difference * eq1_part_tile_low[j];
+                        const double product = product2 * dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
+                        const double product_low = product_error(product2, dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k], product) + dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k] * product2_low;
+                        const double sum = dgamma_sum_lanes[lane + j] + product;
+                        const double sum_low = sum_error(dgamma_sum_lanes[lane + j], product, sum) + (dgamma_sum_lanes_low[lane + j] + product_low);
+                        dgamma_sum_lanes[lane + j] = sum;
+                        dgamma_sum_lanes_low[lane + j] = sum_low;
+                        const double sum2 = dbeta_sum_lanes[lane + j] + dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
+                        const double sum2_low = sum_error(dbeta_sum_lanes[lane + j], dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k], sum2) + dbeta_sum_lanes_low[lane + j];
+                        dbeta_sum_lanes[lane + j] = sum2;
+                        dbeta_sum_lanes_low[lane + j] = sum2_low;
                     }
                     if (++i1 == m1) {
                         i1 = 0;
                         ++i0;
                     }
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 8][j];
-                        const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 8][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 8][j]);
-                        dgamma_sum_lanes[lane][j] = sum;
-                        dgamma_sum_lanes_low[lane][j] = sum_low;
-                        const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 8][j];
-                        const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 8][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 8][j]);
-                        dbeta_sum_lanes[lane][j] = sum2;
-                        dbeta_sum_lanes_low[lane][j] = sum2_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+                    const double sum = dgamma_sum_lanes[j] + dgamma_sum_lanes[j + 8 * width];
+                    const double sum_low = sum_error(dgamma_sum_lanes[j], dgamma_sum_lanes[j + 8 * width], sum) + (dgamma_sum_lanes_low[j] + dgamma_sum_lanes_low[j + 8 * width]);
+                    dgamma_sum_lanes[j] = sum;
+                    dgamma_sum_lanes_low[j] = sum_low;
+                    const double sum2 = dbeta_sum_lanes[j] + dbeta_sum_lanes[j + 8 * width];
+                    const double sum2_low = sum_error(dbeta_sum_lanes[j], dbeta_sum_lanes[j + 8 * width], sum2) + (dbeta_sum_lanes_low[j] + dbeta_sum_lanes_low[j + 8 * width]);
+                    dbeta_sum_lanes[j] = sum2;
+                    dbeta_sum_lanes_low[j] = sum2_low;
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 4][j];
-                        const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 4][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 4][j]);
-                        dgamma_sum_lanes[lane][j] = sum;
-                        dgamma_sum_lanes_low[lane][j] = sum_low;
-                        const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 4][j];
-                        const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 4][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 4][j]);
-                        dbeta_sum_lanes[lane][j] = sum2;
-                        dbeta_sum_lanes_low[lane][j] = sum2_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+                    const double sum = dgamma_sum_lanes[j] + dgamma_sum_lanes[j + 4 * width];
+                    const double sum_low = sum_error(dgamma_sum_lanes[j], dgamma_sum_lanes[j + 4 * width], sum) + (dgamma_sum_lanes_low[j] + dgamma_sum_lanes_low[j + 4 * width]);
+                    dgamma_sum_lanes[j] = sum;
+                    dgamma_sum_lanes_low[j] = sum_low;
+                    const double sum2 = dbeta_sum_lanes[j] + dbeta_sum_lanes[j + 4 * width];
+                    const double sum2_low = sum_error(dbeta_sum_lanes[j], dbeta_sum_lanes[j + 4 * width], sum2) + (dbeta_sum_lanes_low[j] + dbeta_sum_lanes_low[j + 4 * width]);
+                    dbeta_sum_lanes[j] = sum2;
+                    dbeta_sum_lanes_low[j] = sum2_low;
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 2][j];
-                        const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 2][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 2][j]);
-                        dgamma_sum_lanes[lane][j] = sum;
-                        dgamma_sum_lanes_low[lane][j] = sum_low;
-                        const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 2][j];
-                        const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 2][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 2][j]);
-                        dbeta_sum_lanes[lane][j] = sum2;
-                        dbeta_sum_lanes_low[lane][j] = sum2_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+                    const double sum = dgamma_sum_lanes[j] + dgamma_sum_lanes[j + 2 * width];
+                    const double sum_low = sum_error(dgamma_sum_lanes[j], dgamma_sum_lanes[j + 2 * width], sum) + (dgamma_sum_lanes_low[j] + dgamma_sum_lanes_low[j + 2 * width]);
+                    dgamma_sum_lanes[j] = sum;
+                    dgamma_sum_lanes_low[j] = sum_low;
+                    const double sum2 = dbeta_sum_lanes[j] + dbeta_sum_lanes[j + 2 * width];
+                    const double sum2_low = sum_error(dbeta_sum_lanes[j], dbeta_sum_lanes[j + 2 * width], sum2) + (dbeta_sum_lanes_low[j] + dbeta_sum_lanes_low[j + 2 * width]);
+                    dbeta_sum_lanes[j] = sum2;
+                    dbeta_sum_lanes_low[j] = sum2_low;
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 1][j];
-                        const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 1][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 1][j]);
-                        dgamma_sum_lanes[lane][j] = sum;
-                        dgamma_sum_lanes_low[lane][j] = sum_low;
-                        const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 1][j];
-                        const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 1][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 1][j]);
-                        dbeta_sum_lanes[lane][j] = sum2;
-                        dbeta_sum_lanes_low[lane][j] = sum2_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+                    const double sum = dgamma_sum_lanes[j] + dgamma_sum_lanes[j + width];
+                    const double sum_low = sum_error(dgamma_sum_lanes[j], dgamma_sum_lanes[j + width], sum) + (dgamma_sum_lanes_low[j] + dgamma_sum_lanes_low[j + width]);
+                    dgamma_sum_lanes[j] = sum;
+                    dgamma_sum_lanes_low[j] = sum_low;
+                    const double sum2 = dbeta_sum_lanes[j] + dbeta_sum_lanes[j + width];
+                    const double sum2_low = sum_error(dbeta_sum_lanes[j], dbeta_sum_lanes[j + width], sum2) + (dbeta_sum_lanes_low[j] + dbeta_sum_lanes_low[j + width]);
+                    dbeta_sum_lanes[j] = sum2;
+                    dbeta_sum_lanes_low[j] = sum2_low;
                 }
                 SIMD
                 for (ptrdiff_t j = 0; j < width; j++) {
-                    const double sum = dgamma_sum_total[j] + dgamma_sum_lanes[0][j];
-                    const double sum_low = sum_error(dgamma_sum_total[j], dgamma_sum_lanes[0][j], sum) + (dgamma_sum_total_low[j] + dgamma_sum_lanes_low[0][j]);
+                    const double sum = dgamma_sum_total[j] + dgamma_sum_lanes[j];
+                    const double sum_low = sum_error(dgamma_sum_total[j], dgamma_sum_lanes[j], sum) + (dgamma_sum_total_low[j] + dgamma_sum_lanes_low[j]);
                     dgamma_sum_total[j] = sum;
                     dgamma_sum_total_low[j] = sum_low;
-                    const double sum2 = dbeta_sum_total[j] + dbeta_sum_lanes[0][j];
-                    const double sum2_low = sum_error(dbeta_sum_total[j], dbeta_sum_lanes[0][j], sum2) + (dbeta_sum_total_low[j] + dbeta_sum_lanes_low[0][j]);
+                    const double sum2 = dbeta_sum_total[j] + dbeta_sum_lanes[j];
+                    const double sum2_low = sum_error(dbeta_sum_total[j], dbeta_sum_lanes[j], sum2) + (dbeta_sum_total_low[j] + dbeta_sum_lanes_low[j]);
                     dbeta_sum_total[j] = sum2;
                     dbeta_sum_total_low[j] = sum2_low;
                 }
@@ -1152,29 +1184,12 @@ static void group1_panels(
                 const double root_low = root_error(sum, sum_low, root);
                 const double tight = rounded(dgamma_sum, dgamma_sum_low);
                 const double tight_low = sum_error(dgamma_sum, dgamma_sum_low, tight);
-                const double quotient = tight / root;
-                const double quotient_low = quotient_error(tight, tight_low, root, root_low, quotient);
-                const double choice = (eq3_part2_tile[j] > 0.0 ? quotient : 0.0);
-                const double choice_low = (eq3_part2_tile[j] > 0.0 ? quotient_low : 0.0);
-                const double sum2 = sigma2[k * layout->sigma2__k] + epsilon;
-                const double sum2_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum2);
-                const double root2 = sqrt(sum2);
-                const double root2_low = root_error(sum2, sum2_low, root2);
-                const double eq3_part3 = choice / root2;
-                const double eq3_part3_low = quotient_error(choice, choice_low, root2, root2_low, eq3_part3);
+                const double eq3_part3 = tight / root;
+                const double eq3_part3_low = quotient_error(tight, tight_low, root, root_low, eq3_part3);
                 eq3_part3_panel[column + j] = eq3_part3;
                 eq3_part3_panel_low[column + j] = eq3_part3_low;
-                /* (1) */
-                const double sum3 = sigma2[k * layout->sigma2__k] + epsilon;
-                const double sum3_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum3);
-                const double root3 = sqrt(sum3);
-                const double root3_low = root_error(sum3, sum3_low, root3);
-                const double quotient2 = tight / root3;
-                const double quotient2_low = quotient_error(tight, tight_low, root3, root3_low, quotient2);
-                const double eq1_part = (eq3_part2_tile[j] > 0.0 ? quotient2 : 0.0);
-                const double eq1_part_low = (eq3_part2_tile[j] > 0.0 ? quotient2_low : 0.0);
                 /* (1), (2) */
-                dgamma[k * layout->dgamma__k] = rounded(eq1_part, eq1_part_low);
+                dgamma[k * layout->dgamma__k] = rounded(dgamma_sum, dgamma_sum_low);
                 dbeta[k * layout->dbeta__k] = rounded(dbeta_sum, dbeta_sum_low);
             }
         }
@@ -1290,9 +1305,10 @@ int batch_norm_backward_float64(
             group1_panels(layout, dy, x, mu, sigma2, gamma, dx, dgamma, dbeta, epsilon);
     }
     else if (status == 0 && layout->x__i1 != 1 && layout->x__k == 1 && layout->dy__k == 1 && layout->dx__k == 1) {
-        double *const memory = malloc(sizeof(double) * (size_t)(n + n + n + (m0 * m1 + 511) / 512 * n + (m0 * m1 + 511) / 512 * n + n + n + n + (m0 * m1 + 511) / 512 * n + (m0 * m1 + 511) / 512 * n + n + n + 1));
+        double *const memory = malloc(sizeof(double) * (size_t)(n + n + n + n + (m0 * m1 + 511) / 512 * n + (m0 * m1 + 511) / 512 * n + n + n + n + n + (m0 * m1 + 511) / 512 * n + (m0 * m1 + 511) / 512 * n + n + n + 1));
         double *left = memory;
         status = !memory;
+        double *const all_eq1_part = status ? NULL : take(&left, n);
         double *const all_mu_here = status ? NULL : take(&left, n);
         double *const all_eq3_part = status ? NULL : take(&left, n);
         double *const all_eq3_part2 = status ? NULL : take(&left, n);
@@ -1300,6 +1316,7 @@ int batch_norm_backward_float64(
         double *const dbeta_sum_blocks = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
         double *const all_dbeta_sum = status ? NULL : take(&left, n);
         double *const all_eq3_part3 = status ? NULL : take(&left, n);
+        double *const all_eq1_part_low = status ? NULL : take(&left, n);
         double *const all_eq3_part_low = status ? NULL : take(&left, n);
         double *const dgamma_sum_blocks_low = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
         double *const dbeta_sum_blocks_low = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
@@ -1308,11 +1325,11 @@ int batch_norm_backward_float64(
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, dgamma, dbeta, all_mu_here, all_eq3_part, all_eq3_part2, dgamma_sum_blocks, dbeta_sum_blocks, all_dbeta_sum, all_eq3_part3, all_eq3_part_low, dgamma_sum_blocks_low, dbeta_sum_blocks_low, all_dbeta_sum_low, all_eq3_part3_low, epsilon);
+            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, dgamma, dbeta, all_eq1_part, all_mu_here, all_eq3_part, all_eq3_part2, dgamma_sum_blocks, dbeta_sum_blocks, all_dbeta_sum, all_eq3_part3, all_eq1_part_low, all_eq3_part_low, dgamma_sum_blocks_low, dbeta_sum_blocks_low, all_dbeta_sum_low, all_eq3_part3_low, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, dgamma, dbeta, all_mu_here, all_eq3_part, all_eq3_part2, dgamma_sum_blocks, dbeta_sum_blocks, all_dbeta_sum, all_eq3_part3, all_eq3_part_low, dgamma_sum_blocks_low, dbeta_sum_blocks_low, all_dbeta_sum_low, all_eq3_part3_low, epsilon);
+            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, dgamma, dbeta, all_eq1_part, all_mu_here, all_eq3_part, all_eq3_part2, dgamma_sum_blocks, dbeta_sum_blocks, all_dbeta_sum, all_eq3_part3, all_eq1_part_low, all_eq3_part_low, dgamma_sum_blocks_low, dbeta_sum_blocks_low, all_dbeta_sum_low, all_eq3_part3_low, epsilon);
         free(memory);
     }
     else if (status == 0) {

@@ -303,6 +303,7 @@ static void group1_reduced(
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (2) */
+        const double eq2_part = 1.0 / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
         const double mu_here = mu[k * layout->mu__k];
         /* (1) */
         const double eq1_part = (double)gamma[k * layout->gamma__k] / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
@@ -328,13 +329,13 @@ static void group1_reduced(
                 SIMD
                 for (ptrdiff_t lane = 0; lane < 16; lane++) {
                     /* (2), (3) */
-                    dgamma_sum_lanes[lane] += ((double)x_row[q + lane] - mu_here) * (double)dy_row[q + lane];
+                    dgamma_sum_lanes[lane] += eq2_part * ((double)x_row[q + lane] - mu_here) * (double)dy_row[q + lane];
                     dbeta_sum_lanes[lane] += (double)dy_row[q + lane];
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (2), (3) */
-                dgamma_sum_lanes[lane] += ((double)x_row[whole + lane] - mu_here) * (double)dy_row[whole + lane];
+                dgamma_sum_lanes[lane] += eq2_part * ((double)x_row[whole + lane] - mu_here) * (double)dy_row[whole + lane];
                 dbeta_sum_lanes[lane] += (double)dy_row[whole + lane];
             }
             for (ptrdiff_t lane = 0; lane < 8; lane++) {
@@ -405,10 +406,8 @@ static void group1_reduced(
         const double dgamma_sum = dgamma_sum_total + (isfinite(dgamma_sum_total) ? dgamma_sum_rest : 0.0);
         /* (3) */
         const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
-        /* (2) */
-        const double eq2_part = ((double)(m0 * m1) > 0.0 ? dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon) : 0.0);
         /* (2), (3) */
-        dgamma[k * layout->dgamma__k] = (float)(eq2_part);
+        dgamma[k * layout->dgamma__k] = (float)(dgamma_sum);
         dbeta[k * layout->dbeta__k] = (float)(dbeta_sum);
     }
     finish_stream_float(&dx_stream);
@@ -426,6 +425,7 @@ static void group1_kept(
     float *dx,
     float *dgamma,
     float *dbeta,
+    double *all_eq2_part,
     double *all_mu_here,
     double *all_eq1_part,
     double *dgamma_sum_blocks,
@@ -443,6 +443,8 @@ static void group1_kept(
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (2) */
+        const double eq2_part = 1.0 / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
+        all_eq2_part[k] = eq2_part;
         const double mu_here = mu[k * layout->mu__k];
         all_mu_here[k] = mu_here;
         /* (1) */
@@ -458,70 +460,100 @@ static void group1_kept(
         const ptrdiff_t count = smaller(512, m0 * m1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, n - first);
-        _Alignas(64) double dgamma_sum_lanes[16][128];
-        _Alignas(64) double dbeta_sum_lanes[16][128];
-        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] = 0.0;
-                dbeta_sum_lanes[lane][j] = 0.0;
+        _Alignas(64) double dgamma_sum_lanes[2048];
+        _Alignas(64) double dbeta_sum_lanes[2048];
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+            dgamma_sum_lanes[j] = 0.0;
+            dbeta_sum_lanes[j] = 0.0;
+        }
+        if (n <= 63) {
+            const ptrdiff_t together = 16 * (64 / larger(1, n));
+            _Alignas(64) double all_eq2_part_held[1024];
+            _Alignas(64) double all_mu_here_held[1024];
+            for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t k = first + j;
+                    all_eq2_part_held[lane * width + j] = all_eq2_part[k];
+                    all_mu_here_held[lane * width + j] = all_mu_here[k];
+                }
+            }
+            for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
+                const ptrdiff_t at = (start + q * together) * n + first;
+                const ptrdiff_t length = smaller(together, count - q * together) * width;
+                float x_row_buffer[1024];
+                const ptrdiff_t x_row_extents[3] = {m0, m1, n};
+                const ptrdiff_t x_row_strides[3] = {layout->x__i0, layout->x__i1, 1};
+                const float *x_row = read_window_float(x, 3, x_row_extents, x_row_strides, at, length, x_row_buffer);
+                float dy_row_buffer[1024];
+                const ptrdiff_t dy_row_extents[3] = {m0, m1, n};
+                const ptrdiff_t dy_row_strides[3] = {layout->dy__i0, layout->dy__i1, 1};
+                const float *dy_row = read_window_float(dy, 3, dy_row_extents, dy_row_strides, at, length, dy_row_buffer);
+                for (ptrdiff_t number = 0; number < (length + 16 * width - 1) / (16 * width); number++) {
+                    const ptrdiff_t run = number * (16 * width);
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j += 16) {
+                        PREFETCH(&x_row[run + j + 1024]);
+                        PREFETCH(&dy_row[run + j + 1024]);
+                    }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j++) {
+                        /* (2), (3) */
+                        dgamma_sum_lanes[j] += all_eq2_part_held[j] * ((double)x_row[run + j] - all_mu_here_held[j]) * (double)dy_row[run + j];
+                        dbeta_sum_lanes[j] += (double)dy_row[run + j];
+                    }
+                }
             }
         }
-        const ptrdiff_t ahead = (width + 1023) / width;
-        ptrdiff_t i0 = start / m1;
-        ptrdiff_t i1 = start % m1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            const ptrdiff_t lane = q % 16;
-            for (ptrdiff_t j = 0; j < width; j += 16) {
-                const ptrdiff_t k = first + j;
-                PREFETCH(&x[i0 * layout->x__i0 + (i1 + ahead) * layout->x__i1 + k]);
-                PREFETCH(&dy[i0 * layout->dy__i0 + (i1 + ahead) * layout->dy__i1 + k]);
-            }
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const ptrdiff_t k = first + j;
-                /* (2), (3) */
-                dgamma_sum_lanes[lane][j] += ((double)x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k]) * (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
-                dbeta_sum_lanes[lane][j] += (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
-            }
-            if (++i1 == m1) {
-                i1 = 0;
-                ++i0;
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 8][j];
-                dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 8][j];
+        if (n > 63) {
+            const ptrdiff_t ahead = (width + 1023) / width;
+            ptrdiff_t i0 = start / m1;
+            ptrdiff_t i1 = start % m1;
+            for (ptrdiff_t q = 0; q < count; q++) {
+                const ptrdiff_t lane = q % 16 * width;
+                for (ptrdiff_t j = 0; j < width; j += 16) {
+                    const ptrdiff_t k = first + j;
+                    PREFETCH(&x[i0 * layout->x__i0 + (i1 + ahead) * layout->x__i1 + k]);
+                    PREFETCH(&dy[i0 * layout->dy__i0 + (i1 + ahead) * layout->dy__i1 + k]);
+                }
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t k = first + j;
+                    /* (2), (3) */
+                    dgamma_sum_lanes[lane + j] += all_eq2_part[k] * ((double)x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k]) * (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
+                    dbeta_sum_lanes[lane + j] += (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
+                }
+                if (++i1 == m1) {
+                    i1 = 0;
+                    ++i0;
+                }
             }
         }
-        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 4][j];
-                dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 4][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+            dgamma_sum_lanes[j] += dgamma_sum_lanes[j + 8 * width];
+            dbeta_sum_lanes[j] += dbeta_sum_lanes[j + 8 * width];
         }
-        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 2][j];
-                dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 2][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+            dgamma_sum_lanes[j] += dgamma_sum_lanes[j + 4 * width];
+            dbeta_sum_lanes[j] += dbeta_sum_lanes[j + 4 * width];
         }
-        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 1][j];
-                dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 1][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+            dgamma_sum_lanes[j] += dgamma_sum_lanes[j + 2 * width];
+            dbeta_sum_lanes[j] += dbeta_sum_lanes[j + 2 * width];
+        }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+            dgamma_sum_lanes[j] += dgamma_sum_lanes[j + width];
+            dbeta_sum_lanes[j] += dbeta_sum_lanes[j + width];
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t k = first + j;
-            dgamma_sum_blocks[block * n + k] = dgamma_sum_lanes[0][j];
-            dbeta_sum_blocks[block * n + k] = dbeta_sum_lanes[0][j];
+            dgamma_sum_blocks[block * n + k] = dgamma_sum_lanes[j];
+            dbeta_sum_blocks[block * n + k] = dbeta_sum_lanes[j];
         }
     }
     SHARED_FOR
@@ -606,10 +638,8 @@ static void group1_kept(
         }
         /* (3) */
         const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
-        /* (2) */
-        const double eq2_part = ((double)(m0 * m1) > 0.0 ? dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon) : 0.0);
         /* (2), (3) */
-        dgamma[k * layout->dgamma__k] = (float)(eq2_part);
+        dgamma[k * layout->dgamma__k] = (float)(dgamma_sum);
         dbeta[k * layout->dbeta__k] = (float)(dbeta_sum);
     }
     finish_stream_float(&dx_stream);
@@ -648,11 +678,14 @@ static void group1_panels(
         for (ptrdiff_t column = 0; column < breadth; column += 128) {
             const ptrdiff_t first = begin + column;
             const ptrdiff_t width = smaller(128, breadth - column);
+            _Alignas(64) double eq2_part_tile[128];
             _Alignas(64) double mu_here_tile[128];
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t k = first + j;
                 /* (2) */
+                const double eq2_part = 1.0 / sqrt(sigma2[k * layout->sigma2__k] + epsilon);
+                eq2_part_tile[j] = eq2_part;
                 const double mu_here = mu[k * layout->mu__k];
                 mu_here_tile[j] = mu_here;
                 /* (1) */
@@ -673,20 +706,18 @@ static void group1_panels(
             for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
                 const ptrdiff_t start = block * 512;
                 const ptrdiff_t count = smaller(512, m0 * m1 - start);
-                _Alignas(64) double dgamma_sum_lanes[16][128];
-                _Alignas(64) double dbeta_sum_lanes[16][128];
-                for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        dgamma_sum_lanes[lane][j] = 0.0;
-                        dbeta_sum_lanes[lane][j] = 0.0;
-                    }
+                _Alignas(64) double dgamma_sum_lanes[2048];
+                _Alignas(64) double dbeta_sum_lanes[2048];
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+                    dgamma_sum_lanes[j] = 0.0;
+                    dbeta_sum_lanes[j] = 0.0;
                 }
                 const ptrdiff_t ahead = (width + 1023) / width;
                 ptrdiff_t i0 = start / m1;
                 ptrdiff_t i1 = start % m1;
                 for (ptrdiff_t q = 0; q < count; q++) {
-                    const ptrdiff_t lane = q % 16;
+                    const ptrdiff_t lane = q % 16 * width;
                     for (ptrdiff_t j = 0; j < width; j += 16) {
                         const ptrdiff_t k = first + j;
                         PREFETCH(&x[i0 * layout->x__i0 + (i1 + ahead) * layout->x__i1 + k]);
@@ -696,50 +727,42 @@ static void group1_panels(
                     for (ptrdiff_t j = 0; j < width; j++) {
                         const ptrdiff_t k = first + j;
                         /* (2), (3) */
-                        dgamma_sum_lanes[lane][j] += ((double)x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - mu_here_tile[j]) * (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
-                        dbeta_sum_lanes[lane][j] += (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
+                        dgamma_sum_lanes[lane + j] += eq2_part_tile[j] * ((double)x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - mu_here_tile[j]) * (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
+                        dbeta_sum_lanes[lane + j] += (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k];
                     }
                     if (++i1 == m1) {
                         i1 = 0;
                         ++i0;
                     }
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 8][j];
-                        dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 8][j];
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+                    dgamma_sum_lanes[j] += dgamma_sum_lanes[j + 8 * width];
+                    dbeta_sum_lanes[j] += dbeta_sum_lanes[j + 8 * width];
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 4][j];
-                        dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 4][j];
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+                    dgamma_sum_lanes[j] += dgamma_sum_lanes[j + 4 * width];
+                    dbeta_sum_lanes[j] += dbeta_sum_lanes[j + 4 * width];
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 2][j];
-                        dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 2][j];
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+                    dgamma_sum_lanes[j] += dgamma_sum_lanes[j + 2 * width];
+                    dbeta_sum_lanes[j] += dbeta_sum_lanes[j + 2 * width];
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 1][j];
-                        dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 1][j];
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+                    dgamma_sum_lanes[j] += dgamma_sum_lanes[j + width];
+                    dbeta_sum_lanes[j] += dbeta_sum_lanes[j + width];
                 }
                 SIMD
                 for (ptrdiff_t j = 0; j < width; j++) {
-                    const double dgamma_sum_term = dgamma_sum_lanes[0][j];
+                    const double dgamma_sum_term = dgamma_sum_lanes[j];
                     const double dgamma_sum_next = dgamma_sum_total[j] + dgamma_sum_term;
                     const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_total[j];
                     dgamma_sum_rest[j] += dgamma_sum_total[j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
                     dgamma_sum_total[j] = dgamma_sum_next;
-                    const double dbeta_sum_term = dbeta_sum_lanes[0][j];
+                    const double dbeta_sum_term = dbeta_sum_lanes[j];
                     const double dbeta_sum_next = dbeta_sum_total[j] + dbeta_sum_term;
                     const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_total[j];
                     dbeta_sum_rest[j] += dbeta_sum_total[j] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
@@ -753,10 +776,8 @@ static void group1_panels(
                 const double dgamma_sum = dgamma_sum_total[j] + (isfinite(dgamma_sum_total[j]) ? dgamma_sum_rest[j] : 0.0);
                 /* (3) */
                 const double dbeta_sum = dbeta_sum_total[j] + (isfinite(dbeta_sum_total[j]) ? dbeta_sum_rest[j] : 0.0);
-                /* (2) */
-                const double eq2_part = ((double)(m0 * m1) > 0.0 ? dgamma_sum / sqrt(sigma2[k * layout->sigma2__k] + epsilon) : 0.0);
                 /* (2), (3) */
-                dgamma[k * layout->dgamma__k] = (float)(eq2_part);
+                dgamma[k * layout->dgamma__k] = (float)(dgamma_sum);
                 dbeta[k * layout->dbeta__k] = (float)(dbeta_sum);
             }
         }
@@ -839,9 +860,10 @@ int batch_norm_inference_backward_float32(
             group1_panels(layout, dy, x, mu, sigma2, gamma, dx, dgamma, dbeta, epsilon);
     }
     else if (status == 0 && layout->x__i1 != 1 && layout->x__k == 1 && layout->dy__k == 1 && layout->dx__k == 1) {
-        double *const memory = malloc(sizeof(double) * (size_t)(n + n + (m0 * m1 + 511) / 512 * n + (m0 * m1 + 511) / 512 * n + 1));
+        double *const memory = malloc(sizeof(double) * (size_t)(n + n + n + (m0 * m1 + 511) / 512 * n + (m0 * m1 + 511) / 512 * n + 1));
         double *left = memory;
         status = !memory;
+        double *const all_eq2_part = status ? NULL : take(&left, n);
         double *const all_mu_here = status ? NULL : take(&left, n);
         double *const all_eq1_part = status ? NULL : take(&left, n);
         double *const dgamma_sum_blocks = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
@@ -849,11 +871,11 @@ int batch_norm_inference_backward_float32(
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, dgamma, dbeta, all_mu_here, all_eq1_part, dgamma_sum_blocks, dbeta_sum_blocks, epsilon);
+            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, dgamma, dbeta, all_eq2_part, all_mu_here, all_eq1_part, dgamma_sum_blocks, dbeta_sum_blocks, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, dgamma, dbeta, all_mu_here, all_eq1_part, dgamma_sum_blocks, dbeta_sum_blocks, epsilon);
+            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, dgamma, dbeta, all_eq2_part, all_mu_here, all_eq1_part, dgamma_sum_blocks, dbeta_sum_blocks, epsilon);
         free(memory);
     }
     else if (status == 0) {

@@ -382,25 +382,31 @@ static void group1_reduced(
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (3) */
-        const double mu_here = mu[k * layout->mu__k];
         const double sum = sigma2[k * layout->sigma2__k] + epsilon;
         const double sum_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum);
         const double root = sqrt(sum);
         const double root_low = root_error(sum, sum_low, root);
-        const double eq3_part = gamma[k * layout->gamma__k] / root;
-        const double eq3_part_low = quotient_error(gamma[k * layout->gamma__k], 0.0, root, root_low, eq3_part);
+        const double eq3_part = 1.0 / root;
+        const double eq3_part_low = quotient_error(1.0, 0.0, root, root_low, eq3_part);
+        const double mu_here = mu[k * layout->mu__k];
+        const double sum2 = sigma2[k * layout->sigma2__k] + epsilon;
+        const double sum2_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum2);
+        const double root2 = sqrt(sum2);
+        const double root2_low = root_error(sum2, sum2_low, root2);
+        const double eq3_part2 = gamma[k * layout->gamma__k] / root2;
+        const double eq3_part2_low = quotient_error(gamma[k * layout->gamma__k], 0.0, root2, root2_low, eq3_part2);
         const double beta_here = beta[k * layout->beta__k];
         /* (5) */
         const double quotient = 1.0 / (double)(m0 * m1);
         const double quotient_low = quotient_error(1.0, 0.0, (double)(m0 * m1), 0.0, quotient);
         const double product = quotient * gamma[k * layout->gamma__k];
         const double product_low = product_error(quotient, gamma[k * layout->gamma__k], product) + gamma[k * layout->gamma__k] * quotient_low;
-        const double sum2 = sigma2[k * layout->sigma2__k] + epsilon;
-        const double sum2_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum2);
-        const double root2 = sqrt(sum2);
-        const double root2_low = root_error(sum2, sum2_low, root2);
-        const double eq5_part = product / root2;
-        const double eq5_part_low = quotient_error(product, product_low, root2, root2_low, eq5_part);
+        const double sum3 = sigma2[k * layout->sigma2__k] + epsilon;
+        const double sum3_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum3);
+        const double root3 = sqrt(sum3);
+        const double root3_low = root_error(sum3, sum3_low, root3);
+        const double eq5_part = product / root3;
+        const double eq5_part_low = quotient_error(product, product_low, root3, root3_low, eq5_part);
         const double eq5_part2 = (double)(m0 * m1);
         double dgamma_sum_total = 0.0;
         double dgamma_sum_total_low = 0.0;
@@ -432,93 +438,97 @@ static void group1_reduced(
                     /* (3), (4) */
                     const double t1 = x_row[q + lane] - mu_here;
                     const double t1_low = difference_error(x_row[q + lane], mu_here, t1);
-                    const double product2 = eq3_part * t1;
-                    const double product2_low = product_error(eq3_part, t1, product2) + eq3_part * t1_low + t1 * eq3_part_low;
-                    const double sum3 = product2 + beta_here;
-                    const double sum3_low = sum_error(product2, beta_here, sum3) + product2_low;
-                    const double tight = rounded(sum3, sum3_low);
-                    const double tight_low = sum_error(sum3, sum3_low, tight);
+                    const double product2 = eq3_part2 * t1;
+                    const double product2_low = product_error(eq3_part2, t1, product2) + eq3_part2 * t1_low + t1 * eq3_part2_low;
+                    const double sum4 = product2 + beta_here;
+                    const double sum4_low = sum_error(product2, beta_here, sum4) + product2_low;
+                    const double tight = rounded(sum4, sum4_low);
+                    const double tight_low = sum_error(sum4, sum4_low, tight);
                     const double t12 = (tight > 0.0 || (tight == 0.0 && tight_low > 0.0) ? dy_row[q + lane] : 0.0);
-                    const double product3 = t1 * t12;
-                    const double product3_low = product_error(t1, t12, product3) + t12 * t1_low;
-                    const double sum4 = dgamma_sum_lanes[lane] + product3;
-                    const double sum4_low = sum_error(dgamma_sum_lanes[lane], product3, sum4) + (dgamma_sum_lanes_low[lane] + product3_low);
-                    dgamma_sum_lanes[lane] = sum4;
-                    dgamma_sum_lanes_low[lane] = sum4_low;
-                    const double sum5 = dbeta_sum_lanes[lane] + t12;
-                    const double sum5_low = sum_error(dbeta_sum_lanes[lane], t12, sum5) + dbeta_sum_lanes_low[lane];
-                    dbeta_sum_lanes[lane] = sum5;
-                    dbeta_sum_lanes_low[lane] = sum5_low;
+                    const double product4 = eq3_part * t1;
+                    const double product4_low = product_error(eq3_part, t1, product4) + eq3_part * t1_low + t1 * eq3_part_low;
+                    const double product3 = product4 * t12;
+                    const double product3_low = product_error(product4, t12, product3) + t12 * product4_low;
+                    const double sum5 = dgamma_sum_lanes[lane] + product3;
+                    const double sum5_low = sum_error(dgamma_sum_lanes[lane], product3, sum5) + (dgamma_sum_lanes_low[lane] + product3_low);
+                    dgamma_sum_lanes[lane] = sum5;
+                    dgamma_sum_lanes_low[lane] = sum5_low;
+                    const double sum6 = dbeta_sum_lanes[lane] + t12;
+                    const double sum6_low = sum_error(dbeta_sum_lanes[lane], t12, sum6) + dbeta_sum_lanes_low[lane];
+                    dbeta_sum_lanes[lane] = sum6;
+                    dbeta_sum_lanes_low[lane] = sum6_low;
                 }
             }
             for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
                 /* (3), (4) */
                 const double t1 = x_row[whole + lane] - mu_here;
                 const double t1_low = difference_error(x_row[whole + lane], mu_here, t1);
-                const double product2 = eq3_part * t1;
-                const double product2_low = product_error(eq3_part, t1, product2) + eq3_part * t1_low + t1 * eq3_part_low;
-                const double sum3 = product2 + beta_here;
-                const double sum3_low = sum_error(product2, beta_here, sum3) + product2_low;
-                const double tight = rounded(sum3, sum3_low);
-                const double tight_low = sum_error(sum3, sum3_low, tight);
+                const double product2 = eq3_part2 * t1;
+                const double product2_low = product_error(eq3_part2, t1, product2) + eq3_part2 * t1_low + t1 * eq3_part2_low;
+                const double sum4 = product2 + beta_here;
+                const double sum4_low = sum_error(product2, beta_here, sum4) + product2_low;
+                const double tight = rounded(sum4, sum4_low);
+                const double tight_low = sum_error(sum4, sum4_low, tight);
                 const double t12 = (tight > 0.0 || (tight == 0.0 && tight_low > 0.0) ? dy_row[whole + lane] : 0.0);
-                const double product3 = t1 * t12;
-                const double product3_low = product_error(t1, t12, product3) + t12 * t1_low;
-                const double sum4 = dgamma_sum_lanes[lane] + product3;
-                const double sum4_low = sum_error(dgamma_sum_lanes[lane], product3, sum4) + (dgamma_sum_lanes_low[lane] + product3_low);
+                const double product4 = eq3_part * t1;
+                const double product4_low = product_error(eq3_part, t1, product4) + eq3_part * t1_low + t1 * eq3_part_low;
+                const double product3 = product4 * t12;
+                const double product3_low = product_error(product4, t12, product3) + t12 * product4_low;
+                const double sum5 = dgamma_sum_lanes[lane] + product3;
+                const double sum5_low = sum_error(dgamma_sum_lanes[lane], product3, sum5) + (dgamma_sum_lanes_low[lane] + product3_low);
+                dgamma_sum_lanes[lane] = sum5;
+                dgamma_sum_lanes_low[lane] = sum5_low;
+                const double sum6 = dbeta_sum_lanes[lane] + t12;
+                const double sum6_low = sum_error(dbeta_sum_lanes[lane], t12, sum6) + dbeta_sum_lanes_low[lane];
+                dbeta_sum_lanes[lane] = sum6;
+                dbeta_sum_lanes_low[lane] = sum6_low;
+            }
+            for (ptrdiff_t lane = 0; lane < 8; lane++) {
+                const double sum4 = dgamma_sum_lanes[lane] + dgamma_sum_lanes[lane + 8];
+                const double sum4_low = sum_error(dgamma_sum_lanes[lane], dgamma_sum_lanes[lane + 8], sum4) + (dgamma_sum_lanes_low[lane] + dgamma_sum_lanes_low[lane + 8]);
                 dgamma_sum_lanes[lane] = sum4;
                 dgamma_sum_lanes_low[lane] = sum4_low;
-                const double sum5 = dbeta_sum_lanes[lane] + t12;
-                const double sum5_low = sum_error(dbeta_sum_lanes[lane], t12, sum5) + dbeta_sum_lanes_low[lane];
+                const double sum5 = dbeta_sum_lanes[lane] + dbeta_sum_lanes[lane + 8];
+                const double sum5_low = sum_error(dbeta_sum_lanes[lane], dbeta_sum_lanes[lane + 8], sum5) + (dbeta_sum_lanes_low[lane] + dbeta_sum_lanes_low[lane + 8]);
                 dbeta_sum_lanes[lane] = sum5;
                 dbeta_sum_lanes_low[lane] = sum5_low;
             }
-            for (ptrdiff_t lane = 0; lane < 8; lane++) {
-                const double sum3 = dgamma_sum_lanes[lane] + dgamma_sum_lanes[lane + 8];
-                const double sum3_low = sum_error(dgamma_sum_lanes[lane], dgamma_sum_lanes[lane + 8], sum3) + (dgamma_sum_lanes_low[lane] + dgamma_sum_lanes_low[lane + 8]);
-                dgamma_sum_lanes[lane] = sum3;
-                dgamma_sum_lanes_low[lane] = sum3_low;
-                const double sum4 = dbeta_sum_lanes[lane] + dbeta_sum_lanes[lane + 8];
-                const double sum4_low = sum_error(dbeta_sum_lanes[lane], dbeta_sum_lanes[lane + 8], sum4) + (dbeta_sum_lanes_low[lane] + dbeta_sum_lanes_low[lane + 8]);
-                dbeta_sum_lanes[lane] = sum4;
-                dbeta_sum_lanes_low[lane] = sum4_low;
-            }
             for (ptrdiff_t lane = 0; lane < 4; lane++) {
-                const double sum3 = dgamma_sum_lanes[lane] + dgamma_sum_lanes[lane + 4];
-                const double sum3_low = sum_error(dgamma_sum_lanes[lane], dgamma_sum_lanes[lane + 4], sum3) + (dgamma_sum_lanes_low[lane] + dgamma_sum_lanes_low[lane + 4]);
-                dgamma_sum_lanes[lane] = sum3;
-                dgamma_sum_lanes_low[lane] = sum3_low;
-                const double sum4 = dbeta_sum_lanes[lane] + dbeta_sum_lanes[lane + 4];
-                const double sum4_low = sum_error(dbeta_sum_lanes[lane], dbeta_sum_lanes[lane + 4], sum4) + (dbeta_sum_lanes_low[lane] + dbeta_sum_lanes_low[lane + 4]);
-                dbeta_sum_lanes[lane] = sum4;
-                dbeta_sum_lanes_low[lane] = sum4_low;
+                const double sum4 = dgamma_sum_lanes[lane] + dgamma_sum_lanes[lane + 4];
+                const double sum4_low = sum_error(dgamma_sum_lanes[lane], dgamma_sum_lanes[lane + 4], sum4) + (dgamma_sum_lanes_low[lane] + dgamma_sum_lanes_low[lane + 4]);
+                dgamma_sum_lanes[lane] = sum4;
+                dgamma_sum_lanes_low[lane] = sum4_low;
+                const double sum5 = dbeta_sum_lanes[lane] + dbeta_sum_lanes[lane + 4];
+                const double sum5_low = sum_error(dbeta_sum_lanes[lane], dbeta_sum_lanes[lane + 4], sum5) + (dbeta_sum_lanes_low[lane] + dbeta_sum_lanes_low[lane + 4]);
+                dbeta_sum_lanes[lane] = sum5;
+                dbeta_sum_lanes_low[lane] = sum5_low;
             }
             for (ptrdiff_t lane = 0; lane < 2; lane++) {
-                const double sum3 = dgamma_sum_lanes[lane] + dgamma_sum_lanes[lane + 2];
-                const double sum3_low = sum_error(dgamma_sum_lanes[lane], dgamma_sum_lanes[lane + 2], sum3) + (dgamma_sum_lanes_low[lane] + dgamma_sum_lanes_low[lane + 2]);
-                dgamma_sum_lanes[lane] = sum3;
-                dgamma_sum_lanes_low[lane] = sum3_low;
-                const double sum4 = dbeta_sum_lanes[lane] + dbeta_sum_lanes[lane + 2];
-                const double sum4_low = sum_error(dbeta_sum_lanes[lane], dbeta_sum_lanes[lane + 2], sum4) + (dbeta_sum_lanes_low[lane] + dbeta_sum_lanes_low[lane + 2]);
-                dbeta_sum_lanes[lane] = sum4;
-                dbeta_sum_lanes_low[lane] = sum4_low;
+                const double sum4 = dgamma_sum_lanes[lane] + dgamma_sum_lanes[lane + 2];
+                const double sum4_low = sum_error(dgamma_sum_lanes[lane], dgamma_sum_lanes[lane + 2], sum4) + (dgamma_sum_lanes_low[lane] + dgamma_sum_lanes_low[lane + 2]);
+                dgamma_sum_lanes[lane] = sum4;
+                dgamma_sum_lanes_low[lane] = sum4_low;
+                const double sum5 = dbeta_sum_lanes[lane] + dbeta_sum_lanes[lane + 2];
+                const double sum5_low = sum_error(dbeta_sum_lanes[lane], dbeta_sum_lanes[lane + 2], sum5) + (dbeta_sum_lanes_low[lane] + dbeta_sum_lanes_low[lane + 2]);
+                dbeta_sum_lanes[lane] = sum5;
+                dbeta_sum_lanes_low[lane] = sum5_low;
             }
-            const double sum3 = dgamma_sum_lanes[0] + dgamma_sum_lanes[1];
-            const double sum3_low = sum_error(dgamma_sum_lanes[0], dgamma_sum_lanes[1], sum3) + (dgamma_sum_lanes_low[0] + dgamma_sum_lanes_low[1]);
-            dgamma_sum_lanes[0] = sum3;
-            dgamma_sum_lanes_low[0] = sum3_low;
-            const double sum4 = dbeta_sum_lanes[0] + dbeta_sum_lanes[1];
-            const double sum4_low = sum_error(dbeta_sum_lanes[0], dbeta_sum_lanes[1], sum4) + (dbeta_sum_lanes_low[0] + dbeta_sum_lanes_low[1]);
-            dbeta_sum_lanes[0] = sum4;
-            dbeta_sum_lanes_low[0] = sum4_low;
-            const double sum5 = dgamma_sum_total + dgamma_sum_lanes[0];
-            const double sum5_low = sum_error(dgamma_sum_total, dgamma_sum_lanes[0], sum5) + (dgamma_sum_total_low + dgamma_sum_lanes_low[0]);
-            dgamma_sum_total = sum5;
-            dgamma_sum_total_low = sum5_low;
-            const double sum6 = dbeta_sum_total + dbeta_sum_lanes[0];
-            const double sum6_low = sum_error(dbeta_sum_total, dbeta_sum_lanes[0], sum6) + (dbeta_sum_total_low + dbeta_sum_lanes_low[0]);
-            dbeta_sum_total = sum6;
-            dbeta_sum_total_low = sum6_low;
+            const double sum4 = dgamma_sum_lanes[0] + dgamma_sum_lanes[1];
+            const double sum4_low = sum_error(dgamma_sum_lanes[0], dgamma_sum_lanes[1], sum4) + (dgamma_sum_lanes_low[0] + dgamma_sum_lanes_low[1]);
+            dgamma_sum_lanes[0] = sum4;
+            dgamma_sum_lanes_low[0] = sum4_low;
+            const double sum5 = dbeta_sum_lanes[0] + dbeta_sum_lanes[1];
+            const double sum5_low = sum_error(dbeta_sum_lanes[0], dbeta_sum_lanes[1], sum5) + (dbeta_sum_lanes_low[0] + dbeta_sum_lanes_low[1]);
+            dbeta_sum_lanes[0] = sum5;
+            dbeta_sum_lanes_low[0] = sum5_low;
+            const double sum6 = dgamma_sum_total + dgamma_sum_lanes[0];
+            const double sum6_low = sum_error(dgamma_sum_total, dgamma_sum_lanes[0], sum6) + (dgamma_sum_total_low + dgamma_sum_lanes_low[0]);
+            dgamma_sum_total = sum6;
+            dgamma_sum_total_low = sum6_low;
+            const double sum7 = dbeta_sum_total + dbeta_sum_lanes[0];
+            const double sum7_low = sum_error(dbeta_sum_total, dbeta_sum_lanes[0], sum7) + (dbeta_sum_total_low + dbeta_sum_lanes_low[0]);
+            dbeta_sum_total = sum7;
+            dbeta_sum_total_low = sum7_low;
         }
         /* (3) */
         const double dgamma_sum = dgamma_sum_total;
@@ -527,33 +537,16 @@ static void group1_reduced(
         const double dbeta_sum = dbeta_sum_total;
         const double dbeta_sum_low = dbeta_sum_total_low;
         /* (5) */
-        const double sum3 = sigma2[k * layout->sigma2__k] + epsilon;
-        const double sum3_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum3);
-        const double root3 = sqrt(sum3);
-        const double root3_low = root_error(sum3, sum3_low, root3);
-        const double tight = rounded(dgamma_sum, dgamma_sum_low);
-        const double tight_low = sum_error(dgamma_sum, dgamma_sum_low, tight);
-        const double quotient2 = tight / root3;
-        const double quotient2_low = quotient_error(tight, tight_low, root3, root3_low, quotient2);
-        const double choice = (eq5_part2 > 0.0 ? quotient2 : 0.0);
-        const double choice_low = (eq5_part2 > 0.0 ? quotient2_low : 0.0);
         const double sum4 = sigma2[k * layout->sigma2__k] + epsilon;
         const double sum4_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum4);
         const double root4 = sqrt(sum4);
         const double root4_low = root_error(sum4, sum4_low, root4);
-        const double eq5_part3 = choice / root4;
-        const double eq5_part3_low = quotient_error(choice, choice_low, root4, root4_low, eq5_part3);
-        /* (3) */
-        const double sum5 = sigma2[k * layout->sigma2__k] + epsilon;
-        const double sum5_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum5);
-        const double root5 = sqrt(sum5);
-        const double root5_low = root_error(sum5, sum5_low, root5);
-        const double quotient3 = tight / root5;
-        const double quotient3_low = quotient_error(tight, tight_low, root5, root5_low, quotient3);
-        const double eq3_part2 = (eq5_part2 > 0.0 ? quotient3 : 0.0);
-        const double eq3_part2_low = (eq5_part2 > 0.0 ? quotient3_low : 0.0);
+        const double tight = rounded(dgamma_sum, dgamma_sum_low);
+        const double tight_low = sum_error(dgamma_sum, dgamma_sum_low, tight);
+        const double eq5_part3 = tight / root4;
+        const double eq5_part3_low = quotient_error(tight, tight_low, root4, root4_low, eq5_part3);
         /* (3), (4) */
-        dgamma[k * layout->dgamma__k] = rounded(eq3_part2, eq3_part2_low);
+        dgamma[k * layout->dgamma__k] = rounded(dgamma_sum, dgamma_sum_low);
         dbeta[k * layout->dbeta__k] = rounded(dbeta_sum, dbeta_sum_low);
         for (ptrdiff_t block = 0; block < (m0 * m1 + 2047) / 2048; block++) {
             const ptrdiff_t start = block * 2048;
@@ -581,15 +574,15 @@ static void group1_reduced(
                         /* (5) */
                         const double t1 = x_row2[q] - mu_here;
                         const double t1_low = difference_error(x_row2[q], mu_here, t1);
-                        const double product4 = eq3_part * t1;
-                        const double product4_low = product_error(eq3_part, t1, product4) + eq3_part * t1_low + t1 * eq3_part_low;
-                        const double sum6 = product4 + beta_here;
-                        const double sum6_low = sum_error(product4, beta_here, sum6) + product4_low;
-                        const double tight2 = rounded(sum6, sum6_low);
-                        const double tight2_low = sum_error(sum6, sum6_low, tight2);
-                        const double choice2 = (tight2 > 0.0 || (tight2 == 0.0 && tight2_low > 0.0) ? dy_row2[q] : 0.0);
-                        const double product3 = eq5_part2 * choice2;
-                        const double product3_low = product_error(eq5_part2, choice2, product3);
+                        const double product4 = eq3_part2 * t1;
+                        const double product4_low = product_error(eq3_part2, t1, product4) + eq3_part2 * t1_low + t1 * eq3_part2_low;
+                        const double sum5 = product4 + beta_here;
+                        const double sum5_low = sum_error(product4, beta_here, sum5) + product4_low;
+                        const double tight2 = rounded(sum5, sum5_low);
+                        const double tight2_low = sum_error(sum5, sum5_low, tight2);
+                        const double choice = (tight2 > 0.0 || (tight2 == 0.0 && tight2_low > 0.0) ? dy_row2[q] : 0.0);
+                        const double product3 = eq5_part2 * choice;
+                        const double product3_low = product_error(eq5_part2, choice, product3);
                         const double product5 = eq5_part3 * t1;
                         const double product5_low = product_error(eq5_part3, t1, product5) + eq5_part3 * t1_low + t1 * eq5_part3_low;
                         const double difference2 = product3 - product5;
@@ -614,15 +607,15 @@ static void group1_reduced(
                             /* (5) */
                             const double t1 = x_row2[q] - mu_here;
                             const double t1_low = difference_error(x_row2[q], mu_here, t1);
-                            const double product4 = eq3_part * t1;
-                            const double product4_low = product_error(eq3_part, t1, product4) + eq3_part * t1_low + t1 * eq3_part_low;
-                            const double sum6 = product4 + beta_here;
-                            const double sum6_low = sum_error(product4, beta_here, sum6) + product4_low;
-                            const double tight2 = rounded(sum6, sum6_low);
-                            const double tight2_low = sum_error(sum6, sum6_low, tight2);
-                            const double choice2 = (tight2 > 0.0 || (tight2 == 0.0 && tight2_low > 0.0) ? dy_row2[q] : 0.0);
-                            const double product3 = eq5_part2 * choice2;
-                            const double product3_low = product_error(eq5_part2, choice2, product3);
+                            const double product4 = eq3_part2 * t1;
+                            const double product4_low = product_error(eq3_part2, t1, product4) + eq3_part2 * t1_low + t1 * eq3_part2_low;
+                            const double sum5 = product4 + beta_here;
+                            const double sum5_low = sum_error(product4, beta_here, sum5) + product4_low;
+                            const double tight2 = rounded(sum5, sum5_low);
+                            const double tight2_low = sum_error(sum5, sum5_low, tight2);
+                            const double choice = (tight2 > 0.0 || (tight2 == 0.0 && tight2_low > 0.0) ? dy_row2[q] : 0.0);
+                            const double product3 = eq5_part2 * choice;
+                            const double product3_low = product_error(eq5_part2, choice, product3);
                             const double product5 = eq5_part3 * t1;
                             const double product5_low = product_error(eq5_part3, t1, product5) + eq5_part3 * t1_low + t1 * eq5_part3_low;
                             const double difference2 = product3 - product5;
@@ -660,8 +653,9 @@ static void group1_kept(
     double *dx,
     double *dgamma,
     double *dbeta,
-    double *all_mu_here,
     double *all_eq3_part,
+    double *all_mu_here,
+    double *all_eq3_part2,
     double *all_beta_here,
     double *all_eq5_part,
     double *all_eq5_part2,
@@ -670,6 +664,7 @@ static void group1_kept(
     double *all_dbeta_sum,
     double *all_eq5_part3,
     double *all_eq3_part_low,
+    double *all_eq3_part2_low,
     double *all_eq5_part_low,
     double *dgamma_sum_blocks_low,
     double *dbeta_sum_blocks_low,
@@ -688,16 +683,24 @@ static void group1_kept(
     SHARED_FOR
     for (ptrdiff_t k = 0; k < n; k++) {
         /* (3) */
-        const double mu_here = mu[k * layout->mu__k];
-        all_mu_here[k] = mu_here;
         const double sum = sigma2[k * layout->sigma2__k] + epsilon;
         const double sum_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum);
         const double root = sqrt(sum);
         const double root_low = root_error(sum, sum_low, root);
-        const double eq3_part = gamma[k * layout->gamma__k] / root;
-        const double eq3_part_low = quotient_error(gamma[k * layout->gamma__k], 0.0, root, root_low, eq3_part);
+        const double eq3_part = 1.0 / root;
+        const double eq3_part_low = quotient_error(1.0, 0.0, root, root_low, eq3_part);
         all_eq3_part[k] = eq3_part;
         all_eq3_part_low[k] = eq3_part_low;
+        const double mu_here = mu[k * layout->mu__k];
+        all_mu_here[k] = mu_here;
+        const double sum2 = sigma2[k * layout->sigma2__k] + epsilon;
+        const double sum2_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum2);
+        const double root2 = sqrt(sum2);
+        const double root2_low = root_error(sum2, sum2_low, root2);
+        const double eq3_part2 = gamma[k * layout->gamma__k] / root2;
+        const double eq3_part2_low = quotient_error(gamma[k * layout->gamma__k], 0.0, root2, root2_low, eq3_part2);
+        all_eq3_part2[k] = eq3_part2;
+        all_eq3_part2_low[k] = eq3_part2_low;
         const double beta_here = beta[k * layout->beta__k];
         all_beta_here[k] = beta_here;
         /* (5) */
@@ -705,12 +708,12 @@ static void group1_kept(
         const double quotient_low = quotient_error(1.0, 0.0, (double)(m0 * m1), 0.0, quotient);
         const double product = quotient * gamma[k * layout->gamma__k];
         const double product_low = product_error(quotient, gamma[k * layout->gamma__k], product) + gamma[k * layout->gamma__k] * quotient_low;
-        const double sum2 = sigma2[k * layout->sigma2__k] + epsilon;
-        const double sum2_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum2);
-        const double root2 = sqrt(sum2);
-        const double root2_low = root_error(sum2, sum2_low, root2);
-        const double eq5_part = product / root2;
-        const double eq5_part_low = quotient_error(product, product_low, root2, root2_low, eq5_part);
+        const double sum3 = sigma2[k * layout->sigma2__k] + epsilon;
+        const double sum3_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum3);
+        const double root3 = sqrt(sum3);
+        const double root3_low = root_error(sum3, sum3_low, root3);
+        const double eq5_part = product / root3;
+        const double eq5_part_low = quotient_error(product, product_low, root3, root3_low, eq5_part);
         all_eq5_part[k] = eq5_part;
         all_eq5_part_low[k] = eq5_part_low;
         const double eq5_part2 = (double)(m0 * m1);
@@ -725,117 +728,176 @@ static void group1_kept(
         const ptrdiff_t count = smaller(512, m0 * m1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, n - first);
-        _Alignas(64) double dgamma_sum_lanes[16][128];
-        _Alignas(64) double dgamma_sum_lanes_low[16][128];
-        _Alignas(64) double dbeta_sum_lanes[16][128];
-        _Alignas(64) double dbeta_sum_lanes_low[16][128];
-        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] = 0.0;
-                dgamma_sum_lanes_low[lane][j] = 0.0;
-                dbeta_sum_lanes[lane][j] = 0.0;
-                dbeta_sum_lanes_low[lane][j] = 0.0;
+        _Alignas(64) double dgamma_sum_lanes[2048];
+        _Alignas(64) double dgamma_sum_lanes_low[2048];
+        _Alignas(64) double dbeta_sum_lanes[2048];
+        _Alignas(64) double dbeta_sum_lanes_low[2048];
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+            dgamma_sum_lanes[j] = 0.0;
+            dgamma_sum_lanes_low[j] = 0.0;
+            dbeta_sum_lanes[j] = 0.0;
+            dbeta_sum_lanes_low[j] = 0.0;
+        }
+        if (n <= 63) {
+            const ptrdiff_t together = 16 * (64 / larger(1, n));
+            _Alignas(64) double all_eq3_part_held[1024];
+            _Alignas(64) double all_eq3_part_held_low[1024];
+            _Alignas(64) double all_mu_here_held2[1024];
+            _Alignas(64) double all_eq3_part2_held2[1024];
+            _Alignas(64) double all_eq3_part2_held2_low[1024];
+            _Alignas(64) double all_beta_here_held2[1024];
+            for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t k = first + j;
+                    all_eq3_part_held[lane * width + j] = all_eq3_part[k];
+                    all_eq3_part_held_low[lane * width + j] = all_eq3_part_low[k];
+                    all_mu_here_held2[lane * width + j] = all_mu_here[k];
+                    all_eq3_part2_held2[lane * width + j] = all_eq3_part2[k];
+                    all_eq3_part2_held2_low[lane * width + j] = all_eq3_part2_low[k];
+                    all_beta_here_held2[lane * width + j] = all_beta_here[k];
+                }
+            }
+            for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
+                const ptrdiff_t at = (start + q * together) * n + first;
+                const ptrdiff_t length = smaller(together, count - q * together) * width;
+                double x_row_buffer[1024];
+                const ptrdiff_t x_row_extents[3] = {m0, m1, n};
+                const ptrdiff_t x_row_strides[3] = {layout->x__i0, layout->x__i1, 1};
+                const double *x_row = read_window_double(x, 3, x_row_extents, x_row_strides, at, length, x_row_buffer);
+                double dy_row_buffer[1024];
+                const ptrdiff_t dy_row_extents[3] = {m0, m1, n};
+                const ptrdiff_t dy_row_strides[3] = {layout->dy__i0, layout->dy__i1, 1};
+                const double *dy_row = read_window_double(dy, 3, dy_row_extents, dy_row_strides, at, length, dy_row_buffer);
+                for (ptrdiff_t number = 0; number < (length + 16 * width - 1) / (16 * width); number++) {
+                    const ptrdiff_t run = number * (16 * width);
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j += 16) {
+                        PREFETCH(&x_row[run + j + 1024]);
+                        PREFETCH(&dy_row[run + j + 1024]);
+                    }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j++) {
+                        /* (3), (4) */
+                        const double t1 = x_row[run + j] - all_mu_here_held2[j];
+                        const double t1_low = difference_error(x_row[run + j], all_mu_here_held2[j], t1);
+                        const double product = all_eq3_part2_held2[j] * t1;
+                        const double product_low = product_error(all_eq3_part2_held2[j], t1, product) + all_eq3_part2_held2[j] * t1_low + t1 * all_eq3_part2_held2_low[j];
+                        const double sum = product + all_beta_here_held2[j];
+                        const double sum_low = sum_error(product, all_beta_here_held2[j], sum) + product_low;
+                        const double tight = rounded(sum, sum_low);
+                        const double tight_low = sum_error(sum, sum_low, tight);
+                        const double t12 = (tight > 0.0 || (tight == 0.0 && tight_low > 0.0) ? dy_row[run + j] : 0.0);
+                        const double product3 = all_eq3_part_held[j] * t1;
+                        const double product3_low = product_error(all_eq3_part_held[j], t1, product3) + all_eq3_part_held[j] * t1_low + t1 * all_eq3_part_held_low[j];
+                        const double product2 = product3 * t12;
+                        const double product2_low = product_error(product3, t12, product2) + t12 * product3_low;
+                        const double sum2 = dgamma_sum_lanes[j] + product2;
+                        const double sum2_low = sum_error(dgamma_sum_lanes[j], product2, sum2) + (dgamma_sum_lanes_low[j] + product2_low);
+                        dgamma_sum_lanes[j] = sum2;
+                        dgamma_sum_lanes_low[j] = sum2_low;
+                        const double sum3 = dbeta_sum_lanes[j] + t12;
+                        const double sum3_low = sum_error(dbeta_sum_lanes[j], t12, sum3) + dbeta_sum_lanes_low[j];
+                        dbeta_sum_lanes[j] = sum3;
+                        dbeta_sum_lanes_low[j] = sum3_low;
+                    }
+                }
             }
         }
-        const ptrdiff_t ahead = (width + 1023) / width;
-        ptrdiff_t i0 = start / m1;
-        ptrdiff_t i1 = start % m1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            const ptrdiff_t lane = q % 16;
-            for (ptrdiff_t j = 0; j < width; j += 16) {
-                const ptrdiff_t k = first + j;
-                PREFETCH(&x[i0 * layout->x__i0 + (i1 + ahead) * layout->x__i1 + k]);
-                PREFETCH(&dy[i0 * layout->dy__i0 + (i1 + ahead) * layout->dy__i1 + k]);
-            }
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const ptrdiff_t k = first + j;
-                /* (3), (4) */
-                const double t1 = x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k];
-                const double t1_low = difference_error(x[i0 * layout->x__i0 + i1 * layout->x__i1 + k], all_mu_here[k], t1);
-                const double product = all_eq3_part[k] * t1;
-                const double product_low = product_error(all_eq3_part[k], t1, product) + all_eq3_part[k] * t1_low + t1 * all_eq3_part_low[k];
-                const double sum = product + all_beta_here[k];
-                const double sum_low = sum_error(product, all_beta_here[k], sum) + product_low;
-                const double tight = rounded(sum, sum_low);
-                const double tight_low = sum_error(sum, sum_low, tight);
-                const double t12 = (tight > 0.0 || (tight == 0.0 && tight_low > 0.0) ? dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k] : 0.0);
-                const double product2 = t1 * t12;
-                const double product2_low = product_error(t1, t12, product2) + t12 * t1_low;
-                const double sum2 = dgamma_sum_lanes[lane][j] + product2;
-                const double sum2_low = sum_error(dgamma_sum_lanes[lane][j], product2, sum2) + (dgamma_sum_lanes_low[lane][j] + product2_low);
-                dgamma_sum_lanes[lane][j] = sum2;
-                dgamma_sum_lanes_low[lane][j] = sum2_low;
-                const double sum3 = dbeta_sum_lanes[lane][j] + t12;
-                const double sum3_low = sum_error(dbeta_sum_lanes[lane][j], t12, sum3) + dbeta_sum_lanes_low[lane][j];
-                dbeta_sum_lanes[lane][j] = sum3;
-                dbeta_sum_lanes_low[lane][j] = sum3_low;
-            }
-            if (++i1 == m1) {
-                i1 = 0;
-                ++i0;
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 8][j];
-                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 8][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 8][j]);
-                dgamma_sum_lanes[lane][j] = sum;
-                dgamma_sum_lanes_low[lane][j] = sum_low;
-                const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 8][j];
-                const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 8][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 8][j]);
-                dbeta_sum_lanes[lane][j] = sum2;
-                dbeta_sum_lanes_low[lane][j] = sum2_low;
+        if (n > 63) {
+            const ptrdiff_t ahead = (width + 1023) / width;
+            ptrdiff_t i0 = start / m1;
+            ptrdiff_t i1 = start % m1;
+            for (ptrdiff_t q = 0; q < count; q++) {
+                const ptrdiff_t lane = q % 16 * width;
+                for (ptrdiff_t j = 0; j < width; j += 16) {
+                    const ptrdiff_t k = first + j;
+                    PREFETCH(&x[i0 * layout->x__i0 + (i1 + ahead) * layout->x__i1 + k]);
+                    PREFETCH(&dy[i0 * layout->dy__i0 + (i1 + ahead) * layout->dy__i1 + k]);
+                }
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t k = first + j;
+                    /* (3), (4) */
+                    const double t1 = x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - all_mu_here[k];
+                    const double t1_low = difference_error(x[i0 * layout->x__i0 + i1 * layout->x__i1 + k], all_mu_here[k], t1);
+                    const double product = all_eq3_part2[k] * t1;
+                    const double product_low = product_error(all_eq3_part2[k], t1, product) + all_eq3_part2[k] * t1_low + t1 * all_eq3_part2_low[k];
+                    const double sum = product + all_beta_here[k];
+                    const double sum_low = sum_error(product, all_beta_here[k], sum) + product_low;
+                    const double tight = rounded(sum, sum_low);
+                    const double tight_low = sum_error(sum, sum_low, tight);
+                    const double t12 = (tight > 0.0 || (tight == 0.0 && tight_low > 0.0) ? dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k] : 0.0);
+                    const double product3 = all_eq3_part[k] * t1;
+                    const double product3_low = product_error(all_eq3_part[k], t1, product3) + all_eq3_part[k] * t1_low + t1 * all_eq3_part_low[k];
+                    const double product2 = product3 * t12;
+                    const double product2_low = product_error(product3, t12, product2) + t12 * product3_low;
+                    const double sum2 = dgamma_sum_lanes[lane + j] + product2;
+                    const double sum2_low = sum_error(dgamma_sum_lanes[lane + j], product2, sum2) + (dgamma_sum_lanes_low[lane + j] + product2_low);
+                    dgamma_sum_lanes[lane + j] = sum2;
+                    dgamma_sum_lanes_low[lane + j] = sum2_low;
+                    const double sum3 = dbeta_sum_lanes[lane + j] + t12;
+                    const double sum3_low = sum_error(dbeta_sum_lanes[lane + j], t12, sum3) + dbeta_sum_lanes_low[lane + j];
+                    dbeta_sum_lanes[lane + j] = sum3;
+                    dbeta_sum_lanes_low[lane + j] = sum3_low;
+                }
+                if (++i1 == m1) {
+                    i1 = 0;
+                    ++i0;
+                }
             }
         }
-        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 4][j];
-                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 4][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 4][j]);
-                dgamma_sum_lanes[lane][j] = sum;
-                dgamma_sum_lanes_low[lane][j] = sum_low;
-                const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 4][j];
-                const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 4][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 4][j]);
-                dbeta_sum_lanes[lane][j] = sum2;
-                dbeta_sum_lanes_low[lane][j] = sum2_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+            const double sum = dgamma_sum_lanes[j] + dgamma_sum_lanes[j + 8 * width];
+            const double sum_low = sum_error(dgamma_sum_lanes[j], dgamma_sum_lanes[j + 8 * width], sum) + (dgamma_sum_lanes_low[j] + dgamma_sum_lanes_low[j + 8 * width]);
+            dgamma_sum_lanes[j] = sum;
+            dgamma_sum_lanes_low[j] = sum_low;
+            const double sum2 = dbeta_sum_lanes[j] + dbeta_sum_lanes[j + 8 * width];
+            const double sum2_low = sum_error(dbeta_sum_lanes[j], dbeta_sum_lanes[j + 8 * width], sum2) + (dbeta_sum_lanes_low[j] + dbeta_sum_lanes_low[j + 8 * width]);
+            dbeta_sum_lanes[j] = sum2;
+            dbeta_sum_lanes_low[j] = sum2_low;
         }
-        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 2][j];
-                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 2][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 2][j]);
-                dgamma_sum_lanes[lane][j] = sum;
-                dgamma_sum_lanes_low[lane][j] = sum_low;
-                const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 2][j];
-                const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 2][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 2][j]);
-                dbeta_sum_lanes[lane][j] = sum2;
-                dbeta_sum_lanes_low[lane][j] = sum2_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+            const double sum = dgamma_sum_lanes[j] + dgamma_sum_lanes[j + 4 * width];
+            const double sum_low = sum_error(dgamma_sum_lanes[j], dgamma_sum_lanes[j + 4 * width], sum) + (dgamma_sum_lanes_low[j] + dgamma_sum_lanes_low[j + 4 * width]);
+            dgamma_sum_lanes[j] = sum;
+            dgamma_sum_lanes_low[j] = sum_low;
+            const double sum2 = dbeta_sum_lanes[j] + dbeta_sum_lanes[j + 4 * width];
+            const double sum2_low = sum_error(dbeta_sum_lanes[j], dbeta_sum_lanes[j + 4 * width], sum2) + (dbeta_sum_lanes_low[j] + dbeta_sum_lanes_low[j + 4 * width]);
+            dbeta_sum_lanes[j] = sum2;
+            dbeta_sum_lanes_low[j] = sum2_low;
         }
-        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 1][j];
-                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 1][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 1][j]);
-                dgamma_sum_lanes[lane][j] = sum;
-                dgamma_sum_lanes_low[lane][j] = sum_low;
-                const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 1][j];
-                const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 1][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 1][j]);
-                dbeta_sum_lanes[lane][j] = sum2;
-                dbeta_sum_lanes_low[lane][j] = sum2_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+            const double sum = dgamma_sum_lanes[j] + dgamma_sum_lanes[j + 2 * width];
+            const double sum_low = sum_error(dgamma_sum_lanes[j], dgamma_sum_lanes[j + 2 * width], sum) + (dgamma_sum_lanes_low[j] + dgamma_sum_lanes_low[j + 2 * width]);
+            dgamma_sum_lanes[j] = sum;
+            dgamma_sum_lanes_low[j] = sum_low;
+            const double sum2 = dbeta_sum_lanes[j] + dbeta_sum_lanes[j + 2 * width];
+            const double sum2_low = sum_error(dbeta_sum_lanes[j], dbeta_sum_lanes[j + 2 * width], sum2) + (dbeta_sum_lanes_low[j] + dbeta_sum_lanes_low[j + 2 * width]);
+            dbeta_sum_lanes[j] = sum2;
+            dbeta_sum_lanes_low[j] = sum2_low;
+        }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+            const double sum = dgamma_sum_lanes[j] + dgamma_sum_lanes[j + width];
+            const double sum_low = sum_error(dgamma_sum_lanes[j], dgamma_sum_lanes[j + width], sum) + (dgamma_sum_lanes_low[j] + dgamma_sum_lanes_low[j + width]);
+            dgamma_sum_lanes[j] = sum;
+            dgamma_sum_lanes_low[j] = sum_low;
+            const double sum2 = dbeta_sum_lanes[j] + dbeta_sum_lanes[j + width];
+            const double sum2_low = sum_error(dbeta_sum_lanes[j], dbeta_sum_lanes[j + width], sum2) + (dbeta_sum_lanes_low[j] + dbeta_sum_lanes_low[j + width]);
+            dbeta_sum_lanes[j] = sum2;
+            dbeta_sum_lanes_low[j] = sum2_low;
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t k = first + j;
-            dgamma_sum_blocks[block * n + k] = dgamma_sum_lanes[0][j];
-            dgamma_sum_blocks_low[block * n + k] = dgamma_sum_lanes_low[0][j];
-            dbeta_sum_blocks[block * n + k] = dbeta_sum_lanes[0][j];
-            dbeta_sum_blocks_low[block * n + k] = dbeta_sum_lanes_low[0][j];
+            dgamma_sum_blocks[block * n + k] = dgamma_sum_lanes[j];
+            dgamma_sum_blocks_low[block * n + k] = dgamma_sum_lanes_low[j];
+            dbeta_sum_blocks[block * n + k] = dbeta_sum_lanes[j];
+            dbeta_sum_blocks_low[block * n + k] = dbeta_sum_lanes_low[j];
         }
     }
     SHARED_FOR
@@ -871,29 +933,12 @@ static void group1_kept(
         const double root_low = root_error(sum, sum_low, root);
         const double tight = rounded(dgamma_sum, dgamma_sum_low);
         const double tight_low = sum_error(dgamma_sum, dgamma_sum_low, tight);
-        const double quotient = tight / root;
-        const double quotient_low = quotient_error(tight, tight_low, root, root_low, quotient);
-        const double choice = (all_eq5_part2[k] > 0.0 ? quotient : 0.0);
-        const double choice_low = (all_eq5_part2[k] > 0.0 ? quotient_low : 0.0);
-        const double sum2 = sigma2[k * layout->sigma2__k] + epsilon;
-        const double sum2_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum2);
-        const double root2 = sqrt(sum2);
-        const double root2_low = root_error(sum2, sum2_low, root2);
-        const double eq5_part3 = choice / root2;
-        const double eq5_part3_low = quotient_error(choice, choice_low, root2, root2_low, eq5_part3);
+        const double eq5_part3 = tight / root;
+        const double eq5_part3_low = quotient_error(tight, tight_low, root, root_low, eq5_part3);
         all_eq5_part3[k] = eq5_part3;
         all_eq5_part3_low[k] = eq5_part3_low;
-        /* (3) */
-        const double sum3 = sigma2[k * layout->sigma2__k] + epsilon;
-        const double sum3_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum3);
-        const double root3 = sqrt(sum3);
-        const double root3_low = root_error(sum3, sum3_low, root3);
-        const double quotient2 = tight / root3;
-        const double quotient2_low = quotient_error(tight, tight_low, root3, root3_low, quotient2);
-        const double eq3_part2 = (all_eq5_part2[k] > 0.0 ? quotient2 : 0.0);
-        const double eq3_part2_low = (all_eq5_part2[k] > 0.0 ? quotient2_low : 0.0);
         /* (3), (4) */
-        dgamma[k * layout->dgamma__k] = rounded(eq3_part2, eq3_part2_low);
+        dgamma[k * layout->dgamma__k] = rounded(dgamma_sum, dgamma_sum_low);
         dbeta[k * layout->dbeta__k] = rounded(dbeta_sum, dbeta_sum_low);
     }
     SHARED_FOR
@@ -909,10 +954,10 @@ static void group1_kept(
         _Alignas(64) double all_eq5_part_held[1024];
         _Alignas(64) double all_eq5_part_held_low[1024];
         _Alignas(64) double all_eq5_part2_held[1024];
-        _Alignas(64) double all_eq3_part_held[1024];
-        _Alignas(64) double all_eq3_part_held_low[1024];
-        _Alignas(64) double all_mu_here_held[1024];
-        _Alignas(64) double all_beta_here_held[1024];
+        _Alignas(64) double all_eq3_part2_held3[1024];
+        _Alignas(64) double all_eq3_part2_held3_low[1024];
+        _Alignas(64) double all_mu_here_held3[1024];
+        _Alignas(64) double all_beta_here_held3[1024];
         _Alignas(64) double all_eq5_part3_held[1024];
         _Alignas(64) double all_eq5_part3_held_low[1024];
         _Alignas(64) double all_dbeta_sum_held[1024];
@@ -924,10 +969,10 @@ static void group1_kept(
                 all_eq5_part_held[lane * width + j] = all_eq5_part[k];
                 all_eq5_part_held_low[lane * width + j] = all_eq5_part_low[k];
                 all_eq5_part2_held[lane * width + j] = all_eq5_part2[k];
-                all_eq3_part_held[lane * width + j] = all_eq3_part[k];
-                all_eq3_part_held_low[lane * width + j] = all_eq3_part_low[k];
-                all_mu_here_held[lane * width + j] = all_mu_here[k];
-                all_beta_here_held[lane * width + j] = all_beta_here[k];
+                all_eq3_part2_held3[lane * width + j] = all_eq3_part2[k];
+                all_eq3_part2_held3_low[lane * width + j] = all_eq3_part2_low[k];
+                all_mu_here_held3[lane * width + j] = all_mu_here[k];
+                all_beta_here_held3[lane * width + j] = all_beta_here[k];
                 all_eq5_part3_held[lane * width + j] = all_eq5_part3[k];
                 all_eq5_part3_held_low[lane * width + j] = all_eq5_part3_low[k];
                 all_dbeta_sum_held[lane * width + j] = all_dbeta_sum[k];
@@ -958,12 +1003,12 @@ static void group1_kept(
                     for (ptrdiff_t dx_row_lane = 0; dx_row_lane < dx_row_some; dx_row_lane++) {
                         const ptrdiff_t j = dx_row_done + dx_row_lane;
                         /* (5) */
-                        const double t1 = x_row[j] - all_mu_here_held[j];
-                        const double t1_low = difference_error(x_row[j], all_mu_here_held[j], t1);
-                        const double product3 = all_eq3_part_held[j] * t1;
-                        const double product3_low = product_error(all_eq3_part_held[j], t1, product3) + all_eq3_part_held[j] * t1_low + t1 * all_eq3_part_held_low[j];
-                        const double sum = product3 + all_beta_here_held[j];
-                        const double sum_low = sum_error(product3, all_beta_here_held[j], sum) + product3_low;
+                        const double t1 = x_row[j] - all_mu_here_held3[j];
+                        const double t1_low = difference_error(x_row[j], all_mu_here_held3[j], t1);
+                        const double product3 = all_eq3_part2_held3[j] * t1;
+                        const double product3_low = product_error(all_eq3_part2_held3[j], t1, product3) + all_eq3_part2_held3[j] * t1_low + t1 * all_eq3_part2_held3_low[j];
+                        const double sum = product3 + all_beta_here_held3[j];
+                        const double sum_low = sum_error(product3, all_beta_here_held3[j], sum) + product3_low;
                         const double tight = rounded(sum, sum_low);
                         const double tight_low = sum_error(sum, sum_low, tight);
                         const double choice = (tight > 0.0 || (tight == 0.0 && tight_low > 0.0) ? dy_row[j] : 0.0);
@@ -991,12 +1036,12 @@ static void group1_kept(
                         for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_double; dx_row_lane++) {
                             const ptrdiff_t j = dx_row_done + dx_row_lane;
                             /* (5) */
-                            const double t1 = x_row[j] - all_mu_here_held[j];
-                            const double t1_low = difference_error(x_row[j], all_mu_here_held[j], t1);
-                            const double product3 = all_eq3_part_held[j] * t1;
-                            const double product3_low = product_error(all_eq3_part_held[j], t1, product3) + all_eq3_part_held[j] * t1_low + t1 * all_eq3_part_held_low[j];
-                            const double sum = product3 + all_beta_here_held[j];
-                            const double sum_low = sum_error(product3, all_beta_here_held[j], sum) + product3_low;
+                            const double t1 = x_row[j] - all_mu_here_held3[j];
+                            const double t1_low = difference_error(x_row[j], all_mu_here_held3[j], t1);
+                            const double product3 = all_eq3_part2_held3[j] * t1;
+                            const double product3_low = product_error(all_eq3_part2_held3[j], t1, product3) + all_eq3_part2_held3[j] * t1_low + t1 * all_eq3_part2_held3_low[j];
+                            const double sum = product3 + all_beta_here_held3[j];
+                            const double sum_low = sum_error(product3, all_beta_here_held3[j], sum) + product3_low;
                             const double tight = rounded(sum, sum_low);
                             const double tight_low = sum_error(sum, sum_low, tight);
                             const double choice = (tight > 0.0 || (tight == 0.0 && tight_low > 0.0) ? dy_row[j] : 0.0);
@@ -1055,8 +1100,8 @@ static void group1_panels(
         const ptrdiff_t begin = panel * span;
         const ptrdiff_t breadth = smaller(span, n - begin);
         _Alignas(64) double mu_here_panel[1024];
-        _Alignas(64) double eq3_part_panel[1024];
-        _Alignas(64) double eq3_part_panel_low[1024];
+        _Alignas(64) double eq3_part2_panel[1024];
+        _Alignas(64) double eq3_part2_panel_low[1024];
         _Alignas(64) double beta_here_panel[1024];
         _Alignas(64) double eq5_part_panel[1024];
         _Alignas(64) double eq5_part_panel_low[1024];
@@ -1068,28 +1113,37 @@ static void group1_panels(
         for (ptrdiff_t column = 0; column < breadth; column += 128) {
             const ptrdiff_t first = begin + column;
             const ptrdiff_t width = smaller(128, breadth - column);
-            _Alignas(64) double mu_here_tile[128];
             _Alignas(64) double eq3_part_tile[128];
             _Alignas(64) double eq3_part_tile_low[128];
+            _Alignas(64) double mu_here_tile[128];
+            _Alignas(64) double eq3_part2_tile[128];
+            _Alignas(64) double eq3_part2_tile_low[128];
             _Alignas(64) double beta_here_tile[128];
-            _Alignas(64) double eq5_part2_tile[128];
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t k = first + j;
                 /* (3) */
-                const double mu_here = mu[k * layout->mu__k];
-                mu_here_tile[j] = mu_here;
-                mu_here_panel[column + j] = mu_here;
                 const double sum = sigma2[k * layout->sigma2__k] + epsilon;
                 const double sum_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum);
                 const double root = sqrt(sum);
                 const double root_low = root_error(sum, sum_low, root);
-                const double eq3_part = gamma[k * layout->gamma__k] / root;
-                const double eq3_part_low = quotient_error(gamma[k * layout->gamma__k], 0.0, root, root_low, eq3_part);
+                const double eq3_part = 1.0 / root;
+                const double eq3_part_low = quotient_error(1.0, 0.0, root, root_low, eq3_part);
                 eq3_part_tile[j] = eq3_part;
                 eq3_part_tile_low[j] = eq3_part_low;
-                eq3_part_panel[column + j] = eq3_part;
-                eq3_part_panel_low[column + j] = eq3_part_low;
+                const double mu_here = mu[k * layout->mu__k];
+                mu_here_tile[j] = mu_here;
+                mu_here_panel[column + j] = mu_here;
+                const double sum2 = sigma2[k * layout->sigma2__k] + epsilon;
+                const double sum2_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum2);
+                const double root2 = sqrt(sum2);
+                const double root2_low = root_error(sum2, sum2_low, root2);
+                const double eq3_part2 = gamma[k * layout->gamma__k] / root2;
+                const double eq3_part2_low = quotient_error(gamma[k * layout->gamma__k], 0.0, root2, root2_low, eq3_part2);
+                eq3_part2_tile[j] = eq3_part2;
+                eq3_part2_tile_low[j] = eq3_part2_low;
+                eq3_part2_panel[column + j] = eq3_part2;
+                eq3_part2_panel_low[column + j] = eq3_part2_low;
                 const double beta_here = beta[k * layout->beta__k];
                 beta_here_tile[j] = beta_here;
                 beta_here_panel[column + j] = beta_here;
@@ -1098,16 +1152,15 @@ static void group1_panels(
                 const double quotient_low = quotient_error(1.0, 0.0, (double)(m0 * m1), 0.0, quotient);
                 const double product = quotient * gamma[k * layout->gamma__k];
                 const double product_low = product_error(quotient, gamma[k * layout->gamma__k], product) + gamma[k * layout->gamma__k] * quotient_low;
-                const double sum2 = sigma2[k * layout->sigma2__k] + epsilon;
-                const double sum2_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum2);
-                const double root2 = sqrt(sum2);
-                const double root2_low = root_error(sum2, sum2_low, root2);
-                const double eq5_part = product / root2;
-                const double eq5_part_low = quotient_error(product, product_low, root2, root2_low, eq5_part);
+                const double sum3 = sigma2[k * layout->sigma2__k] + epsilon;
+                const double sum3_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum3);
+                const double root3 = sqrt(sum3);
+                const double root3_low = root_error(sum3, sum3_low, root3);
+                const double eq5_part = product / root3;
+                const double eq5_part_low = quotient_error(product, product_low, root3, root3_low, eq5_part);
                 eq5_part_panel[column + j] = eq5_part;
                 eq5_part_panel_low[column + j] = eq5_part_low;
                 const double eq5_part2 = (double)(m0 * m1);
-                eq5_part2_tile[j] = eq5_part2;
                 eq5_part2_panel[column + j] = eq5_part2;
             }
             _Alignas(64) double dgamma_sum_total[128];
@@ -1124,24 +1177,22 @@ static void group1_panels(
             for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
                 const ptrdiff_t start = block * 512;
                 const ptrdiff_t count = smaller(512, m0 * m1 - start);
-                _Alignas(64) double dgamma_sum_lanes[16][128];
-                _Alignas(64) double dgamma_sum_lanes_low[16][128];
-                _Alignas(64) double dbeta_sum_lanes[16][128];
-                _Alignas(64) double dbeta_sum_lanes_low[16][128];
-                for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        dgamma_sum_lanes[lane][j] = 0.0;
-                        dgamma_sum_lanes_low[lane][j] = 0.0;
-                        dbeta_sum_lanes[lane][j] = 0.0;
-                        dbeta_sum_lanes_low[lane][j] = 0.0;
-                    }
+                _Alignas(64) double dgamma_sum_lanes[2048];
+                _Alignas(64) double dgamma_sum_lanes_low[2048];
+                _Alignas(64) double dbeta_sum_lanes[2048];
+                _Alignas(64) double dbeta_sum_lanes_low[2048];
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+                    dgamma_sum_lanes[j] = 0.0;
+                    dgamma_sum_lanes_low[j] = 0.0;
+                    dbeta_sum_lanes[j] = 0.0;
+                    dbeta_sum_lanes_low[j] = 0.0;
                 }
                 const ptrdiff_t ahead = (width + 1023) / width;
                 ptrdiff_t i0 = start / m1;
                 ptrdiff_t i1 = start % m1;
                 for (ptrdiff_t q = 0; q < count; q++) {
-                    const ptrdiff_t lane = q % 16;
+                    const ptrdiff_t lane = q % 16 * width;
                     for (ptrdiff_t j = 0; j < width; j += 16) {
                         const ptrdiff_t k = first + j;
                         PREFETCH(&x[i0 * layout->x__i0 + (i1 + ahead) * layout->x__i1 + k]);
@@ -1153,89 +1204,83 @@ static void group1_panels(
                         /* (3), (4) */
                         const double t1 = x[i0 * layout->x__i0 + i1 * layout->x__i1 + k] - mu_here_tile[j];
                         const double t1_low = difference_error(x[i0 * layout->x__i0 + i1 * layout->x__i1 + k], mu_here_tile[j], t1);
-                        const double product = eq3_part_tile[j] * t1;
-                        const double product_low = product_error(eq3_part_tile[j], t1, product) + eq3_part_tile[j] * t1_low + t1 * eq3_part_tile_low[j];
+                        const double product = eq3_part2_tile[j] * t1;
+                        const double product_low = product_error(eq3_part2_tile[j], t1, product) + eq3_part2_tile[j] * t1_low + t1 * eq3_part2_tile_low[j];
                         const double sum = product + beta_here_tile[j];
                         const double sum_low = sum_error(product, beta_here_tile[j], sum) + product_low;
                         const double tight = rounded(sum, sum_low);
                         const double tight_low = sum_error(sum, sum_low, tight);
                         const double t12 = (tight > 0.0 || (tight == 0.0 && tight_low > 0.0) ? dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k] : 0.0);
-                        const double product2 = t1 * t12;
-                        const double product2_low = product_error(t1, t12, product2) + t12 * t1_low;
-                        const double sum2 = dgamma_sum_lanes[lane][j] + product2;
-                        const double sum2_low = sum_error(dgamma_sum_lanes[lane][j], product2, sum2) + (dgamma_sum_lanes_low[lane][j] + product2_low);
-                        dgamma_sum_lanes[lane][j] = sum2;
-                        dgamma_sum_lanes_low[lane][j] = sum2_low;
-                        const double sum3 = dbeta_sum_lanes[lane][j] + t12;
-                        const double sum3_low = sum_error(dbeta_sum_lanes[lane][j], t12, sum3) + dbeta_sum_lanes_low[lane][j];
-                        dbeta_sum_lanes[lane][j] = sum3;
-                        dbeta_sum_lanes_low[lane][j] = sum3_low;
+                        const double product3 = eq3_part_tile[j] * t1;
+                        const double product3_low = product_error(eq3_part_tile[j], t1, product3) + eq3_part_tile[j] * t1_low + t1 * eq3_part_tile_low[j];
+                        const double product2 = product3 * t12;
+                        const double product2_low = product_error(product3, t12, product2) + t12 * product3_low;
+                        const double sum2 = dgamma_sum_lanes[lane + j] + product2;
+                        const double sum2_low = sum_error(dgamma_sum_lanes[lane + j], product2, sum2) + (dgamma_sum_lanes_low[lane + j] + product2_low);
+                        dgamma_sum_lanes[lane + j] = sum2;
+                        dgamma_sum_lanes_low[lane + j] = sum2_low;
+                        const double sum3 = dbeta_sum_lanes[lane + j] + t12;
+                        const double sum3_low = sum_error(dbeta_sum_lanes[lane + j], t12, sum3) + dbeta_sum_lanes_low[lane + j];
+                        dbeta_sum_lanes[lane + j] = sum3;
+                        dbeta_sum_lanes_low[lane + j] = sum3_low;
                     }
                     if (++i1 == m1) {
                         i1 = 0;
                         ++i0;
                     }
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 8][j];
-                        const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 8][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 8][j]);
-                        dgamma_sum_lanes[lane][j] = sum;
-                        dgamma_sum_lanes_low[lane][j] = sum_low;
-                        const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 8][j];
-                        const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 8][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 8][j]);
-                        dbeta_sum_lanes[lane][j] = sum2;
-                        dbeta_sum_lanes_low[lane][j] = sum2_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+                    const double sum = dgamma_sum_lanes[j] + dgamma_sum_lanes[j + 8 * width];
+                    const double sum_low = sum_error(dgamma_sum_lanes[j], dgamma_sum_lanes[j + 8 * width], sum) + (dgamma_sum_lanes_low[j] + dgamma_sum_lanes_low[j + 8 * width]);
+                    dgamma_sum_lanes[j] = sum;
+                    dgamma_sum_lanes_low[j] = sum_low;
+                    const double sum2 = dbeta_sum_lanes[j] + dbeta_sum_lanes[j + 8 * width];
+                    const double sum2_low = sum_error(dbeta_sum_lanes[j], dbeta_sum_lanes[j + 8 * width], sum2) + (dbeta_sum_lanes_low[j] + dbeta_sum_lanes_low[j + 8 * width]);
+                    dbeta_sum_lanes[j] = sum2;
+                    dbeta_sum_lanes_low[j] = sum2_low;
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 4][j];
-                        const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 4][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 4][j]);
-                        dgamma_sum_lanes[lane][j] = sum;
-                        dgamma_sum_lanes_low[lane][j] = sum_low;
-                        const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 4][j];
-                        const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 4][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 4][j]);
-                        dbeta_sum_lanes[lane][j] = sum2;
-                        dbeta_sum_lanes_low[lane][j] = sum2_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+                    const double sum = dgamma_sum_lanes[j] + dgamma_sum_lanes[j + 4 * width];
+                    const double sum_low = sum_error(dgamma_sum_lanes[j], dgamma_sum_lanes[j + 4 * width], sum) + (dgamma_sum_lanes_low[j] + dgamma_sum_lanes_low[j + 4 * width]);
+                    dgamma_sum_lanes[j] = sum;
+                    dgamma_sum_lanes_low[j] = sum_low;
+                    const double sum2 = dbeta_sum_lanes[j] + dbeta_sum_lanes[j + 4 * width];
+                    const double sum2_low = sum_error(dbeta_sum_lanes[j], dbeta_sum_lanes[j + 4 * width], sum2) + (dbeta_sum_lanes_low[j] + dbeta_sum_lanes_low[j + 4 * width]);
+                    dbeta_sum_lanes[j] = sum2;
+                    dbeta_sum_lanes_low[j] = sum2_low;
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 2][j];
-                        const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 2][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 2][j]);
-                        dgamma_sum_lanes[lane][j] = sum;
-                        dgamma_sum_lanes_low[lane][j] = sum_low;
-                        const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 2][j];
-                        const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 2][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 2][j]);
-                        dbeta_sum_lanes[lane][j] = sum2;
-                        dbeta_sum_lanes_low[lane][j] = sum2_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+                    const double sum = dgamma_sum_lanes[j] + dgamma_sum_lanes[j + 2 * width];
+                    const double sum_low = sum_error(dgamma_sum_lanes[j], dgamma_sum_lanes[j + 2 * width], sum) + (dgamma_sum_lanes_low[j] + dgamma_sum_lanes_low[j + 2 * width]);
+                    dgamma_sum_lanes[j] = sum;
+                    dgamma_sum_lanes_low[j] = sum_low;
+                    const double sum2 = dbeta_sum_lanes[j] + dbeta_sum_lanes[j + 2 * width];
+                    const double sum2_low = sum_error(dbeta_sum_lanes[j], dbeta_sum_lanes[j + 2 * width], sum2) + (dbeta_sum_lanes_low[j] + dbeta_sum_lanes_low[j + 2 * width]);
+                    dbeta_sum_lanes[j] = sum2;
+                    dbeta_sum_lanes_low[j] = sum2_low;
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 1][j];
-                        const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 1][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 1][j]);
-                        dgamma_sum_lanes[lane][j] = sum;
-                        dgamma_sum_lanes_low[lane][j] = sum_low;
-                        const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 1][j];
-                        const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 1][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 1][j]);
-                        dbeta_sum_lanes[lane][j] = sum2;
-                        dbeta_sum_lanes_low[lane][j] = sum2_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+                    const double sum = dgamma_sum_lanes[j] + dgamma_sum_lanes[j + width];
+                    const double sum_low = sum_error(dgamma_sum_lanes[j], dgamma_sum_lanes[j + width], sum) + (dgamma_sum_lanes_low[j] + dgamma_sum_lanes_low[j + width]);
+                    dgamma_sum_lanes[j] = sum;
+                    dgamma_sum_lanes_low[j] = sum_low;
+                    const double sum2 = dbeta_sum_lanes[j] + dbeta_sum_lanes[j + width];
+                    const double sum2_low = sum_error(dbeta_sum_lanes[j], dbeta_sum_lanes[j + width], sum2) + (dbeta_sum_lanes_low[j] + dbeta_sum_lanes_low[j + width]);
+                    dbeta_sum_lanes[j] = sum2;
+                    dbeta_sum_lanes_low[j] = sum2_low;
                 }
                 SIMD
                 for (ptrdiff_t j = 0; j < width; j++) {
-                    const double sum = dgamma_sum_total[j] + dgamma_sum_lanes[0][j];
-                    const double sum_low = sum_error(dgamma_sum_total[j], dgamma_sum_lanes[0][j], sum) + (dgamma_sum_total_low[j] + dgamma_sum_lanes_low[0][j]);
+                    const double sum = dgamma_sum_total[j] + dgamma_sum_lanes[j];
+                    const double sum_low = sum_error(dgamma_sum_total[j], dgamma_sum_lanes[j], sum) + (dgamma_sum_total_low[j] + dgamma_sum_lanes_low[j]);
                     dgamma_sum_total[j] = sum;
                     dgamma_sum_total_low[j] = sum_low;
-                    const double sum2 = dbeta_sum_total[j] + dbeta_sum_lanes[0][j];
-                    const double sum2_low = sum_error(dbeta_sum_total[j], dbeta_sum_lanes[0][j], sum2) + (dbeta_sum_total_low[j] + dbeta_sum_lanes_low[0][j]);
+                    const double sum2 = dbeta_sum_total[j] + dbeta_sum_lanes[j];
+                    const double sum2_low = sum_error(dbeta_sum_total[j], dbeta_sum_lanes[j], sum2) + (dbeta_sum_total_low[j] + dbeta_sum_lanes_low[j]);
                     dbeta_sum_total[j] = sum2;
                     dbeta_sum_total_low[j] = sum2_low;
                 }
@@ -1258,29 +1303,12 @@ static void group1_panels(
                 const double root_low = root_error(sum, sum_low, root);
                 const double tight = rounded(dgamma_sum, dgamma_sum_low);
                 const double tight_low = sum_error(dgamma_sum, dgamma_sum_low, tight);
-                const double quotient = tight / root;
-                const double quotient_low = quotient_error(tight, tight_low, root, root_low, quotient);
-                const double choice = (eq5_part2_tile[j] > 0.0 ? quotient : 0.0);
-                const double choice_low = (eq5_part2_tile[j] > 0.0 ? quotient_low : 0.0);
-                const double sum2 = sigma2[k * layout->sigma2__k] + epsilon;
-                const double sum2_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum2);
-                const double root2 = sqrt(sum2);
-                const double root2_low = root_error(sum2, sum2_low, root2);
-                const double eq5_part3 = choice / root2;
-                const double eq5_part3_low = quotient_error(choice, choice_low, root2, root2_low, eq5_part3);
+                const double eq5_part3 = tight / root;
+                const double eq5_part3_low = quotient_error(tight, tight_low, root, root_low, eq5_part3);
                 eq5_part3_panel[column + j] = eq5_part3;
                 eq5_part3_panel_low[column + j] = eq5_part3_low;
-                /* (3) */
-                const double sum3 = sigma2[k * layout->sigma2__k] + epsilon;
-                const double sum3_low = sum_error(sigma2[k * layout->sigma2__k], epsilon, sum3);
-                const double root3 = sqrt(sum3);
-                const double root3_low = root_error(sum3, sum3_low, root3);
-                const double quotient2 = tight / root3;
-                const double quotient2_low = quotient_error(tight, tight_low, root3, root3_low, quotient2);
-                const double eq3_part2 = (eq5_part2_tile[j] > 0.0 ? quotient2 : 0.0);
-                const double eq3_part2_low = (eq5_part2_tile[j] > 0.0 ? quotient2_low : 0.0);
                 /* (3), (4) */
-                dgamma[k * layout->dgamma__k] = rounded(eq3_part2, eq3_part2_low);
+                dgamma[k * layout->dgamma__k] = rounded(dgamma_sum, dgamma_sum_low);
                 dbeta[k * layout->dbeta__k] = rounded(dbeta_sum, dbeta_sum_low);
             }
         }
@@ -1310,8 +1338,8 @@ static void group1_panels(
                         /* (5) */
                         const double t1 = x_row[j] - mu_here_panel[j];
                         const double t1_low = difference_error(x_row[j], mu_here_panel[j], t1);
-                        const double product3 = eq3_part_panel[j] * t1;
-                        const double product3_low = product_error(eq3_part_panel[j], t1, product3) + eq3_part_panel[j] * t1_low + t1 * eq3_part_panel_low[j];
+                        const double product3 = eq3_part2_panel[j] * t1;
+                        const double product3_low = product_error(eq3_part2_panel[j], t1, product3) + eq3_part2_panel[j] * t1_low + t1 * eq3_part2_panel_low[j];
                         const double sum = product3 + beta_here_panel[j];
                         const double sum_low = sum_error(product3, beta_here_panel[j], sum) + product3_low;
                         const double tight = rounded(sum, sum_low);
@@ -1343,8 +1371,8 @@ static void group1_panels(
                             /* (5) */
                             const double t1 = x_row[j] - mu_here_panel[j];
                             const double t1_low = difference_error(x_row[j], mu_here_panel[j], t1);
-                            const double product3 = eq3_part_panel[j] * t1;
-                            const double product3_low = product_error(eq3_part_panel[j], t1, product3) + eq3_part_panel[j] * t1_low + t1 * eq3_part_panel_low[j];
+                            const double product3 = eq3_part2_panel[j] * t1;
+                            const double product3_low = product_error(eq3_part2_panel[j], t1, product3) + eq3_part2_panel[j] * t1_low + t1 * eq3_part2_panel_low[j];
                             const double sum = product3 + beta_here_panel[j];
                             const double sum_low = sum_error(product3, beta_here_panel[j], sum) + product3_low;
                             const double tight = rounded(sum, sum_low);
@@ -1411,11 +1439,12 @@ int batch_norm_relu_backward_float64(
             group1_panels(layout, dy, x, mu, sigma2, gamma, beta, dx, dgamma, dbeta, epsilon);
     }
     else if (status == 0 && layout->x__i1 != 1 && layout->x__k == 1 && layout->dy__k == 1 && layout->dx__k == 1) {
-        double *const memory = malloc(sizeof(double) * (size_t)(n + n + n + n + n + (m0 * m1 + 511) / 512 * n + (m0 * m1 + 511) / 512 * n + n + n + n + n + (m0 * m1 + 511) / 512 * n + (m0 * m1 + 511) / 512 * n + n + n + 1));
+        double *const memory = malloc(sizeof(double) * (size_t)(n + n + n + n + n + n + (m0 * m1 + 511) / 512 * n + (m0 * m1 + 511) / 512 * n + n + n + n + n + n + (m0 * m1 + 511) / 512 * n + (m0 * m1 + 511) / 512 * n + n + n + 1));
         double *left = memory;
         status = !memory;
-        double *const all_mu_here = status ? NULL : take(&left, n);
         double *const all_eq3_part = status ? NULL : take(&left, n);
+        double *const all_mu_here = status ? NULL : take(&left, n);
+        double *const all_eq3_part2 = status ? NULL : take(&left, n);
         double *const all_beta_here = status ? NULL : take(&left, n);
         double *const all_eq5_part = status ? NULL : take(&left, n);
         double *const all_eq5_part2 = status ? NULL : take(&left, n);
@@ -1424,6 +1453,7 @@ int batch_norm_relu_backward_float64(
         double *const all_dbeta_sum = status ? NULL : take(&left, n);
         double *const all_eq5_part3 = status ? NULL : take(&left, n);
         double *const all_eq3_part_low = status ? NULL : take(&left, n);
+        double *const all_eq3_part2_low = status ? NULL : take(&left, n);
         double *const all_eq5_part_low = status ? NULL : take(&left, n);
         double *const dgamma_sum_blocks_low = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
         double *const dbeta_sum_blocks_low = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * n);
@@ -1432,11 +1462,11 @@ int batch_norm_relu_backward_float64(
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_kept(layout, dy, x, mu, sigma2, gamma, beta, dx, dgamma, dbeta, all_mu_here, all_eq3_part, all_beta_here, all_eq5_part, all_eq5_part2, dgamma_sum_blocks, dbeta_sum_blocks, all_dbeta_sum, all_eq5_part3, all_eq3_part_low, all_eq5_part_low, dgamma_sum_blocks_low, dbeta_sum_blocks_low, all_dbeta_sum_low, all_eq5_part3_low, epsilon);
+            group1_kept(layout, dy, x, mu, sigma2, gamma, beta, dx, dgamma, dbeta, all_eq3_part, all_mu_here, all_eq3_part2, all_beta_here, all_eq5_part, all_eq5_part2, dgamma_sum_blocks, dbeta_sum_blocks, all_dbeta_sum, all_eq5_part3, all_eq3_part_low, all_eq3_part2_low, all_eq5_part_low, dgamma_sum_blocks_low, dbeta_sum_blocks_low, all_dbeta_sum_low, all_eq5_part3_low, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_kept(layout, dy, x, mu, sigma2, gamma, beta, dx, dgamma, dbeta, all_mu_here, all_eq3_part, all_beta_here, all_eq5_part, all_eq5_part2, dgamma_sum_blocks, dbeta_sum_blocks, all_dbeta_sum, all_eq5_part3, all_eq3_part_low, all_eq5_part_low, dgamma_sum_blocks_low, dbeta_sum_blocks_low, all_dbeta_sum_low, all_eq5_part3_low, epsilon);
+            group1_kept(layout, dy, x, mu, sigma2, gamma, beta, dx, dgamma, dbeta, all_eq3_part, all_mu_here, all_eq3_part2, all_beta_here, all_eq5_part, all_eq5_part2, dgamma_sum_blocks, dbeta_sum_blocks, all_dbeta_sum, all_eq5_part3, all_eq3_part_low, all_eq3_part2_low, all_eq5_part_low, dgamma_sum_blocks_low, dbeta_sum_blocks_low, all_dbeta_sum_low, all_eq5_part3_low, epsilon);
         free(memory);
     }
     else if (status == 0) {

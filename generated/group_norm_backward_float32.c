@@ -494,9 +494,6 @@ static void group1_reduced(
                 const double eq3_part4 = all_dx_sum[n0 * N1 * G + n1 * G + g] / (sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + g * layout->sigma2__g] + epsilon);
                 const double mu_here2 = mu[n0 * layout->mu__n0 + n1 * layout->mu__n1 + g * layout->mu__g];
                 const double all_dx_sum3_here = all_dx_sum3[n0 * N1 * G + n1 * G + g];
-                const double eq3_part5 = eq3_part2 * eq3_part3;
-                const double eq3_part6 = eq3_part2 * eq3_part4;
-                const double eq3_part7 = eq3_part2 * all_dx_sum3_here;
                 for (ptrdiff_t block = 0; block < (S0 * S1 + 2047) / 2048; block++) {
                     const ptrdiff_t start = block * 2048;
                     const ptrdiff_t count = smaller(2048, S0 * S1 - start);
@@ -521,7 +518,7 @@ static void group1_reduced(
                             for (ptrdiff_t dx_row_lane = 0; dx_row_lane < dx_row_some; dx_row_lane++) {
                                 const ptrdiff_t q = dx_row_done + dx_row_lane;
                                 /* (3) */
-                                dx_row_part[dx_row_lane] = (float)(eq3_part5 * (double)dy_row[q] - eq3_part6 * ((double)x_row[q] - mu_here2) - eq3_part7);
+                                dx_row_part[dx_row_lane] = (float)(eq3_part2 * (eq3_part3 * (double)dy_row[q] - eq3_part4 * ((double)x_row[q] - mu_here2) - all_dx_sum3_here));
                             }
                             close_part_float(&dx_stream, dx_row_past, dx_row_some);
                             dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some;
@@ -533,7 +530,7 @@ static void group1_reduced(
                                 for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_float; dx_row_lane++) {
                                     const ptrdiff_t q = dx_row_done + dx_row_lane;
                                     /* (3) */
-                                    dx_row_line[dx_row_lane] = (float)(eq3_part5 * (double)dy_row[q] - eq3_part6 * ((double)x_row[q] - mu_here2) - eq3_part7);
+                                    dx_row_line[dx_row_lane] = (float)(eq3_part2 * (eq3_part3 * (double)dy_row[q] - eq3_part4 * ((double)x_row[q] - mu_here2) - all_dx_sum3_here));
                                 }
                                 write_line(dx_row, dx_row_line);
                             }
@@ -594,70 +591,98 @@ static void group1_kept(
         const ptrdiff_t count = smaller(512, S0 * S1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, K1 - first);
-        _Alignas(64) double dgamma_sum_lanes[16][128];
-        _Alignas(64) double dx_sum2_lanes[16][128];
-        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] = 0.0;
-                dx_sum2_lanes[lane][j] = 0.0;
+        _Alignas(64) double dgamma_sum_lanes[2048];
+        _Alignas(64) double dx_sum2_lanes[2048];
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+            dgamma_sum_lanes[j] = 0.0;
+            dx_sum2_lanes[j] = 0.0;
+        }
+        if (K1 <= 63) {
+            const ptrdiff_t together = 16 * (64 / larger(1, K1));
+            _Alignas(64) double all_mu_here_held[1024];
+            for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t c1 = first + j;
+                    all_mu_here_held[lane * width + j] = all_mu_here[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
+                }
+            }
+            for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
+                const ptrdiff_t at = (start + q * together) * K1 + first;
+                const ptrdiff_t length = smaller(together, count - q * together) * width;
+                float x_row_buffer[1024];
+                const ptrdiff_t x_row_extents[3] = {S0, S1, K1};
+                const ptrdiff_t x_row_strides[3] = {layout->x__s0, layout->x__s1, 1};
+                const float *x_row = read_window_float(x + n0 * layout->x__n0 + n1 * layout->x__n1 + g * layout->x__g + c0 * layout->x__c0, 3, x_row_extents, x_row_strides, at, length, x_row_buffer);
+                float dy_row_buffer[1024];
+                const ptrdiff_t dy_row_extents[3] = {S0, S1, K1};
+                const ptrdiff_t dy_row_strides[3] = {layout->dy__s0, layout->dy__s1, 1};
+                const float *dy_row = read_window_float(dy + n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0, 3, dy_row_extents, dy_row_strides, at, length, dy_row_buffer);
+                for (ptrdiff_t number = 0; number < (length + 16 * width - 1) / (16 * width); number++) {
+                    const ptrdiff_t run = number * (16 * width);
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j += 16) {
+                        PREFETCH(&x_row[run + j + 1024]);
+                        PREFETCH(&dy_row[run + j + 1024]);
+                    }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j++) {
+                        /* (1), (3) */
+                        dgamma_sum_lanes[j] += ((double)x_row[run + j] - all_mu_here_held[j]) * (double)dy_row[run + j];
+                        dx_sum2_lanes[j] += (double)dy_row[run + j];
+                    }
+                }
             }
         }
-        const ptrdiff_t ahead = (width + 1023) / width;
-        ptrdiff_t s0 = start / S1;
-        ptrdiff_t s1 = start % S1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            const ptrdiff_t lane = q % 16;
-            for (ptrdiff_t j = 0; j < width; j += 16) {
-                const ptrdiff_t c1 = first + j;
-                PREFETCH(&x[n0 * layout->x__n0 + n1 * layout->x__n1 + g * layout->x__g + c0 * layout->x__c0 + c1 + s0 * layout->x__s0 + (s1 + ahead) * layout->x__s1]);
-                PREFETCH(&dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + (s1 + ahead) * layout->dy__s1]);
-            }
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const ptrdiff_t c1 = first + j;
-                /* (1), (3) */
-                dgamma_sum_lanes[lane][j] += ((double)x[n0 * layout->x__n0 + n1 * layout->x__n1 + g * layout->x__g + c0 * layout->x__c0 + c1 + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_here[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1]) * (double)dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1];
-                dx_sum2_lanes[lane][j] += (double)dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1];
-            }
-            if (++s1 == S1) {
-                s1 = 0;
-                ++s0;
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 8][j];
-                dx_sum2_lanes[lane][j] += dx_sum2_lanes[lane + 8][j];
+        if (K1 > 63) {
+            const ptrdiff_t ahead = (width + 1023) / width;
+            ptrdiff_t s0 = start / S1;
+            ptrdiff_t s1 = start % S1;
+            for (ptrdiff_t q = 0; q < count; q++) {
+                const ptrdiff_t lane = q % 16 * width;
+                for (ptrdiff_t j = 0; j < width; j += 16) {
+                    const ptrdiff_t c1 = first + j;
+                    PREFETCH(&x[n0 * layout->x__n0 + n1 * layout->x__n1 + g * layout->x__g + c0 * layout->x__c0 + c1 + s0 * layout->x__s0 + (s1 + ahead) * layout->x__s1]);
+                    PREFETCH(&dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + (s1 + ahead) * layout->dy__s1]);
+                }
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t c1 = first + j;
+                    /* (1), (3) */
+                    dgamma_sum_lanes[lane + j] += ((double)x[n0 * layout->x__n0 + n1 * layout->x__n1 + g * layout->x__g + c0 * layout->x__c0 + c1 + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_here[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1]) * (double)dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1];
+                    dx_sum2_lanes[lane + j] += (double)dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1];
+                }
+                if (++s1 == S1) {
+                    s1 = 0;
+                    ++s0;
+                }
             }
         }
-        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 4][j];
-                dx_sum2_lanes[lane][j] += dx_sum2_lanes[lane + 4][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+            dgamma_sum_lanes[j] += dgamma_sum_lanes[j + 8 * width];
+            dx_sum2_lanes[j] += dx_sum2_lanes[j + 8 * width];
         }
-        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 2][j];
-                dx_sum2_lanes[lane][j] += dx_sum2_lanes[lane + 2][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+            dgamma_sum_lanes[j] += dgamma_sum_lanes[j + 4 * width];
+            dx_sum2_lanes[j] += dx_sum2_lanes[j + 4 * width];
         }
-        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 1][j];
-                dx_sum2_lanes[lane][j] += dx_sum2_lanes[lane + 1][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+            dgamma_sum_lanes[j] += dgamma_sum_lanes[j + 2 * width];
+            dx_sum2_lanes[j] += dx_sum2_lanes[j + 2 * width];
+        }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+            dgamma_sum_lanes[j] += dgamma_sum_lanes[j + width];
+            dx_sum2_lanes[j] += dx_sum2_lanes[j + width];
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t c1 = first + j;
-            dgamma_sum_blocks[block * N0 * N1 * G * K0 * K1 + n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = dgamma_sum_lanes[0][j];
-            dx_sum2_blocks[block * N0 * N1 * G * K0 * K1 + n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = dx_sum2_lanes[0][j];
+            dgamma_sum_blocks[block * N0 * N1 * G * K0 * K1 + n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = dgamma_sum_lanes[j];
+            dx_sum2_blocks[block * N0 * N1 * G * K0 * K1 + n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = dx_sum2_lanes[j];
         }
     }
     SHARED_FOR
@@ -797,10 +822,11 @@ static void group1_kept2(
     float *dx,
     double *all_dx_sum,
     double *all_dx_sum3,
+    double *all_eq3_part2,
+    double *all_eq3_part3,
+    double *all_eq3_part4,
     double *all_mu_here2,
-    double *all_eq3_part5,
-    double *all_eq3_part6,
-    double *all_eq3_part7,
+    double *all_all_dx_sum3_here,
     double epsilon
 )
 {
@@ -824,17 +850,15 @@ static void group1_kept2(
         const ptrdiff_t c1 = place % K1;
         /* (3) */
         const double eq3_part2 = 1.0 / ((double)(K0 * K1) * (double)(S0 * S1)) / sqrt(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + g * layout->sigma2__g] + epsilon);
+        all_eq3_part2[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = eq3_part2;
         const double eq3_part3 = (double)(K0 * K1) * (double)(S0 * S1) * (double)gamma[g * layout->gamma__g + c0 * layout->gamma__c0 + c1 * layout->gamma__c1];
+        all_eq3_part3[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = eq3_part3;
         const double eq3_part4 = all_dx_sum[n0 * N1 * G + n1 * G + g] / (sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + g * layout->sigma2__g] + epsilon);
+        all_eq3_part4[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = eq3_part4;
         const double mu_here2 = mu[n0 * layout->mu__n0 + n1 * layout->mu__n1 + g * layout->mu__g];
         all_mu_here2[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = mu_here2;
         const double all_dx_sum3_here = all_dx_sum3[n0 * N1 * G + n1 * G + g];
-        const double eq3_part5 = eq3_part2 * eq3_part3;
-        all_eq3_part5[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = eq3_part5;
-        const double eq3_part6 = eq3_part2 * eq3_part4;
-        all_eq3_part6[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = eq3_part6;
-        const double eq3_part7 = eq3_part2 * all_dx_sum3_here;
-        all_eq3_part7[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = eq3_part7;
+        all_all_dx_sum3_here[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = all_dx_sum3_here;
     }
     SHARED_FOR
     for (ptrdiff_t task = 0; task < N0 * N1 * G * K0 * ((S0 * S1 + 64 * larger(1, smaller(1024 / larger(1, K1), S0 * S1 / 8)) - 1) / (64 * larger(1, smaller(1024 / larger(1, K1), S0 * S1 / 8)))) * ((K1 + 1023) / 1024); task++) {
@@ -850,18 +874,20 @@ static void group1_kept2(
         const ptrdiff_t count = smaller(64 * larger(1, smaller(1024 / larger(1, K1), S0 * S1 / 8)), S0 * S1 - start);
         const ptrdiff_t first = tile * 1024;
         const ptrdiff_t width = smaller(1024, K1 - first);
-        _Alignas(64) double all_eq3_part5_held[1024];
-        _Alignas(64) double all_eq3_part6_held[1024];
+        _Alignas(64) double all_eq3_part2_held[1024];
+        _Alignas(64) double all_eq3_part3_held[1024];
+        _Alignas(64) double all_eq3_part4_held[1024];
         _Alignas(64) double all_mu_here2_held[1024];
-        _Alignas(64) double all_eq3_part7_held[1024];
+        _Alignas(64) double all_all_dx_sum3_here_held[1024];
         for (ptrdiff_t lane = 0; lane < smaller(together, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t c1 = first + j;
-                all_eq3_part5_held[lane * width + j] = all_eq3_part5[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
-                all_eq3_part6_held[lane * width + j] = all_eq3_part6[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
+                all_eq3_part2_held[lane * width + j] = all_eq3_part2[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
+                all_eq3_part3_held[lane * width + j] = all_eq3_part3[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
+                all_eq3_part4_held[lane * width + j] = all_eq3_part4[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
                 all_mu_here2_held[lane * width + j] = all_mu_here2[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
-                all_eq3_part7_held[lane * width + j] = all_eq3_part7[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
+                all_all_dx_sum3_here_held[lane * width + j] = all_all_dx_sum3_here[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
             }
         }
         for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
@@ -888,7 +914,7 @@ static void group1_kept2(
                     for (ptrdiff_t dx_row_lane = 0; dx_row_lane < dx_row_some; dx_row_lane++) {
                         const ptrdiff_t j = dx_row_done + dx_row_lane;
                         /* (3) */
-                        dx_row_part[dx_row_lane] = (float)(all_eq3_part5_held[j] * (double)dy_row[j] - all_eq3_part6_held[j] * ((double)x_row[j] - all_mu_here2_held[j]) - all_eq3_part7_held[j]);
+                        dx_row_part[dx_row_lane] = (float)(all_eq3_part2_held[j] * (all_eq3_part3_held[j] * (double)dy_row[j] - all_eq3_part4_held[j] * ((double)x_row[j] - all_mu_here2_held[j]) - all_all_dx_sum3_here_held[j]));
                     }
                     close_part_float(&dx_stream, dx_row_past, dx_row_some);
                     dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some;
@@ -900,7 +926,7 @@ static void group1_kept2(
                         for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_float; dx_row_lane++) {
                             const ptrdiff_t j = dx_row_done + dx_row_lane;
                             /* (3) */
-                            dx_row_line[dx_row_lane] = (float)(all_eq3_part5_held[j] * (double)dy_row[j] - all_eq3_part6_held[j] * ((double)x_row[j] - all_mu_here2_held[j]) - all_eq3_part7_held[j]);
+                            dx_row_line[dx_row_lane] = (float)(all_eq3_part2_held[j] * (all_eq3_part3_held[j] * (double)dy_row[j] - all_eq3_part4_held[j] * ((double)x_row[j] - all_mu_here2_held[j]) - all_all_dx_sum3_here_held[j]));
                         }
                         write_line(dx_row, dx_row_line);
                     }
@@ -1038,7 +1064,7 @@ int group_norm_backward_float32(
 
     (void)threads;
     if (status == 0 && layout->x__s1 != 1 && layout->x__c1 == 1 && layout->dy__c1 == 1 && layout->dx__c1 == 1) {
-        double *const memory = malloc(sizeof(double) * (size_t)(N0 * N1 * G + N0 * N1 * G + N0 * N1 * G * K0 * K1 + (S0 * S1 + 511) / 512 * (N0 * N1 * G * K0 * K1) + (S0 * S1 + 511) / 512 * (N0 * N1 * G * K0 * K1) + N0 * N1 * G * K0 * K1 + N0 * N1 * G * K0 * K1 + N0 * N1 * G * K0 * K1 + N0 * N1 * G * K0 * K1 + 1));
+        double *const memory = malloc(sizeof(double) * (size_t)(N0 * N1 * G + N0 * N1 * G + N0 * N1 * G * K0 * K1 + (S0 * S1 + 511) / 512 * (N0 * N1 * G * K0 * K1) + (S0 * S1 + 511) / 512 * (N0 * N1 * G * K0 * K1) + N0 * N1 * G * K0 * K1 + N0 * N1 * G * K0 * K1 + N0 * N1 * G * K0 * K1 + N0 * N1 * G * K0 * K1 + N0 * N1 * G * K0 * K1 + 1));
         double *left = memory;
         status = !memory;
         double *const all_dx_sum = status ? NULL : take(&left, N0 * N1 * G);
@@ -1046,10 +1072,11 @@ int group_norm_backward_float32(
         double *const all_mu_here = status ? NULL : take(&left, N0 * N1 * G * K0 * K1);
         double *const dgamma_sum_blocks = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N0 * N1 * G * K0 * K1));
         double *const dx_sum2_blocks = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N0 * N1 * G * K0 * K1));
+        double *const all_eq3_part2 = status ? NULL : take(&left, N0 * N1 * G * K0 * K1);
+        double *const all_eq3_part3 = status ? NULL : take(&left, N0 * N1 * G * K0 * K1);
+        double *const all_eq3_part4 = status ? NULL : take(&left, N0 * N1 * G * K0 * K1);
         double *const all_mu_here2 = status ? NULL : take(&left, N0 * N1 * G * K0 * K1);
-        double *const all_eq3_part5 = status ? NULL : take(&left, N0 * N1 * G * K0 * K1);
-        double *const all_eq3_part6 = status ? NULL : take(&left, N0 * N1 * G * K0 * K1);
-        double *const all_eq3_part7 = status ? NULL : take(&left, N0 * N1 * G * K0 * K1);
+        double *const all_all_dx_sum3_here = status ? NULL : take(&left, N0 * N1 * G * K0 * K1);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
@@ -1069,11 +1096,11 @@ int group_norm_backward_float32(
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_kept2(layout, dy, x, mu, sigma2, gamma, dx, all_dx_sum, all_dx_sum3, all_mu_here2, all_eq3_part5, all_eq3_part6, all_eq3_part7, epsilon);
+            group1_kept2(layout, dy, x, mu, sigma2, gamma, dx, all_dx_sum, all_dx_sum3, all_eq3_part2, all_eq3_part3, all_eq3_part4, all_mu_here2, all_all_dx_sum3_here, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_kept2(layout, dy, x, mu, sigma2, gamma, dx, all_dx_sum, all_dx_sum3, all_mu_here2, all_eq3_part5, all_eq3_part6, all_eq3_part7, epsilon);
+            group1_kept2(layout, dy, x, mu, sigma2, gamma, dx, all_dx_sum, all_dx_sum3, all_eq3_part2, all_eq3_part3, all_eq3_part4, all_mu_here2, all_all_dx_sum3_here, epsilon);
         free(memory);
     }
     else if (status == 0) {

@@ -783,110 +783,148 @@ static void group1_kept(
         const ptrdiff_t count = smaller(512, S0 * S1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, K1 - first);
-        _Alignas(64) double dgamma_sum_lanes[16][128];
-        _Alignas(64) double dgamma_sum_lanes_low[16][128];
-        _Alignas(64) double dx_sum2_lanes[16][128];
-        _Alignas(64) double dx_sum2_lanes_low[16][128];
-        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] = 0.0;
-                dgamma_sum_lanes_low[lane][j] = 0.0;
-                dx_sum2_lanes[lane][j] = 0.0;
-                dx_sum2_lanes_low[lane][j] = 0.0;
+        _Alignas(64) double dgamma_sum_lanes[2048];
+        _Alignas(64) double dgamma_sum_lanes_low[2048];
+        _Alignas(64) double dx_sum2_lanes[2048];
+        _Alignas(64) double dx_sum2_lanes_low[2048];
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+            dgamma_sum_lanes[j] = 0.0;
+            dgamma_sum_lanes_low[j] = 0.0;
+            dx_sum2_lanes[j] = 0.0;
+            dx_sum2_lanes_low[j] = 0.0;
+        }
+        if (K1 <= 63) {
+            const ptrdiff_t together = 16 * (64 / larger(1, K1));
+            _Alignas(64) double all_mu_here_held[1024];
+            for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t c1 = first + j;
+                    all_mu_here_held[lane * width + j] = all_mu_here[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
+                }
+            }
+            for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
+                const ptrdiff_t at = (start + q * together) * K1 + first;
+                const ptrdiff_t length = smaller(together, count - q * together) * width;
+                double x_row_buffer[1024];
+                const ptrdiff_t x_row_extents[3] = {S0, S1, K1};
+                const ptrdiff_t x_row_strides[3] = {layout->x__s0, layout->x__s1, 1};
+                const double *x_row = read_window_double(x + n0 * layout->x__n0 + n1 * layout->x__n1 + g * layout->x__g + c0 * layout->x__c0, 3, x_row_extents, x_row_strides, at, length, x_row_buffer);
+                double dy_row_buffer[1024];
+                const ptrdiff_t dy_row_extents[3] = {S0, S1, K1};
+                const ptrdiff_t dy_row_strides[3] = {layout->dy__s0, layout->dy__s1, 1};
+                const double *dy_row = read_window_double(dy + n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0, 3, dy_row_extents, dy_row_strides, at, length, dy_row_buffer);
+                for (ptrdiff_t number = 0; number < (length + 16 * width - 1) / (16 * width); number++) {
+                    const ptrdiff_t run = number * (16 * width);
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j += 16) {
+                        PREFETCH(&x_row[run + j + 1024]);
+                        PREFETCH(&dy_row[run + j + 1024]);
+                    }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j++) {
+                        /* (1), (3) */
+                        const double difference = x_row[run + j] - all_mu_here_held[j];
+                        const double difference_low = difference_error(x_row[run + j], all_mu_here_held[j], difference);
+                        const double product = difference * dy_row[run + j];
+                        const double product_low = product_error(difference, dy_row[run + j], product) + dy_row[run + j] * difference_low;
+                        const double sum = dgamma_sum_lanes[j] + product;
+                        const double sum_low = sum_error(dgamma_sum_lanes[j], product, sum) + (dgamma_sum_lanes_low[j] + product_low);
+                        dgamma_sum_lanes[j] = sum;
+                        dgamma_sum_lanes_low[j] = sum_low;
+                        const double sum2 = dx_sum2_lanes[j] + dy_row[run + j];
+                        const double sum2_low = sum_error(dx_sum2_lanes[j], dy_row[run + j], sum2) + dx_sum2_lanes_low[j];
+                        dx_sum2_lanes[j] = sum2;
+                        dx_sum2_lanes_low[j] = sum2_low;
+                    }
+                }
             }
         }
-        const ptrdiff_t ahead = (width + 1023) / width;
-        ptrdiff_t s0 = start / S1;
-        ptrdiff_t s1 = start % S1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            const ptrdiff_t lane = q % 16;
-            for (ptrdiff_t j = 0; j < width; j += 16) {
-                const ptrdiff_t c1 = first + j;
-                PREFETCH(&x[n0 * layout->x__n0 + n1 * layout->x__n1 + g * layout->x__g + c0 * layout->x__c0 + c1 + s0 * layout->x__s0 + (s1 + ahead) * layout->x__s1]);
-                PREFETCH(&dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + (s1 + ahead) * layout->dy__s1]);
-            }
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const ptrdiff_t c1 = first + j;
-                /* (1), (3) */
-                const double difference = x[n0 * layout->x__n0 + n1 * layout->x__n1 + g * layout->x__g + c0 * layout->x__c0 + c1 + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_here[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
-                const double difference_low = difference_error(x[n0 * layout->x__n0 + n1 * layout->x__n1 + g * layout->x__g + c0 * layout->x__c0 + c1 + s0 * layout->x__s0 + s1 * layout->x__s1], all_mu_here[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1], difference);
-                const double product = difference * dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1];
-                const double product_low = product_error(difference, dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1], product) + dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1] * difference_low;
-                const double sum = dgamma_sum_lanes[lane][j] + product;
-                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], product, sum) + (dgamma_sum_lanes_low[lane][j] + product_low);
-                dgamma_sum_lanes[lane][j] = sum;
-                dgamma_sum_lanes_low[lane][j] = sum_low;
-                const double sum2 = dx_sum2_lanes[lane][j] + dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1];
-                const double sum2_low = sum_error(dx_sum2_lanes[lane][j], dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1], sum2) + dx_sum2_lanes_low[lane][j];
-                dx_sum2_lanes[lane][j] = sum2;
-                dx_sum2_lanes_low[lane][j] = sum2_low;
-            }
-            if (++s1 == S1) {
-                s1 = 0;
-                ++s0;
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 8][j];
-                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 8][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 8][j]);
-                dgamma_sum_lanes[lane][j] = sum;
-                dgamma_sum_lanes_low[lane][j] = sum_low;
-                const double sum2 = dx_sum2_lanes[lane][j] + dx_sum2_lanes[lane + 8][j];
-                const double sum2_low = sum_error(dx_sum2_lanes[lane][j], dx_sum2_lanes[lane + 8][j], sum2) + (dx_sum2_lanes_low[lane][j] + dx_sum2_lanes_low[lane + 8][j]);
-                dx_sum2_lanes[lane][j] = sum2;
-                dx_sum2_lanes_low[lane][j] = sum2_low;
+        if (K1 > 63) {
+            const ptrdiff_t ahead = (width + 1023) / width;
+            ptrdiff_t s0 = start / S1;
+            ptrdiff_t s1 = start % S1;
+            for (ptrdiff_t q = 0; q < count; q++) {
+                const ptrdiff_t lane = q % 16 * width;
+                for (ptrdiff_t j = 0; j < width; j += 16) {
+                    const ptrdiff_t c1 = first + j;
+                    PREFETCH(&x[n0 * layout->x__n0 + n1 * layout->x__n1 + g * layout->x__g + c0 * layout->x__c0 + c1 + s0 * layout->x__s0 + (s1 + ahead) * layout->x__s1]);
+                    PREFETCH(&dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + (s1 + ahead) * layout->dy__s1]);
+                }
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t c1 = first + j;
+                    /* (1), (3) */
+                    const double difference = x[n0 * layout->x__n0 + n1 * layout->x__n1 + g * layout->x__g + c0 * layout->x__c0 + c1 + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_here[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1];
+                    const double difference_low = difference_error(x[n0 * layout->x__n0 + n1 * layout->x__n1 + g * layout->x__g + c0 * layout->x__c0 + c1 + s0 * layout->x__s0 + s1 * layout->x__s1], all_mu_here[n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1], difference);
+                    const double product = difference * dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1];
+                    const double product_low = product_error(difference, dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1], product) + dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1] * difference_low;
+                    const double sum = dgamma_sum_lanes[lane + j] + product;
+                    const double sum_low = sum_error(dgamma_sum_lanes[lane + j], product, sum) + (dgamma_sum_lanes_low[lane + j] + product_low);
+                    dgamma_sum_lanes[lane + j] = sum;
+                    dgamma_sum_lanes_low[lane + j] = sum_low;
+                    const double sum2 = dx_sum2_lanes[lane + j] + dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1];
+                    const double sum2_low = sum_error(dx_sum2_lanes[lane + j], dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + g * layout->dy__g + c0 * layout->dy__c0 + c1 + s0 * layout->dy__s0 + s1 * layout->dy__s1], sum2) + dx_sum2_lanes_low[lane + j];
+                    dx_sum2_lanes[lane + j] = sum2;
+                    dx_sum2_lanes_low[lane + j] = sum2_low;
+                }
+                if (++s1 == S1) {
+                    s1 = 0;
+                    ++s0;
+                }
             }
         }
-        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 4][j];
-                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 4][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 4][j]);
-                dgamma_sum_lanes[lane][j] = sum;
-                dgamma_sum_lanes_low[lane][j] = sum_low;
-                const double sum2 = dx_sum2_lanes[lane][j] + dx_sum2_lanes[lane + 4][j];
-                const double sum2_low = sum_error(dx_sum2_lanes[lane][j], dx_sum2_lanes[lane + 4][j], sum2) + (dx_sum2_lanes_low[lane][j] + dx_sum2_lanes_low[lane + 4][j]);
-                dx_sum2_lanes[lane][j] = sum2;
-                dx_sum2_lanes_low[lane][j] = sum2_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+            const double sum = dgamma_sum_lanes[j] + dgamma_sum_lanes[j + 8 * width];
+            const double sum_low = sum_error(dgamma_sum_lanes[j], dgamma_sum_lanes[j + 8 * width], sum) + (dgamma_sum_lanes_low[j] + dgamma_sum_lanes_low[j + 8 * width]);
+            dgamma_sum_lanes[j] = sum;
+            dgamma_sum_lanes_low[j] = sum_low;
+            const double sum2 = dx_sum2_lanes[j] + dx_sum2_lanes[j + 8 * width];
+            const double sum2_low = sum_error(dx_sum2_lanes[j], dx_sum2_lanes[j + 8 * width], sum2) + (dx_sum2_lanes_low[j] + dx_sum2_lanes_low[j + 8 * width]);
+            dx_sum2_lanes[j] = sum2;
+            dx_sum2_lanes_low[j] = sum2_low;
         }
-        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 2][j];
-                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 2][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 2][j]);
-                dgamma_sum_lanes[lane][j] = sum;
-                dgamma_sum_lanes_low[lane][j] = sum_low;
-                const double sum2 = dx_sum2_lanes[lane][j] + dx_sum2_lanes[lane + 2][j];
-                const double sum2_low = sum_error(dx_sum2_lanes[lane][j], dx_sum2_lanes[lane + 2][j], sum2) + (dx_sum2_lanes_low[lane][j] + dx_sum2_lanes_low[lane + 2][j]);
-                dx_sum2_lanes[lane][j] = sum2;
-                dx_sum2_lanes_low[lane][j] = sum2_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+            const double sum = dgamma_sum_lanes[j] + dgamma_sum_lanes[j + 4 * width];
+            const double sum_low = sum_error(dgamma_sum_lanes[j], dgamma_sum_lanes[j + 4 * width], sum) + (dgamma_sum_lanes_low[j] + dgamma_sum_lanes_low[j + 4 * width]);
+            dgamma_sum_lanes[j] = sum;
+            dgamma_sum_lanes_low[j] = sum_low;
+            const double sum2 = dx_sum2_lanes[j] + dx_sum2_lanes[j + 4 * width];
+            const double sum2_low = sum_error(dx_sum2_lanes[j], dx_sum2_lanes[j + 4 * width], sum2) + (dx_sum2_lanes_low[j] + dx_sum2_lanes_low[j + 4 * width]);
+            dx_sum2_lanes[j] = sum2;
+            dx_sum2_lanes_low[j] = sum2_low;
         }
-        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 1][j];
-                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 1][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 1][j]);
-                dgamma_sum_lanes[lane][j] = sum;
-                dgamma_sum_lanes_low[lane][j] = sum_low;
-                const double sum2 = dx_sum2_lanes[lane][j] + dx_sum2_lanes[lane + 1][j];
-                const double sum2_low = sum_error(dx_sum2_lanes[lane][j], dx_sum2_lanes[lane + 1][j], sum2) + (dx_sum2_lanes_low[lane][j] + dx_sum2_lanes_low[lane + 1][j]);
-                dx_sum2_lanes[lane][j] = sum2;
-                dx_sum2_lanes_low[lane][j] = sum2_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+            const double sum = dgamma_sum_lanes[j] + dgamma_sum_lanes[j + 2 * width];
+            const double sum_low = sum_error(dgamma_sum_lanes[j], dgamma_sum_lanes[j + 2 * width], sum) + (dgamma_sum_lanes_low[j] + dgamma_sum_lanes_low[j + 2 * width]);
+            dgamma_sum_lanes[j] = sum;
+            dgamma_sum_lanes_low[j] = sum_low;
+            const double sum2 = dx_sum2_lanes[j] + dx_sum2_lanes[j + 2 * width];
+            const double sum2_low = sum_error(dx_sum2_lanes[j], dx_sum2_lanes[j + 2 * width], sum2) + (dx_sum2_lanes_low[j] + dx_sum2_lanes_low[j + 2 * width]);
+            dx_sum2_lanes[j] = sum2;
+            dx_sum2_lanes_low[j] = sum2_low;
+        }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+            const double sum = dgamma_sum_lanes[j] + dgamma_sum_lanes[j + width];
+            const double sum_low = sum_error(dgamma_sum_lanes[j], dgamma_sum_lanes[j + width], sum) + (dgamma_sum_lanes_low[j] + dgamma_sum_lanes_low[j + width]);
+            dgamma_sum_lanes[j] = sum;
+            dgamma_sum_lanes_low[j] = sum_low;
+            const double sum2 = dx_sum2_lanes[j] + dx_sum2_lanes[j + width];
+            const double sum2_low = sum_error(dx_sum2_lanes[j], dx_sum2_lanes[j + width], sum2) + (dx_sum2_lanes_low[j] + dx_sum2_lanes_low[j + width]);
+            dx_sum2_lanes[j] = sum2;
+            dx_sum2_lanes_low[j] = sum2_low;
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t c1 = first + j;
-            dgamma_sum_blocks[block * N0 * N1 * G * K0 * K1 + n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = dgamma_sum_lanes[0][j];
-            dgamma_sum_blocks_low[block * N0 * N1 * G * K0 * K1 + n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = dgamma_sum_lanes_low[0][j];
-            dx_sum2_blocks[block * N0 * N1 * G * K0 * K1 + n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = dx_sum2_lanes[0][j];
-            dx_sum2_blocks_low[block * N0 * N1 * G * K0 * K1 + n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = dx_sum2_lanes_low[0][j];
+            dgamma_sum_blocks[block * N0 * N1 * G * K0 * K1 + n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = dgamma_sum_lanes[j];
+            dgamma_sum_blocks_low[block * N0 * N1 * G * K0 * K1 + n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = dgamma_sum_lanes_low[j];
+            dx_sum2_blocks[block * N0 * N1 * G * K0 * K1 + n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = dx_sum2_lanes[j];
+            dx_sum2_blocks_low[block * N0 * N1 * G * K0 * K1 + n0 * N1 * G * K0 * K1 + n1 * G * K0 * K1 + g * K0 * K1 + c0 * K1 + c1] = dx_sum2_lanes_low[j];
         }
     }
     SHARED_FOR

@@ -373,7 +373,6 @@ static void group1_reduced(
         /* (3) */
         const double eq3_part = 1.0 / (double)(S0 * S1) * (double)gamma[c * layout->gamma__c] / sqrt(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon);
         const double eq3_part2 = (double)(S0 * S1);
-        const double eq3_part4 = eq3_part * eq3_part2;
         double dgamma_sum_total = 0.0;
         double dgamma_sum_rest = 0.0;
         double dx_sum_total = 0.0;
@@ -441,8 +440,6 @@ static void group1_reduced(
         const double dx_sum = dx_sum_total + (isfinite(dx_sum_total) ? dx_sum_rest : 0.0);
         all_dx_sum[n0 * N1 * C + n1 * C + c] = dx_sum;
         const double eq3_part3 = dgamma_sum / (sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon);
-        const double eq3_part5 = eq3_part * eq3_part3;
-        const double eq3_part6 = eq3_part * dx_sum;
         for (ptrdiff_t block = 0; block < (S0 * S1 + 2047) / 2048; block++) {
             const ptrdiff_t start = block * 2048;
             const ptrdiff_t count = smaller(2048, S0 * S1 - start);
@@ -467,7 +464,7 @@ static void group1_reduced(
                     for (ptrdiff_t dx_row_lane = 0; dx_row_lane < dx_row_some; dx_row_lane++) {
                         const ptrdiff_t q = dx_row_done + dx_row_lane;
                         /* (3) */
-                        dx_row_part[dx_row_lane] = (float)(eq3_part4 * (double)dy_row2[q] - eq3_part5 * ((double)x_row2[q] - mu_here) - eq3_part6);
+                        dx_row_part[dx_row_lane] = (float)(eq3_part * (eq3_part2 * (double)dy_row2[q] - eq3_part3 * ((double)x_row2[q] - mu_here) - dx_sum));
                     }
                     close_part_float(&dx_stream, dx_row_past, dx_row_some);
                     dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some;
@@ -479,7 +476,7 @@ static void group1_reduced(
                         for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_float; dx_row_lane++) {
                             const ptrdiff_t q = dx_row_done + dx_row_lane;
                             /* (3) */
-                            dx_row_line[dx_row_lane] = (float)(eq3_part4 * (double)dy_row2[q] - eq3_part5 * ((double)x_row2[q] - mu_here) - eq3_part6);
+                            dx_row_line[dx_row_lane] = (float)(eq3_part * (eq3_part2 * (double)dy_row2[q] - eq3_part3 * ((double)x_row2[q] - mu_here) - dx_sum));
                         }
                         write_line(dx_row, dx_row_line);
                     }
@@ -507,11 +504,10 @@ static void group1_kept(
     double *all_dx_sum,
     double *all_mu_here,
     double *all_eq3_part,
-    double *all_eq3_part4,
+    double *all_eq3_part2,
     double *dgamma_sum_blocks,
     double *dx_sum_blocks,
-    double *all_eq3_part5,
-    double *all_eq3_part6,
+    double *all_eq3_part3,
     double epsilon
 )
 {
@@ -536,8 +532,7 @@ static void group1_kept(
         const double eq3_part = 1.0 / (double)(S0 * S1) * (double)gamma[c * layout->gamma__c] / sqrt(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon);
         all_eq3_part[n0 * N1 * C + n1 * C + c] = eq3_part;
         const double eq3_part2 = (double)(S0 * S1);
-        const double eq3_part4 = eq3_part * eq3_part2;
-        all_eq3_part4[n0 * N1 * C + n1 * C + c] = eq3_part4;
+        all_eq3_part2[n0 * N1 * C + n1 * C + c] = eq3_part2;
     }
     SHARED_FOR
     for (ptrdiff_t task = 0; task < N0 * N1 * ((S0 * S1 + 511) / 512) * ((C + 127) / 128); task++) {
@@ -550,70 +545,98 @@ static void group1_kept(
         const ptrdiff_t count = smaller(512, S0 * S1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, C - first);
-        _Alignas(64) double dgamma_sum_lanes[16][128];
-        _Alignas(64) double dx_sum_lanes[16][128];
-        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] = 0.0;
-                dx_sum_lanes[lane][j] = 0.0;
+        _Alignas(64) double dgamma_sum_lanes[2048];
+        _Alignas(64) double dx_sum_lanes[2048];
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+            dgamma_sum_lanes[j] = 0.0;
+            dx_sum_lanes[j] = 0.0;
+        }
+        if (C <= 63) {
+            const ptrdiff_t together = 16 * (64 / larger(1, C));
+            _Alignas(64) double all_mu_here_held[1024];
+            for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t c = first + j;
+                    all_mu_here_held[lane * width + j] = all_mu_here[n0 * N1 * C + n1 * C + c];
+                }
+            }
+            for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
+                const ptrdiff_t at = (start + q * together) * C + first;
+                const ptrdiff_t length = smaller(together, count - q * together) * width;
+                float x_row_buffer[1024];
+                const ptrdiff_t x_row_extents[3] = {S0, S1, C};
+                const ptrdiff_t x_row_strides[3] = {layout->x__s0, layout->x__s1, 1};
+                const float *x_row = read_window_float(x + n0 * layout->x__n0 + n1 * layout->x__n1, 3, x_row_extents, x_row_strides, at, length, x_row_buffer);
+                float dy_row_buffer[1024];
+                const ptrdiff_t dy_row_extents[3] = {S0, S1, C};
+                const ptrdiff_t dy_row_strides[3] = {layout->dy__s0, layout->dy__s1, 1};
+                const float *dy_row = read_window_float(dy + n0 * layout->dy__n0 + n1 * layout->dy__n1, 3, dy_row_extents, dy_row_strides, at, length, dy_row_buffer);
+                for (ptrdiff_t number = 0; number < (length + 16 * width - 1) / (16 * width); number++) {
+                    const ptrdiff_t run = number * (16 * width);
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j += 16) {
+                        PREFETCH(&x_row[run + j + 1024]);
+                        PREFETCH(&dy_row[run + j + 1024]);
+                    }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j++) {
+                        /* (1), (3) */
+                        dgamma_sum_lanes[j] += ((double)x_row[run + j] - all_mu_here_held[j]) * (double)dy_row[run + j];
+                        dx_sum_lanes[j] += (double)dy_row[run + j];
+                    }
+                }
             }
         }
-        const ptrdiff_t ahead = (width + 1023) / width;
-        ptrdiff_t s0 = start / S1;
-        ptrdiff_t s1 = start % S1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            const ptrdiff_t lane = q % 16;
-            for (ptrdiff_t j = 0; j < width; j += 16) {
-                const ptrdiff_t c = first + j;
-                PREFETCH(&x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + (s1 + ahead) * layout->x__s1]);
-                PREFETCH(&dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + (s1 + ahead) * layout->dy__s1]);
-            }
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const ptrdiff_t c = first + j;
-                /* (1), (3) */
-                dgamma_sum_lanes[lane][j] += ((double)x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_here[n0 * N1 * C + n1 * C + c]) * (double)dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1];
-                dx_sum_lanes[lane][j] += (double)dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1];
-            }
-            if (++s1 == S1) {
-                s1 = 0;
-                ++s0;
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 8][j];
-                dx_sum_lanes[lane][j] += dx_sum_lanes[lane + 8][j];
+        if (C > 63) {
+            const ptrdiff_t ahead = (width + 1023) / width;
+            ptrdiff_t s0 = start / S1;
+            ptrdiff_t s1 = start % S1;
+            for (ptrdiff_t q = 0; q < count; q++) {
+                const ptrdiff_t lane = q % 16 * width;
+                for (ptrdiff_t j = 0; j < width; j += 16) {
+                    const ptrdiff_t c = first + j;
+                    PREFETCH(&x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + (s1 + ahead) * layout->x__s1]);
+                    PREFETCH(&dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + (s1 + ahead) * layout->dy__s1]);
+                }
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t c = first + j;
+                    /* (1), (3) */
+                    dgamma_sum_lanes[lane + j] += ((double)x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_here[n0 * N1 * C + n1 * C + c]) * (double)dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1];
+                    dx_sum_lanes[lane + j] += (double)dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1];
+                }
+                if (++s1 == S1) {
+                    s1 = 0;
+                    ++s0;
+                }
             }
         }
-        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 4][j];
-                dx_sum_lanes[lane][j] += dx_sum_lanes[lane + 4][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+            dgamma_sum_lanes[j] += dgamma_sum_lanes[j + 8 * width];
+            dx_sum_lanes[j] += dx_sum_lanes[j + 8 * width];
         }
-        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 2][j];
-                dx_sum_lanes[lane][j] += dx_sum_lanes[lane + 2][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+            dgamma_sum_lanes[j] += dgamma_sum_lanes[j + 4 * width];
+            dx_sum_lanes[j] += dx_sum_lanes[j + 4 * width];
         }
-        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 1][j];
-                dx_sum_lanes[lane][j] += dx_sum_lanes[lane + 1][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+            dgamma_sum_lanes[j] += dgamma_sum_lanes[j + 2 * width];
+            dx_sum_lanes[j] += dx_sum_lanes[j + 2 * width];
+        }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+            dgamma_sum_lanes[j] += dgamma_sum_lanes[j + width];
+            dx_sum_lanes[j] += dx_sum_lanes[j + width];
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t c = first + j;
-            dgamma_sum_blocks[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c] = dgamma_sum_lanes[0][j];
-            dx_sum_blocks[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c] = dx_sum_lanes[0][j];
+            dgamma_sum_blocks[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c] = dgamma_sum_lanes[j];
+            dx_sum_blocks[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c] = dx_sum_lanes[j];
         }
     }
     SHARED_FOR
@@ -646,10 +669,7 @@ static void group1_kept(
         const double dx_sum = dx_sum_total + (isfinite(dx_sum_total) ? dx_sum_rest : 0.0);
         all_dx_sum[n0 * N1 * C + n1 * C + c] = dx_sum;
         const double eq3_part3 = dgamma_sum / (sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon);
-        const double eq3_part5 = all_eq3_part[n0 * N1 * C + n1 * C + c] * eq3_part3;
-        all_eq3_part5[n0 * N1 * C + n1 * C + c] = eq3_part5;
-        const double eq3_part6 = all_eq3_part[n0 * N1 * C + n1 * C + c] * dx_sum;
-        all_eq3_part6[n0 * N1 * C + n1 * C + c] = eq3_part6;
+        all_eq3_part3[n0 * N1 * C + n1 * C + c] = eq3_part3;
     }
     SHARED_FOR
     for (ptrdiff_t task = 0; task < N0 * N1 * ((S0 * S1 + 64 * larger(1, smaller(1024 / larger(1, C), S0 * S1 / 8)) - 1) / (64 * larger(1, smaller(1024 / larger(1, C), S0 * S1 / 8)))) * ((C + 1023) / 1024); task++) {
@@ -663,18 +683,20 @@ static void group1_kept(
         const ptrdiff_t count = smaller(64 * larger(1, smaller(1024 / larger(1, C), S0 * S1 / 8)), S0 * S1 - start);
         const ptrdiff_t first = tile * 1024;
         const ptrdiff_t width = smaller(1024, C - first);
-        _Alignas(64) double all_eq3_part4_held[1024];
-        _Alignas(64) double all_eq3_part5_held[1024];
-        _Alignas(64) double all_mu_here_held[1024];
-        _Alignas(64) double all_eq3_part6_held[1024];
+        _Alignas(64) double all_eq3_part_held[1024];
+        _Alignas(64) double all_eq3_part2_held[1024];
+        _Alignas(64) double all_eq3_part3_held[1024];
+        _Alignas(64) double all_mu_here_held2[1024];
+        _Alignas(64) double all_dx_sum_held[1024];
         for (ptrdiff_t lane = 0; lane < smaller(together, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t c = first + j;
-                all_eq3_part4_held[lane * width + j] = all_eq3_part4[n0 * N1 * C + n1 * C + c];
-                all_eq3_part5_held[lane * width + j] = all_eq3_part5[n0 * N1 * C + n1 * C + c];
-                all_mu_here_held[lane * width + j] = all_mu_here[n0 * N1 * C + n1 * C + c];
-                all_eq3_part6_held[lane * width + j] = all_eq3_part6[n0 * N1 * C + n1 * C + c];
+                all_eq3_part_held[lane * width + j] = all_eq3_part[n0 * N1 * C + n1 * C + c];
+                all_eq3_part2_held[lane * width + j] = all_eq3_part2[n0 * N1 * C + n1 * C + c];
+                all_eq3_part3_held[lane * width + j] = all_eq3_part3[n0 * N1 * C + n1 * C + c];
+                all_mu_here_held2[lane * width + j] = all_mu_here[n0 * N1 * C + n1 * C + c];
+                all_dx_sum_held[lane * width + j] = all_dx_sum[n0 * N1 * C + n1 * C + c];
             }
         }
         for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
@@ -701,7 +723,7 @@ static void group1_kept(
                     for (ptrdiff_t dx_row_lane = 0; dx_row_lane < dx_row_some; dx_row_lane++) {
                         const ptrdiff_t j = dx_row_done + dx_row_lane;
                         /* (3) */
-                        dx_row_part[dx_row_lane] = (float)(all_eq3_part4_held[j] * (double)dy_row[j] - all_eq3_part5_held[j] * ((double)x_row[j] - all_mu_here_held[j]) - all_eq3_part6_held[j]);
+                        dx_row_part[dx_row_lane] = (float)(all_eq3_part_held[j] * (all_eq3_part2_held[j] * (double)dy_row[j] - all_eq3_part3_held[j] * ((double)x_row[j] - all_mu_here_held2[j]) - all_dx_sum_held[j]));
                     }
                     close_part_float(&dx_stream, dx_row_past, dx_row_some);
                     dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some;
@@ -713,7 +735,7 @@ static void group1_kept(
                         for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_float; dx_row_lane++) {
                             const ptrdiff_t j = dx_row_done + dx_row_lane;
                             /* (3) */
-                            dx_row_line[dx_row_lane] = (float)(all_eq3_part4_held[j] * (double)dy_row[j] - all_eq3_part5_held[j] * ((double)x_row[j] - all_mu_here_held[j]) - all_eq3_part6_held[j]);
+                            dx_row_line[dx_row_lane] = (float)(all_eq3_part_held[j] * (all_eq3_part2_held[j] * (double)dy_row[j] - all_eq3_part3_held[j] * ((double)x_row[j] - all_mu_here_held2[j]) - all_dx_sum_held[j]));
                         }
                         write_line(dx_row, dx_row_line);
                     }
@@ -759,14 +781,14 @@ static void group1_panels(
         const ptrdiff_t begin = panel * span;
         const ptrdiff_t breadth = smaller(span, C - begin);
         _Alignas(64) double mu_here_panel[1024];
-        _Alignas(64) double eq3_part4_panel[1024];
-        _Alignas(64) double eq3_part5_panel[1024];
-        _Alignas(64) double eq3_part6_panel[1024];
+        _Alignas(64) double eq3_part_panel[1024];
+        _Alignas(64) double eq3_part2_panel[1024];
+        _Alignas(64) double dx_sum_panel[1024];
+        _Alignas(64) double eq3_part3_panel[1024];
         for (ptrdiff_t column = 0; column < breadth; column += 128) {
             const ptrdiff_t first = begin + column;
             const ptrdiff_t width = smaller(128, breadth - column);
             _Alignas(64) double mu_here_tile[128];
-            _Alignas(64) double eq3_part_tile[128];
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t c = first + j;
@@ -776,10 +798,9 @@ static void group1_panels(
                 mu_here_panel[column + j] = mu_here;
                 /* (3) */
                 const double eq3_part = 1.0 / (double)(S0 * S1) * (double)gamma[c * layout->gamma__c] / sqrt(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon);
-                eq3_part_tile[j] = eq3_part;
+                eq3_part_panel[column + j] = eq3_part;
                 const double eq3_part2 = (double)(S0 * S1);
-                const double eq3_part4 = eq3_part * eq3_part2;
-                eq3_part4_panel[column + j] = eq3_part4;
+                eq3_part2_panel[column + j] = eq3_part2;
             }
             _Alignas(64) double dgamma_sum_total[128];
             _Alignas(64) double dgamma_sum_rest[128];
@@ -795,20 +816,18 @@ static void group1_panels(
             for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
                 const ptrdiff_t start = block * 512;
                 const ptrdiff_t count = smaller(512, S0 * S1 - start);
-                _Alignas(64) double dgamma_sum_lanes[16][128];
-                _Alignas(64) double dx_sum_lanes[16][128];
-                for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        dgamma_sum_lanes[lane][j] = 0.0;
-                        dx_sum_lanes[lane][j] = 0.0;
-                    }
+                _Alignas(64) double dgamma_sum_lanes[2048];
+                _Alignas(64) double dx_sum_lanes[2048];
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+                    dgamma_sum_lanes[j] = 0.0;
+                    dx_sum_lanes[j] = 0.0;
                 }
                 const ptrdiff_t ahead = (width + 1023) / width;
                 ptrdiff_t s0 = start / S1;
                 ptrdiff_t s1 = start % S1;
                 for (ptrdiff_t q = 0; q < count; q++) {
-                    const ptrdiff_t lane = q % 16;
+                    const ptrdiff_t lane = q % 16 * width;
                     for (ptrdiff_t j = 0; j < width; j += 16) {
                         const ptrdiff_t c = first + j;
                         PREFETCH(&x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + (s1 + ahead) * layout->x__s1]);
@@ -818,50 +837,42 @@ static void group1_panels(
                     for (ptrdiff_t j = 0; j < width; j++) {
                         const ptrdiff_t c = first + j;
                         /* (1), (3) */
-                        dgamma_sum_lanes[lane][j] += ((double)x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + s1 * layout->x__s1] - mu_here_tile[j]) * (double)dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1];
-                        dx_sum_lanes[lane][j] += (double)dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1];
+                        dgamma_sum_lanes[lane + j] += ((double)x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + s1 * layout->x__s1] - mu_here_tile[j]) * (double)dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1];
+                        dx_sum_lanes[lane + j] += (double)dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1];
                     }
                     if (++s1 == S1) {
                         s1 = 0;
                         ++s0;
                     }
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 8][j];
-                        dx_sum_lanes[lane][j] += dx_sum_lanes[lane + 8][j];
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+                    dgamma_sum_lanes[j] += dgamma_sum_lanes[j + 8 * width];
+                    dx_sum_lanes[j] += dx_sum_lanes[j + 8 * width];
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 4][j];
-                        dx_sum_lanes[lane][j] += dx_sum_lanes[lane + 4][j];
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+                    dgamma_sum_lanes[j] += dgamma_sum_lanes[j + 4 * width];
+                    dx_sum_lanes[j] += dx_sum_lanes[j + 4 * width];
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 2][j];
-                        dx_sum_lanes[lane][j] += dx_sum_lanes[lane + 2][j];
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+                    dgamma_sum_lanes[j] += dgamma_sum_lanes[j + 2 * width];
+                    dx_sum_lanes[j] += dx_sum_lanes[j + 2 * width];
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 1][j];
-                        dx_sum_lanes[lane][j] += dx_sum_lanes[lane + 1][j];
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+                    dgamma_sum_lanes[j] += dgamma_sum_lanes[j + width];
+                    dx_sum_lanes[j] += dx_sum_lanes[j + width];
                 }
                 SIMD
                 for (ptrdiff_t j = 0; j < width; j++) {
-                    const double dgamma_sum_term = dgamma_sum_lanes[0][j];
+                    const double dgamma_sum_term = dgamma_sum_lanes[j];
                     const double dgamma_sum_next = dgamma_sum_total[j] + dgamma_sum_term;
                     const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_total[j];
                     dgamma_sum_rest[j] += dgamma_sum_total[j] - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
                     dgamma_sum_total[j] = dgamma_sum_next;
-                    const double dx_sum_term = dx_sum_lanes[0][j];
+                    const double dx_sum_term = dx_sum_lanes[j];
                     const double dx_sum_next = dx_sum_total[j] + dx_sum_term;
                     const double dx_sum_back = dx_sum_next - dx_sum_total[j];
                     dx_sum_rest[j] += dx_sum_total[j] - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
@@ -876,12 +887,10 @@ static void group1_panels(
                 all_dgamma_sum[n0 * N1 * C + n1 * C + c] = dgamma_sum;
                 /* (3) */
                 const double dx_sum = dx_sum_total[j] + (isfinite(dx_sum_total[j]) ? dx_sum_rest[j] : 0.0);
+                dx_sum_panel[column + j] = dx_sum;
                 all_dx_sum[n0 * N1 * C + n1 * C + c] = dx_sum;
                 const double eq3_part3 = dgamma_sum / (sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c * layout->sigma2__c] + epsilon);
-                const double eq3_part5 = eq3_part_tile[j] * eq3_part3;
-                eq3_part5_panel[column + j] = eq3_part5;
-                const double eq3_part6 = eq3_part_tile[j] * dx_sum;
-                eq3_part6_panel[column + j] = eq3_part6;
+                eq3_part3_panel[column + j] = eq3_part3;
             }
         }
         ptrdiff_t s0 = 0;
@@ -908,7 +917,7 @@ static void group1_panels(
                     for (ptrdiff_t dx_row_lane = 0; dx_row_lane < dx_row_some; dx_row_lane++) {
                         const ptrdiff_t j = dx_row_done + dx_row_lane;
                         /* (3) */
-                        dx_row_part[dx_row_lane] = (float)(eq3_part4_panel[j] * (double)dy_row[j] - eq3_part5_panel[j] * ((double)x_row[j] - mu_here_panel[j]) - eq3_part6_panel[j]);
+                        dx_row_part[dx_row_lane] = (float)(eq3_part_panel[j] * (eq3_part2_panel[j] * (double)dy_row[j] - eq3_part3_panel[j] * ((double)x_row[j] - mu_here_panel[j]) - dx_sum_panel[j]));
                     }
                     close_part_float(&dx_stream, dx_row_past, dx_row_some);
                     dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some;
@@ -920,7 +929,7 @@ static void group1_panels(
                         for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_float; dx_row_lane++) {
                             const ptrdiff_t j = dx_row_done + dx_row_lane;
                             /* (3) */
-                            dx_row_line[dx_row_lane] = (float)(eq3_part4_panel[j] * (double)dy_row[j] - eq3_part5_panel[j] * ((double)x_row[j] - mu_here_panel[j]) - eq3_part6_panel[j]);
+                            dx_row_line[dx_row_lane] = (float)(eq3_part_panel[j] * (eq3_part2_panel[j] * (double)dy_row[j] - eq3_part3_panel[j] * ((double)x_row[j] - mu_here_panel[j]) - dx_sum_panel[j]));
                         }
                         write_line(dx_row, dx_row_line);
                     }
@@ -1064,71 +1073,104 @@ static void group2_kept(
         const ptrdiff_t count = smaller(512, N0 * N1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, C - first);
-        _Alignas(64) double dgamma_sum2_lanes[16][128];
-        _Alignas(64) double dbeta_sum_lanes[16][128];
-        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum2_lanes[lane][j] = 0.0;
-                dbeta_sum_lanes[lane][j] = 0.0;
+        _Alignas(64) double dgamma_sum2_lanes[2048];
+        _Alignas(64) double dbeta_sum_lanes[2048];
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+            dgamma_sum2_lanes[j] = 0.0;
+            dbeta_sum_lanes[j] = 0.0;
+        }
+        if (C <= 63) {
+            const ptrdiff_t together = 16 * (64 / larger(1, C));
+            _Alignas(64) double all_eq1_part_held[1024];
+            for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t c = first + j;
+                    all_eq1_part_held[lane * width + j] = all_eq1_part[c];
+                }
+            }
+            for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
+                const ptrdiff_t at = (start + q * together) * C + first;
+                const ptrdiff_t length = smaller(together, count - q * together) * width;
+                double all_dgamma_sum_row_buffer[1024];
+                const ptrdiff_t all_dgamma_sum_row_extents[3] = {N0, N1, C};
+                const ptrdiff_t all_dgamma_sum_row_strides[3] = {N1 * C, C, 1};
+                const double *all_dgamma_sum_row = read_window_double(all_dgamma_sum, 3, all_dgamma_sum_row_extents, all_dgamma_sum_row_strides, at, length, all_dgamma_sum_row_buffer);
+                double sigma2_row_buffer[1024];
+                const ptrdiff_t sigma2_row_extents[3] = {N0, N1, C};
+                const ptrdiff_t sigma2_row_strides[3] = {layout->sigma2__n0, layout->sigma2__n1, 1};
+                const double *sigma2_row = read_window_double(sigma2, 3, sigma2_row_extents, sigma2_row_strides, at, length, sigma2_row_buffer);
+                double all_dx_sum_row_buffer[1024];
+                const ptrdiff_t all_dx_sum_row_extents[3] = {N0, N1, C};
+                const ptrdiff_t all_dx_sum_row_strides[3] = {N1 * C, C, 1};
+                const double *all_dx_sum_row = read_window_double(all_dx_sum, 3, all_dx_sum_row_extents, all_dx_sum_row_strides, at, length, all_dx_sum_row_buffer);
+                for (ptrdiff_t number = 0; number < (length + 16 * width - 1) / (16 * width); number++) {
+                    const ptrdiff_t run = number * (16 * width);
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j += 16) {
+                        PREFETCH(&all_dgamma_sum_row[run + j + 1024]);
+                        PREFETCH(&sigma2_row[run + j + 1024]);
+                        PREFETCH(&all_dx_sum_row[run + j + 1024]);
+                    }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j++) {
+                        /* (1), (2) */
+                        dgamma_sum2_lanes[j] += (all_eq1_part_held[j] ? all_dgamma_sum_row[run + j] / sqrt(sigma2_row[run + j] + epsilon) : 0.0);
+                        dbeta_sum_lanes[j] += all_dx_sum_row[run + j];
+                    }
+                }
             }
         }
-        const ptrdiff_t ahead = (width + 1023) / width;
-        ptrdiff_t n0 = start / N1;
-        ptrdiff_t n1 = start % N1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            const ptrdiff_t lane = q % 16;
-            for (ptrdiff_t j = 0; j < width; j += 16) {
-                const ptrdiff_t c = first + j;
-                PREFETCH(&all_dgamma_sum[n0 * N1 * C + (n1 + ahead) * C + c]);
-                PREFETCH(&sigma2[n0 * layout->sigma2__n0 + (n1 + ahead) * layout->sigma2__n1 + c]);
-                PREFETCH(&all_dx_sum[n0 * N1 * C + (n1 + ahead) * C + c]);
-            }
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const ptrdiff_t c = first + j;
-                /* (1), (2) */
-                dgamma_sum2_lanes[lane][j] += (all_eq1_part[c] ? all_dgamma_sum[n0 * N1 * C + n1 * C + c] / sqrt(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c] + epsilon) : 0.0);
-                dbeta_sum_lanes[lane][j] += all_dx_sum[n0 * N1 * C + n1 * C + c];
-            }
-            if (++n1 == N1) {
-                n1 = 0;
-                ++n0;
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum2_lanes[lane][j] += dgamma_sum2_lanes[lane + 8][j];
-                dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 8][j];
+        if (C > 63) {
+            const ptrdiff_t ahead = (width + 1023) / width;
+            ptrdiff_t n0 = start / N1;
+            ptrdiff_t n1 = start % N1;
+            for (ptrdiff_t q = 0; q < count; q++) {
+                const ptrdiff_t lane = q % 16 * width;
+                for (ptrdiff_t j = 0; j < width; j += 16) {
+                    const ptrdiff_t c = first + j;
+                    PREFETCH(&all_dgamma_sum[n0 * N1 * C + (n1 + ahead) * C + c]);
+                    PREFETCH(&sigma2[n0 * layout->sigma2__n0 + (n1 + ahead) * layout->sigma2__n1 + c]);
+                    PREFETCH(&all_dx_sum[n0 * N1 * C + (n1 + ahead) * C + c]);
+                }
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t c = first + j;
+                    /* (1), (2) */
+                    dgamma_sum2_lanes[lane + j] += (all_eq1_part[c] ? all_dgamma_sum[n0 * N1 * C + n1 * C + c] / sqrt(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c] + epsilon) : 0.0);
+                    dbeta_sum_lanes[lane + j] += all_dx_sum[n0 * N1 * C + n1 * C + c];
+                }
+                if (++n1 == N1) {
+                    n1 = 0;
+                    ++n0;
+                }
             }
         }
-        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum2_lanes[lane][j] += dgamma_sum2_lanes[lane + 4][j];
-                dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 4][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+            dgamma_sum2_lanes[j] += dgamma_sum2_lanes[j + 8 * width];
+            dbeta_sum_lanes[j] += dbeta_sum_lanes[j + 8 * width];
         }
-        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum2_lanes[lane][j] += dgamma_sum2_lanes[lane + 2][j];
-                dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 2][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+            dgamma_sum2_lanes[j] += dgamma_sum2_lanes[j + 4 * width];
+            dbeta_sum_lanes[j] += dbeta_sum_lanes[j + 4 * width];
         }
-        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum2_lanes[lane][j] += dgamma_sum2_lanes[lane + 1][j];
-                dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 1][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+            dgamma_sum2_lanes[j] += dgamma_sum2_lanes[j + 2 * width];
+            dbeta_sum_lanes[j] += dbeta_sum_lanes[j + 2 * width];
+        }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+            dgamma_sum2_lanes[j] += dgamma_sum2_lanes[j + width];
+            dbeta_sum_lanes[j] += dbeta_sum_lanes[j + width];
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t c = first + j;
-            dgamma_sum2_blocks[block * C + c] = dgamma_sum2_lanes[0][j];
-            dbeta_sum_blocks[block * C + c] = dbeta_sum_lanes[0][j];
+            dgamma_sum2_blocks[block * C + c] = dgamma_sum2_lanes[j];
+            dbeta_sum_blocks[block * C + c] = dbeta_sum_lanes[j];
         }
     }
     SHARED_FOR
@@ -1209,20 +1251,18 @@ static void group2_panels(
             for (ptrdiff_t block = 0; block < (N0 * N1 + 511) / 512; block++) {
                 const ptrdiff_t start = block * 512;
                 const ptrdiff_t count = smaller(512, N0 * N1 - start);
-                _Alignas(64) double dgamma_sum2_lanes[16][128];
-                _Alignas(64) double dbeta_sum_lanes[16][128];
-                for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        dgamma_sum2_lanes[lane][j] = 0.0;
-                        dbeta_sum_lanes[lane][j] = 0.0;
-                    }
+                _Alignas(64) double dgamma_sum2_lanes[2048];
+                _Alignas(64) double dbeta_sum_lanes[2048];
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+                    dgamma_sum2_lanes[j] = 0.0;
+                    dbeta_sum_lanes[j] = 0.0;
                 }
                 const ptrdiff_t ahead = (width + 1023) / width;
                 ptrdiff_t n0 = start / N1;
                 ptrdiff_t n1 = start % N1;
                 for (ptrdiff_t q = 0; q < count; q++) {
-                    const ptrdiff_t lane = q % 16;
+                    const ptrdiff_t lane = q % 16 * width;
                     for (ptrdiff_t j = 0; j < width; j += 16) {
                         const ptrdiff_t c = first + j;
                         PREFETCH(&all_dgamma_sum[n0 * N1 * C + (n1 + ahead) * C + c]);
@@ -1233,50 +1273,42 @@ static void group2_panels(
                     for (ptrdiff_t j = 0; j < width; j++) {
                         const ptrdiff_t c = first + j;
                         /* (1), (2) */
-                        dgamma_sum2_lanes[lane][j] += (eq1_part_tile[j] ? all_dgamma_sum[n0 * N1 * C + n1 * C + c] / sqrt(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c] + epsilon) : 0.0);
-                        dbeta_sum_lanes[lane][j] += all_dx_sum[n0 * N1 * C + n1 * C + c];
+                        dgamma_sum2_lanes[lane + j] += (eq1_part_tile[j] ? all_dgamma_sum[n0 * N1 * C + n1 * C + c] / sqrt(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c] + epsilon) : 0.0);
+                        dbeta_sum_lanes[lane + j] += all_dx_sum[n0 * N1 * C + n1 * C + c];
                     }
                     if (++n1 == N1) {
                         n1 = 0;
                         ++n0;
                     }
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        dgamma_sum2_lanes[lane][j] += dgamma_sum2_lanes[lane + 8][j];
-                        dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 8][j];
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+                    dgamma_sum2_lanes[j] += dgamma_sum2_lanes[j + 8 * width];
+                    dbeta_sum_lanes[j] += dbeta_sum_lanes[j + 8 * width];
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        dgamma_sum2_lanes[lane][j] += dgamma_sum2_lanes[lane + 4][j];
-                        dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 4][j];
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+                    dgamma_sum2_lanes[j] += dgamma_sum2_lanes[j + 4 * width];
+                    dbeta_sum_lanes[j] += dbeta_sum_lanes[j + 4 * width];
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        dgamma_sum2_lanes[lane][j] += dgamma_sum2_lanes[lane + 2][j];
-                        dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 2][j];
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+                    dgamma_sum2_lanes[j] += dgamma_sum2_lanes[j + 2 * width];
+                    dbeta_sum_lanes[j] += dbeta_sum_lanes[j + 2 * width];
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        dgamma_sum2_lanes[lane][j] += dgamma_sum2_lanes[lane + 1][j];
-                        dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 1][j];
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+                    dgamma_sum2_lanes[j] += dgamma_sum2_lanes[j + width];
+                    dbeta_sum_lanes[j] += dbeta_sum_lanes[j + width];
                 }
                 SIMD
                 for (ptrdiff_t j = 0; j < width; j++) {
-                    const double dgamma_sum2_term = dgamma_sum2_lanes[0][j];
+                    const double dgamma_sum2_term = dgamma_sum2_lanes[j];
                     const double dgamma_sum2_next = dgamma_sum2_total[j] + dgamma_sum2_term;
                     const double dgamma_sum2_back = dgamma_sum2_next - dgamma_sum2_total[j];
                     dgamma_sum2_rest[j] += dgamma_sum2_total[j] - (dgamma_sum2_next - dgamma_sum2_back) + (dgamma_sum2_term - dgamma_sum2_back);
                     dgamma_sum2_total[j] = dgamma_sum2_next;
-                    const double dbeta_sum_term = dbeta_sum_lanes[0][j];
+                    const double dbeta_sum_term = dbeta_sum_lanes[j];
                     const double dbeta_sum_next = dbeta_sum_total[j] + dbeta_sum_term;
                     const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_total[j];
                     dbeta_sum_rest[j] += dbeta_sum_total[j] - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
@@ -1334,24 +1366,23 @@ int instance_norm_backward_float32(
             group1_panels(layout, dy, x, mu, sigma2, gamma, dx, all_dgamma_sum, all_dx_sum, epsilon);
     }
     else if (status == 0 && layout->x__s1 != 1 && layout->x__c == 1 && layout->dy__c == 1 && layout->dx__c == 1) {
-        double *const memory = malloc(sizeof(double) * (size_t)(N0 * N1 * C + N0 * N1 * C + N0 * N1 * C + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + N0 * N1 * C + N0 * N1 * C + 1));
+        double *const memory = malloc(sizeof(double) * (size_t)(N0 * N1 * C + N0 * N1 * C + N0 * N1 * C + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + (S0 * S1 + 511) / 512 * (N0 * N1 * C) + N0 * N1 * C + 1));
         double *left = memory;
         status = !memory;
         double *const all_mu_here = status ? NULL : take(&left, N0 * N1 * C);
         double *const all_eq3_part = status ? NULL : take(&left, N0 * N1 * C);
-        double *const all_eq3_part4 = status ? NULL : take(&left, N0 * N1 * C);
+        double *const all_eq3_part2 = status ? NULL : take(&left, N0 * N1 * C);
         double *const dgamma_sum_blocks = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N0 * N1 * C));
         double *const dx_sum_blocks = status ? NULL : take(&left, (S0 * S1 + 511) / 512 * (N0 * N1 * C));
-        double *const all_eq3_part5 = status ? NULL : take(&left, N0 * N1 * C);
-        double *const all_eq3_part6 = status ? NULL : take(&left, N0 * N1 * C);
+        double *const all_eq3_part3 = status ? NULL : take(&left, N0 * N1 * C);
 #ifdef _OPENMP
         if (status == 0 && threads > 1) {
 #pragma omp parallel num_threads(threads)
-            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, all_dgamma_sum, all_dx_sum, all_mu_here, all_eq3_part, all_eq3_part4, dgamma_sum_blocks, dx_sum_blocks, all_eq3_part5, all_eq3_part6, epsilon);
+            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, all_dgamma_sum, all_dx_sum, all_mu_here, all_eq3_part, all_eq3_part2, dgamma_sum_blocks, dx_sum_blocks, all_eq3_part3, epsilon);
         } else
 #endif
         if (status == 0)
-            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, all_dgamma_sum, all_dx_sum, all_mu_here, all_eq3_part, all_eq3_part4, dgamma_sum_blocks, dx_sum_blocks, all_eq3_part5, all_eq3_part6, epsilon);
+            group1_kept(layout, dy, x, mu, sigma2, gamma, dx, all_dgamma_sum, all_dx_sum, all_mu_here, all_eq3_part, all_eq3_part2, dgamma_sum_blocks, dx_sum_blocks, all_eq3_part3, epsilon);
         free(memory);
     }
     else if (status == 0) {

@@ -671,110 +671,148 @@ static void group1_kept(
         const ptrdiff_t count = smaller(512, S0 * S1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, C - first);
-        _Alignas(64) double dgamma_sum_lanes[16][128];
-        _Alignas(64) double dgamma_sum_lanes_low[16][128];
-        _Alignas(64) double dx_sum_lanes[16][128];
-        _Alignas(64) double dx_sum_lanes_low[16][128];
-        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] = 0.0;
-                dgamma_sum_lanes_low[lane][j] = 0.0;
-                dx_sum_lanes[lane][j] = 0.0;
-                dx_sum_lanes_low[lane][j] = 0.0;
+        _Alignas(64) double dgamma_sum_lanes[2048];
+        _Alignas(64) double dgamma_sum_lanes_low[2048];
+        _Alignas(64) double dx_sum_lanes[2048];
+        _Alignas(64) double dx_sum_lanes_low[2048];
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+            dgamma_sum_lanes[j] = 0.0;
+            dgamma_sum_lanes_low[j] = 0.0;
+            dx_sum_lanes[j] = 0.0;
+            dx_sum_lanes_low[j] = 0.0;
+        }
+        if (C <= 63) {
+            const ptrdiff_t together = 16 * (64 / larger(1, C));
+            _Alignas(64) double all_mu_here_held[1024];
+            for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t c = first + j;
+                    all_mu_here_held[lane * width + j] = all_mu_here[n0 * N1 * C + n1 * C + c];
+                }
+            }
+            for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
+                const ptrdiff_t at = (start + q * together) * C + first;
+                const ptrdiff_t length = smaller(together, count - q * together) * width;
+                double x_row_buffer[1024];
+                const ptrdiff_t x_row_extents[3] = {S0, S1, C};
+                const ptrdiff_t x_row_strides[3] = {layout->x__s0, layout->x__s1, 1};
+                const double *x_row = read_window_double(x + n0 * layout->x__n0 + n1 * layout->x__n1, 3, x_row_extents, x_row_strides, at, length, x_row_buffer);
+                double dy_row_buffer[1024];
+                const ptrdiff_t dy_row_extents[3] = {S0, S1, C};
+                const ptrdiff_t dy_row_strides[3] = {layout->dy__s0, layout->dy__s1, 1};
+                const double *dy_row = read_window_double(dy + n0 * layout->dy__n0 + n1 * layout->dy__n1, 3, dy_row_extents, dy_row_strides, at, length, dy_row_buffer);
+                for (ptrdiff_t number = 0; number < (length + 16 * width - 1) / (16 * width); number++) {
+                    const ptrdiff_t run = number * (16 * width);
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j += 16) {
+                        PREFETCH(&x_row[run + j + 1024]);
+                        PREFETCH(&dy_row[run + j + 1024]);
+                    }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j++) {
+                        /* (1), (3) */
+                        const double difference = x_row[run + j] - all_mu_here_held[j];
+                        const double difference_low = difference_error(x_row[run + j], all_mu_here_held[j], difference);
+                        const double product = difference * dy_row[run + j];
+                        const double product_low = product_error(difference, dy_row[run + j], product) + dy_row[run + j] * difference_low;
+                        const double sum = dgamma_sum_lanes[j] + product;
+                        const double sum_low = sum_error(dgamma_sum_lanes[j], product, sum) + (dgamma_sum_lanes_low[j] + product_low);
+                        dgamma_sum_lanes[j] = sum;
+                        dgamma_sum_lanes_low[j] = sum_low;
+                        const double sum2 = dx_sum_lanes[j] + dy_row[run + j];
+                        const double sum2_low = sum_error(dx_sum_lanes[j], dy_row[run + j], sum2) + dx_sum_lanes_low[j];
+                        dx_sum_lanes[j] = sum2;
+                        dx_sum_lanes_low[j] = sum2_low;
+                    }
+                }
             }
         }
-        const ptrdiff_t ahead = (width + 1023) / width;
-        ptrdiff_t s0 = start / S1;
-        ptrdiff_t s1 = start % S1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            const ptrdiff_t lane = q % 16;
-            for (ptrdiff_t j = 0; j < width; j += 16) {
-                const ptrdiff_t c = first + j;
-                PREFETCH(&x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + (s1 + ahead) * layout->x__s1]);
-                PREFETCH(&dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + (s1 + ahead) * layout->dy__s1]);
-            }
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const ptrdiff_t c = first + j;
-                /* (1), (3) */
-                const double difference = x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_here[n0 * N1 * C + n1 * C + c];
-                const double difference_low = difference_error(x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + s1 * layout->x__s1], all_mu_here[n0 * N1 * C + n1 * C + c], difference);
-                const double product = difference * dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1];
-                const double product_low = product_error(difference, dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1], product) + dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1] * difference_low;
-                const double sum = dgamma_sum_lanes[lane][j] + product;
-                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], product, sum) + (dgamma_sum_lanes_low[lane][j] + product_low);
-                dgamma_sum_lanes[lane][j] = sum;
-                dgamma_sum_lanes_low[lane][j] = sum_low;
-                const double sum2 = dx_sum_lanes[lane][j] + dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1];
-                const double sum2_low = sum_error(dx_sum_lanes[lane][j], dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1], sum2) + dx_sum_lanes_low[lane][j];
-                dx_sum_lanes[lane][j] = sum2;
-                dx_sum_lanes_low[lane][j] = sum2_low;
-            }
-            if (++s1 == S1) {
-                s1 = 0;
-                ++s0;
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 8][j];
-                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 8][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 8][j]);
-                dgamma_sum_lanes[lane][j] = sum;
-                dgamma_sum_lanes_low[lane][j] = sum_low;
-                const double sum2 = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 8][j];
-                const double sum2_low = sum_error(dx_sum_lanes[lane][j], dx_sum_lanes[lane + 8][j], sum2) + (dx_sum_lanes_low[lane][j] + dx_sum_lanes_low[lane + 8][j]);
-                dx_sum_lanes[lane][j] = sum2;
-                dx_sum_lanes_low[lane][j] = sum2_low;
+        if (C > 63) {
+            const ptrdiff_t ahead = (width + 1023) / width;
+            ptrdiff_t s0 = start / S1;
+            ptrdiff_t s1 = start % S1;
+            for (ptrdiff_t q = 0; q < count; q++) {
+                const ptrdiff_t lane = q % 16 * width;
+                for (ptrdiff_t j = 0; j < width; j += 16) {
+                    const ptrdiff_t c = first + j;
+                    PREFETCH(&x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + (s1 + ahead) * layout->x__s1]);
+                    PREFETCH(&dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + (s1 + ahead) * layout->dy__s1]);
+                }
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t c = first + j;
+                    /* (1), (3) */
+                    const double difference = x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_here[n0 * N1 * C + n1 * C + c];
+                    const double difference_low = difference_error(x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + s1 * layout->x__s1], all_mu_here[n0 * N1 * C + n1 * C + c], difference);
+                    const double product = difference * dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1];
+                    const double product_low = product_error(difference, dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1], product) + dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1] * difference_low;
+                    const double sum = dgamma_sum_lanes[lane + j] + product;
+                    const double sum_low = sum_error(dgamma_sum_lanes[lane + j], product, sum) + (dgamma_sum_lanes_low[lane + j] + product_low);
+                    dgamma_sum_lanes[lane + j] = sum;
+                    dgamma_sum_lanes_low[lane + j] = sum_low;
+                    const double sum2 = dx_sum_lanes[lane + j] + dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1];
+                    const double sum2_low = sum_error(dx_sum_lanes[lane + j], dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1], sum2) + dx_sum_lanes_low[lane + j];
+                    dx_sum_lanes[lane + j] = sum2;
+                    dx_sum_lanes_low[lane + j] = sum2_low;
+                }
+                if (++s1 == S1) {
+                    s1 = 0;
+                    ++s0;
+                }
             }
         }
-        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 4][j];
-                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 4][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 4][j]);
-                dgamma_sum_lanes[lane][j] = sum;
-                dgamma_sum_lanes_low[lane][j] = sum_low;
-                const double sum2 = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 4][j];
-                const double sum2_low = sum_error(dx_sum_lanes[lane][j], dx_sum_lanes[lane + 4][j], sum2) + (dx_sum_lanes_low[lane][j] + dx_sum_lanes_low[lane + 4][j]);
-                dx_sum_lanes[lane][j] = sum2;
-                dx_sum_lanes_low[lane][j] = sum2_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+            const double sum = dgamma_sum_lanes[j] + dgamma_sum_lanes[j + 8 * width];
+            const double sum_low = sum_error(dgamma_sum_lanes[j], dgamma_sum_lanes[j + 8 * width], sum) + (dgamma_sum_lanes_low[j] + dgamma_sum_lanes_low[j + 8 * width]);
+            dgamma_sum_lanes[j] = sum;
+            dgamma_sum_lanes_low[j] = sum_low;
+            const double sum2 = dx_sum_lanes[j] + dx_sum_lanes[j + 8 * width];
+            const double sum2_low = sum_error(dx_sum_lanes[j], dx_sum_lanes[j + 8 * width], sum2) + (dx_sum_lanes_low[j] + dx_sum_lanes_low[j + 8 * width]);
+            dx_sum_lanes[j] = sum2;
+            dx_sum_lanes_low[j] = sum2_low;
         }
-        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 2][j];
-                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 2][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 2][j]);
-                dgamma_sum_lanes[lane][j] = sum;
-                dgamma_sum_lanes_low[lane][j] = sum_low;
-                const double sum2 = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 2][j];
-                const double sum2_low = sum_error(dx_sum_lanes[lane][j], dx_sum_lanes[lane + 2][j], sum2) + (dx_sum_lanes_low[lane][j] + dx_sum_lanes_low[lane + 2][j]);
-                dx_sum_lanes[lane][j] = sum2;
-                dx_sum_lanes_low[lane][j] = sum2_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+            const double sum = dgamma_sum_lanes[j] + dgamma_sum_lanes[j + 4 * width];
+            const double sum_low = sum_error(dgamma_sum_lanes[j], dgamma_sum_lanes[j + 4 * width], sum) + (dgamma_sum_lanes_low[j] + dgamma_sum_lanes_low[j + 4 * width]);
+            dgamma_sum_lanes[j] = sum;
+            dgamma_sum_lanes_low[j] = sum_low;
+            const double sum2 = dx_sum_lanes[j] + dx_sum_lanes[j + 4 * width];
+            const double sum2_low = sum_error(dx_sum_lanes[j], dx_sum_lanes[j + 4 * width], sum2) + (dx_sum_lanes_low[j] + dx_sum_lanes_low[j + 4 * width]);
+            dx_sum_lanes[j] = sum2;
+            dx_sum_lanes_low[j] = sum2_low;
         }
-        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 1][j];
-                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 1][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 1][j]);
-                dgamma_sum_lanes[lane][j] = sum;
-                dgamma_sum_lanes_low[lane][j] = sum_low;
-                const double sum2 = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 1][j];
-                const double sum2_low = sum_error(dx_sum_lanes[lane][j], dx_sum_lanes[lane + 1][j], sum2) + (dx_sum_lanes_low[lane][j] + dx_sum_lanes_low[lane + 1][j]);
-                dx_sum_lanes[lane][j] = sum2;
-                dx_sum_lanes_low[lane][j] = sum2_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+            const double sum = dgamma_sum_lanes[j] + dgamma_sum_lanes[j + 2 * width];
+            const double sum_low = sum_error(dgamma_sum_lanes[j], dgamma_sum_lanes[j + 2 * width], sum) + (dgamma_sum_lanes_low[j] + dgamma_sum_lanes_low[j + 2 * width]);
+            dgamma_sum_lanes[j] = sum;
+            dgamma_sum_lanes_low[j] = sum_low;
+            const double sum2 = dx_sum_lanes[j] + dx_sum_lanes[j + 2 * width];
+            const double sum2_low = sum_error(dx_sum_lanes[j], dx_sum_lanes[j + 2 * width], sum2) + (dx_sum_lanes_low[j] + dx_sum_lanes_low[j + 2 * width]);
+            dx_sum_lanes[j] = sum2;
+            dx_sum_lanes_low[j] = sum2_low;
+        }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+            const double sum = dgamma_sum_lanes[j] + dgamma_sum_lanes[j + width];
+            const double sum_low = sum_error(dgamma_sum_lanes[j], dgamma_sum_lanes[j + width], sum) + (dgamma_sum_lanes_low[j] + dgamma_sum_lanes_low[j + width]);
+            dgamma_sum_lanes[j] = sum;
+            dgamma_sum_lanes_low[j] = sum_low;
+            const double sum2 = dx_sum_lanes[j] + dx_sum_lanes[j + width];
+            const double sum2_low = sum_error(dx_sum_lanes[j], dx_sum_lanes[j + width], sum2) + (dx_sum_lanes_low[j] + dx_sum_lanes_low[j + width]);
+            dx_sum_lanes[j] = sum2;
+            dx_sum_lanes_low[j] = sum2_low;
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t c = first + j;
-            dgamma_sum_blocks[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c] = dgamma_sum_lanes[0][j];
-            dgamma_sum_blocks_low[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c] = dgamma_sum_lanes_low[0][j];
-            dx_sum_blocks[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c] = dx_sum_lanes[0][j];
-            dx_sum_blocks_low[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c] = dx_sum_lanes_low[0][j];
+            dgamma_sum_blocks[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c] = dgamma_sum_lanes[j];
+            dgamma_sum_blocks_low[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c] = dgamma_sum_lanes_low[j];
+            dx_sum_blocks[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c] = dx_sum_lanes[j];
+            dx_sum_blocks_low[block * N0 * N1 * C + n0 * N1 * C + n1 * C + c] = dx_sum_lanes_low[j];
         }
     }
     SHARED_FOR
@@ -834,7 +872,7 @@ static void group1_kept(
         _Alignas(64) double all_eq3_part2_held[1024];
         _Alignas(64) double all_eq3_part3_held[1024];
         _Alignas(64) double all_eq3_part3_held_low[1024];
-        _Alignas(64) double all_mu_here_held[1024];
+        _Alignas(64) double all_mu_here_held2[1024];
         _Alignas(64) double all_dx_sum_held[1024];
         _Alignas(64) double all_dx_sum_held_low[1024];
         for (ptrdiff_t lane = 0; lane < smaller(together, count); lane++) {
@@ -846,7 +884,7 @@ static void group1_kept(
                 all_eq3_part2_held[lane * width + j] = all_eq3_part2[n0 * N1 * C + n1 * C + c];
                 all_eq3_part3_held[lane * width + j] = all_eq3_part3[n0 * N1 * C + n1 * C + c];
                 all_eq3_part3_held_low[lane * width + j] = all_eq3_part3_low[n0 * N1 * C + n1 * C + c];
-                all_mu_here_held[lane * width + j] = all_mu_here[n0 * N1 * C + n1 * C + c];
+                all_mu_here_held2[lane * width + j] = all_mu_here[n0 * N1 * C + n1 * C + c];
                 all_dx_sum_held[lane * width + j] = all_dx_sum[n0 * N1 * C + n1 * C + c];
                 all_dx_sum_held_low[lane * width + j] = all_dx_sum_low[n0 * N1 * C + n1 * C + c];
             }
@@ -877,8 +915,8 @@ static void group1_kept(
                         /* (3) */
                         const double product2 = all_eq3_part2_held[j] * dy_row[j];
                         const double product2_low = product_error(all_eq3_part2_held[j], dy_row[j], product2);
-                        const double difference3 = x_row[j] - all_mu_here_held[j];
-                        const double difference3_low = difference_error(x_row[j], all_mu_here_held[j], difference3);
+                        const double difference3 = x_row[j] - all_mu_here_held2[j];
+                        const double difference3_low = difference_error(x_row[j], all_mu_here_held2[j], difference3);
                         const double product3 = all_eq3_part3_held[j] * difference3;
                         const double product3_low = product_error(all_eq3_part3_held[j], difference3, product3) + all_eq3_part3_held[j] * difference3_low + difference3 * all_eq3_part3_held_low[j];
                         const double difference2 = product2 - product3;
@@ -903,8 +941,8 @@ static void group1_kept(
                             /* (3) */
                             const double product2 = all_eq3_part2_held[j] * dy_row[j];
                             const double product2_low = product_error(all_eq3_part2_held[j], dy_row[j], product2);
-                            const double difference3 = x_row[j] - all_mu_here_held[j];
-                            const double difference3_low = difference_error(x_row[j], all_mu_here_held[j], difference3);
+                            const double difference3 = x_row[j] - all_mu_here_held2[j];
+                            const double difference3_low = difference_error(x_row[j], all_mu_here_held2[j], difference3);
                             const double product3 = all_eq3_part3_held[j] * difference3;
                             const double product3_low = product_error(all_eq3_part3_held[j], difference3, product3) + all_eq3_part3_held[j] * difference3_low + difference3 * all_eq3_part3_held_low[j];
                             const double difference2 = product2 - product3;
@@ -1011,24 +1049,22 @@ static void group1_panels(
             for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
                 const ptrdiff_t start = block * 512;
                 const ptrdiff_t count = smaller(512, S0 * S1 - start);
-                _Alignas(64) double dgamma_sum_lanes[16][128];
-                _Alignas(64) double dgamma_sum_lanes_low[16][128];
-                _Alignas(64) double dx_sum_lanes[16][128];
-                _Alignas(64) double dx_sum_lanes_low[16][128];
-                for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        dgamma_sum_lanes[lane][j] = 0.0;
-                        dgamma_sum_lanes_low[lane][j] = 0.0;
-                        dx_sum_lanes[lane][j] = 0.0;
-                        dx_sum_lanes_low[lane][j] = 0.0;
-                    }
+                _Alignas(64) double dgamma_sum_lanes[2048];
+                _Alignas(64) double dgamma_sum_lanes_low[2048];
+                _Alignas(64) double dx_sum_lanes[2048];
+                _Alignas(64) double dx_sum_lanes_low[2048];
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+                    dgamma_sum_lanes[j] = 0.0;
+                    dgamma_sum_lanes_low[j] = 0.0;
+                    dx_sum_lanes[j] = 0.0;
+                    dx_sum_lanes_low[j] = 0.0;
                 }
                 const ptrdiff_t ahead = (width + 1023) / width;
                 ptrdiff_t s0 = start / S1;
                 ptrdiff_t s1 = start % S1;
                 for (ptrdiff_t q = 0; q < count; q++) {
-                    const ptrdiff_t lane = q % 16;
+                    const ptrdiff_t lane = q % 16 * width;
                     for (ptrdiff_t j = 0; j < width; j += 16) {
                         const ptrdiff_t c = first + j;
                         PREFETCH(&x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + (s1 + ahead) * layout->x__s1]);
@@ -1042,80 +1078,72 @@ static void group1_panels(
                         const double difference_low = difference_error(x[n0 * layout->x__n0 + n1 * layout->x__n1 + c + s0 * layout->x__s0 + s1 * layout->x__s1], mu_here_tile[j], difference);
                         const double product = difference * dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1];
                         const double product_low = product_error(difference, dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1], product) + dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1] * difference_low;
-                        const double sum = dgamma_sum_lanes[lane][j] + product;
-                        const double sum_low = sum_error(dgamma_sum_lanes[lane][j], product, sum) + (dgamma_sum_lanes_low[lane][j] + product_low);
-                        dgamma_sum_lanes[lane][j] = sum;
-                        dgamma_sum_lanes_low[lane][j] = sum_low;
-                        const double sum2 = dx_sum_lanes[lane][j] + dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1];
-                        const double sum2_low = sum_error(dx_sum_lanes[lane][j], dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1], sum2) + dx_sum_lanes_low[lane][j];
-                        dx_sum_lanes[lane][j] = sum2;
-                        dx_sum_lanes_low[lane][j] = sum2_low;
+                        const double sum = dgamma_sum_lanes[lane + j] + product;
+                        const double sum_low = sum_error(dgamma_sum_lanes[lane + j], product, sum) + (dgamma_sum_lanes_low[lane + j] + product_low);
+                        dgamma_sum_lanes[lane + j] = sum;
+                        dgamma_sum_lanes_low[lane + j] = sum_low;
+                        const double sum2 = dx_sum_lanes[lane + j] + dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1];
+                        const double sum2_low = sum_error(dx_sum_lanes[lane + j], dy[n0 * layout->dy__n0 + n1 * layout->dy__n1 + c + s0 * layout->dy__s0 + s1 * layout->dy__s1], sum2) + dx_sum_lanes_low[lane + j];
+                        dx_sum_lanes[lane + j] = sum2;
+                        dx_sum_lanes_low[lane + j] = sum2_low;
                     }
                     if (++s1 == S1) {
                         s1 = 0;
                         ++s0;
                     }
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 8][j];
-                        const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 8][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 8][j]);
-                        dgamma_sum_lanes[lane][j] = sum;
-                        dgamma_sum_lanes_low[lane][j] = sum_low;
-                        const double sum2 = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 8][j];
-                        const double sum2_low = sum_error(dx_sum_lanes[lane][j], dx_sum_lanes[lane + 8][j], sum2) + (dx_sum_lanes_low[lane][j] + dx_sum_lanes_low[lane + 8][j]);
-                        dx_sum_lanes[lane][j] = sum2;
-                        dx_sum_lanes_low[lane][j] = sum2_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+                    const double sum = dgamma_sum_lanes[j] + dgamma_sum_lanes[j + 8 * width];
+                    const double sum_low = sum_error(dgamma_sum_lanes[j], dgamma_sum_lanes[j + 8 * width], sum) + (dgamma_sum_lanes_low[j] + dgamma_sum_lanes_low[j + 8 * width]);
+                    dgamma_sum_lanes[j] = sum;
+                    dgamma_sum_lanes_low[j] = sum_low;
+                    const double sum2 = dx_sum_lanes[j] + dx_sum_lanes[j + 8 * width];
+                    const double sum2_low = sum_error(dx_sum_lanes[j], dx_sum_lanes[j + 8 * width], sum2) + (dx_sum_lanes_low[j] + dx_sum_lanes_low[j + 8 * width]);
+                    dx_sum_lanes[j] = sum2;
+                    dx_sum_lanes_low[j] = sum2_low;
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 4][j];
-                        const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 4][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 4][j]);
-                        dgamma_sum_lanes[lane][j] = sum;
-                        dgamma_sum_lanes_low[lane][j] = sum_low;
-                        const double sum2 = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 4][j];
-                        const double sum2_low = sum_error(dx_sum_lanes[lane][j], dx_sum_lanes[lane + 4][j], sum2) + (dx_sum_lanes_low[lane][j] + dx_sum_lanes_low[lane + 4][j]);
-                        dx_sum_lanes[lane][j] = sum2;
-                        dx_sum_lanes_low[lane][j] = sum2_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+                    const double sum = dgamma_sum_lanes[j] + dgamma_sum_lanes[j + 4 * width];
+                    const double sum_low = sum_error(dgamma_sum_lanes[j], dgamma_sum_lanes[j + 4 * width], sum) + (dgamma_sum_lanes_low[j] + dgamma_sum_lanes_low[j + 4 * width]);
+                    dgamma_sum_lanes[j] = sum;
+                    dgamma_sum_lanes_low[j] = sum_low;
+                    const double sum2 = dx_sum_lanes[j] + dx_sum_lanes[j + 4 * width];
+                    const double sum2_low = sum_error(dx_sum_lanes[j], dx_sum_lanes[j + 4 * width], sum2) + (dx_sum_lanes_low[j] + dx_sum_lanes_low[j + 4 * width]);
+                    dx_sum_lanes[j] = sum2;
+                    dx_sum_lanes_low[j] = sum2_low;
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 2][j];
-                        const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 2][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 2][j]);
-                        dgamma_sum_lanes[lane][j] = sum;
-                        dgamma_sum_lanes_low[lane][j] = sum_low;
-                        const double sum2 = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 2][j];
-                        const double sum2_low = sum_error(dx_sum_lanes[lane][j], dx_sum_lanes[lane + 2][j], sum2) + (dx_sum_lanes_low[lane][j] + dx_sum_lanes_low[lane + 2][j]);
-                        dx_sum_lanes[lane][j] = sum2;
-                        dx_sum_lanes_low[lane][j] = sum2_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+                    const double sum = dgamma_sum_lanes[j] + dgamma_sum_lanes[j + 2 * width];
+                    const double sum_low = sum_error(dgamma_sum_lanes[j], dgamma_sum_lanes[j + 2 * width], sum) + (dgamma_sum_lanes_low[j] + dgamma_sum_lanes_low[j + 2 * width]);
+                    dgamma_sum_lanes[j] = sum;
+                    dgamma_sum_lanes_low[j] = sum_low;
+                    const double sum2 = dx_sum_lanes[j] + dx_sum_lanes[j + 2 * width];
+                    const double sum2_low = sum_error(dx_sum_lanes[j], dx_sum_lanes[j + 2 * width], sum2) + (dx_sum_lanes_low[j] + dx_sum_lanes_low[j + 2 * width]);
+                    dx_sum_lanes[j] = sum2;
+                    dx_sum_lanes_low[j] = sum2_low;
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 1][j];
-                        const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 1][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 1][j]);
-                        dgamma_sum_lanes[lane][j] = sum;
-                        dgamma_sum_lanes_low[lane][j] = sum_low;
-                        const double sum2 = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 1][j];
-                        const double sum2_low = sum_error(dx_sum_lanes[lane][j], dx_sum_lanes[lane + 1][j], sum2) + (dx_sum_lanes_low[lane][j] + dx_sum_lanes_low[lane + 1][j]);
-                        dx_sum_lanes[lane][j] = sum2;
-                        dx_sum_lanes_low[lane][j] = sum2_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+                    const double sum = dgamma_sum_lanes[j] + dgamma_sum_lanes[j + width];
+                    const double sum_low = sum_error(dgamma_sum_lanes[j], dgamma_sum_lanes[j + width], sum) + (dgamma_sum_lanes_low[j] + dgamma_sum_lanes_low[j + width]);
+                    dgamma_sum_lanes[j] = sum;
+                    dgamma_sum_lanes_low[j] = sum_low;
+                    const double sum2 = dx_sum_lanes[j] + dx_sum_lanes[j + width];
+                    const double sum2_low = sum_error(dx_sum_lanes[j], dx_sum_lanes[j + width], sum2) + (dx_sum_lanes_low[j] + dx_sum_lanes_low[j + width]);
+                    dx_sum_lanes[j] = sum2;
+                    dx_sum_lanes_low[j] = sum2_low;
                 }
                 SIMD
                 for (ptrdiff_t j = 0; j < width; j++) {
-                    const double sum = dgamma_sum_total[j] + dgamma_sum_lanes[0][j];
-                    const double sum_low = sum_error(dgamma_sum_total[j], dgamma_sum_lanes[0][j], sum) + (dgamma_sum_total_low[j] + dgamma_sum_lanes_low[0][j]);
+                    const double sum = dgamma_sum_total[j] + dgamma_sum_lanes[j];
+                    const double sum_low = sum_error(dgamma_sum_total[j], dgamma_sum_lanes[j], sum) + (dgamma_sum_total_low[j] + dgamma_sum_lanes_low[j]);
                     dgamma_sum_total[j] = sum;
                     dgamma_sum_total_low[j] = sum_low;
-                    const double sum2 = dx_sum_total[j] + dx_sum_lanes[0][j];
-                    const double sum2_low = sum_error(dx_sum_total[j], dx_sum_lanes[0][j], sum2) + (dx_sum_total_low[j] + dx_sum_lanes_low[0][j]);
+                    const double sum2 = dx_sum_total[j] + dx_sum_lanes[j];
+                    const double sum2_low = sum_error(dx_sum_total[j], dx_sum_lanes[j], sum2) + (dx_sum_total_low[j] + dx_sum_lanes_low[j]);
                     dx_sum_total[j] = sum2;
                     dx_sum_total_low[j] = sum2_low;
                 }
@@ -1425,117 +1453,174 @@ static void group2_kept(
         const ptrdiff_t count = smaller(512, N0 * N1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, C - first);
-        _Alignas(64) double dgamma_sum2_lanes[16][128];
-        _Alignas(64) double dgamma_sum2_lanes_low[16][128];
-        _Alignas(64) double dbeta_sum_lanes[16][128];
-        _Alignas(64) double dbeta_sum_lanes_low[16][128];
-        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum2_lanes[lane][j] = 0.0;
-                dgamma_sum2_lanes_low[lane][j] = 0.0;
-                dbeta_sum_lanes[lane][j] = 0.0;
-                dbeta_sum_lanes_low[lane][j] = 0.0;
+        _Alignas(64) double dgamma_sum2_lanes[2048];
+        _Alignas(64) double dgamma_sum2_lanes_low[2048];
+        _Alignas(64) double dbeta_sum_lanes[2048];
+        _Alignas(64) double dbeta_sum_lanes_low[2048];
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+            dgamma_sum2_lanes[j] = 0.0;
+            dgamma_sum2_lanes_low[j] = 0.0;
+            dbeta_sum_lanes[j] = 0.0;
+            dbeta_sum_lanes_low[j] = 0.0;
+        }
+        if (C <= 63) {
+            const ptrdiff_t together = 16 * (64 / larger(1, C));
+            _Alignas(64) double all_eq1_part_held[1024];
+            for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t c = first + j;
+                    all_eq1_part_held[lane * width + j] = all_eq1_part[c];
+                }
+            }
+            for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
+                const ptrdiff_t at = (start + q * together) * C + first;
+                const ptrdiff_t length = smaller(together, count - q * together) * width;
+                double all_dgamma_sum_row_buffer[1024];
+                const ptrdiff_t all_dgamma_sum_row_extents[3] = {N0, N1, C};
+                const ptrdiff_t all_dgamma_sum_row_strides[3] = {N1 * C, C, 1};
+                const double *all_dgamma_sum_row = read_window_double(all_dgamma_sum, 3, all_dgamma_sum_row_extents, all_dgamma_sum_row_strides, at, length, all_dgamma_sum_row_buffer);
+                double all_dgamma_sum_row_low_buffer[1024];
+                const ptrdiff_t all_dgamma_sum_row_low_extents[3] = {N0, N1, C};
+                const ptrdiff_t all_dgamma_sum_row_low_strides[3] = {N1 * C, C, 1};
+                const double *all_dgamma_sum_row_low = read_window_double(all_dgamma_sum_low, 3, all_dgamma_sum_row_low_extents, all_dgamma_sum_row_low_strides, at, length, all_dgamma_sum_row_low_buffer);
+                double sigma2_row_buffer[1024];
+                const ptrdiff_t sigma2_row_extents[3] = {N0, N1, C};
+                const ptrdiff_t sigma2_row_strides[3] = {layout->sigma2__n0, layout->sigma2__n1, 1};
+                const double *sigma2_row = read_window_double(sigma2, 3, sigma2_row_extents, sigma2_row_strides, at, length, sigma2_row_buffer);
+                double all_dx_sum_row_buffer[1024];
+                const ptrdiff_t all_dx_sum_row_extents[3] = {N0, N1, C};
+                const ptrdiff_t all_dx_sum_row_strides[3] = {N1 * C, C, 1};
+                const double *all_dx_sum_row = read_window_double(all_dx_sum, 3, all_dx_sum_row_extents, all_dx_sum_row_strides, at, length, all_dx_sum_row_buffer);
+                double all_dx_sum_row_low_buffer[1024];
+                const ptrdiff_t all_dx_sum_row_low_extents[3] = {N0, N1, C};
+                const ptrdiff_t all_dx_sum_row_low_strides[3] = {N1 * C, C, 1};
+                const double *all_dx_sum_row_low = read_window_double(all_dx_sum_low, 3, all_dx_sum_row_low_extents, all_dx_sum_row_low_strides, at, length, all_dx_sum_row_low_buffer);
+                for (ptrdiff_t number = 0; number < (length + 16 * width - 1) / (16 * width); number++) {
+                    const ptrdiff_t run = number * (16 * width);
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j += 16) {
+                        PREFETCH(&all_dgamma_sum_row[run + j + 1024]);
+                        PREFETCH(&sigma2_row[run + j + 1024]);
+                        PREFETCH(&all_dx_sum_row[run + j + 1024]);
+                    }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j++) {
+                        /* (1), (2) */
+                        const double sum2 = sigma2_row[run + j] + epsilon;
+                        const double sum2_low = sum_error(sigma2_row[run + j], epsilon, sum2);
+                        const double root = sqrt(sum2);
+                        const double root_low = root_error(sum2, sum2_low, root);
+                        const double tight = rounded(all_dgamma_sum_row[run + j], all_dgamma_sum_row_low[run + j]);
+                        const double tight_low = sum_error(all_dgamma_sum_row[run + j], all_dgamma_sum_row_low[run + j], tight);
+                        const double quotient = tight / root;
+                        const double quotient_low = quotient_error(tight, tight_low, root, root_low, quotient);
+                        const double choice = (all_eq1_part_held[j] ? quotient : 0.0);
+                        const double choice_low = (all_eq1_part_held[j] ? quotient_low : 0.0);
+                        const double sum = dgamma_sum2_lanes[j] + choice;
+                        const double sum_low = sum_error(dgamma_sum2_lanes[j], choice, sum) + (dgamma_sum2_lanes_low[j] + choice_low);
+                        dgamma_sum2_lanes[j] = sum;
+                        dgamma_sum2_lanes_low[j] = sum_low;
+                        const double sum3 = dbeta_sum_lanes[j] + all_dx_sum_row[run + j];
+                        const double sum3_low = sum_error(dbeta_sum_lanes[j], all_dx_sum_row[run + j], sum3) + (dbeta_sum_lanes_low[j] + all_dx_sum_row_low[run + j]);
+                        dbeta_sum_lanes[j] = sum3;
+                        dbeta_sum_lanes_low[j] = sum3_low;
+                    }
+                }
             }
         }
-        const ptrdiff_t ahead = (width + 1023) / width;
-        ptrdiff_t n0 = start / N1;
-        ptrdiff_t n1 = start % N1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            const ptrdiff_t lane = q % 16;
-            for (ptrdiff_t j = 0; j < width; j += 16) {
-                const ptrdiff_t c = first + j;
-                PREFETCH(&all_dgamma_sum[n0 * N1 * C + (n1 + ahead) * C + c]);
-                PREFETCH(&sigma2[n0 * layout->sigma2__n0 + (n1 + ahead) * layout->sigma2__n1 + c]);
-                PREFETCH(&all_dx_sum[n0 * N1 * C + (n1 + ahead) * C + c]);
-            }
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const ptrdiff_t c = first + j;
-                /* (1), (2) */
-                const double sum2 = sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c] + epsilon;
-                const double sum2_low = sum_error(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c], epsilon, sum2);
-                const double root = sqrt(sum2);
-                const double root_low = root_error(sum2, sum2_low, root);
-                const double tight = rounded(all_dgamma_sum[n0 * N1 * C + n1 * C + c], all_dgamma_sum_low[n0 * N1 * C + n1 * C + c]);
-                const double tight_low = sum_error(all_dgamma_sum[n0 * N1 * C + n1 * C + c], all_dgamma_sum_low[n0 * N1 * C + n1 * C + c], tight);
-                const double quotient = tight / root;
-                const double quotient_low = quotient_error(tight, tight_low, root, root_low, quotient);
-                const double choice = (all_eq1_part[c] ? quotient : 0.0);
-                const double choice_low = (all_eq1_part[c] ? quotient_low : 0.0);
-                const double sum = dgamma_sum2_lanes[lane][j] + choice;
-                const double sum_low = sum_error(dgamma_sum2_lanes[lane][j], choice, sum) + (dgamma_sum2_lanes_low[lane][j] + choice_low);
-                dgamma_sum2_lanes[lane][j] = sum;
-                dgamma_sum2_lanes_low[lane][j] = sum_low;
-                const double sum3 = dbeta_sum_lanes[lane][j] + all_dx_sum[n0 * N1 * C + n1 * C + c];
-                const double sum3_low = sum_error(dbeta_sum_lanes[lane][j], all_dx_sum[n0 * N1 * C + n1 * C + c], sum3) + (dbeta_sum_lanes_low[lane][j] + all_dx_sum_low[n0 * N1 * C + n1 * C + c]);
-                dbeta_sum_lanes[lane][j] = sum3;
-                dbeta_sum_lanes_low[lane][j] = sum3_low;
-            }
-            if (++n1 == N1) {
-                n1 = 0;
-                ++n0;
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = dgamma_sum2_lanes[lane][j] + dgamma_sum2_lanes[lane + 8][j];
-                const double sum_low = sum_error(dgamma_sum2_lanes[lane][j], dgamma_sum2_lanes[lane + 8][j], sum) + (dgamma_sum2_lanes_low[lane][j] + dgamma_sum2_lanes_low[lane + 8][j]);
-                dgamma_sum2_lanes[lane][j] = sum;
-                dgamma_sum2_lanes_low[lane][j] = sum_low;
-                const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 8][j];
-                const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 8][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 8][j]);
-                dbeta_sum_lanes[lane][j] = sum2;
-                dbeta_sum_lanes_low[lane][j] = sum2_low;
+        if (C > 63) {
+            const ptrdiff_t ahead = (width + 1023) / width;
+            ptrdiff_t n0 = start / N1;
+            ptrdiff_t n1 = start % N1;
+            for (ptrdiff_t q = 0; q < count; q++) {
+                const ptrdiff_t lane = q % 16 * width;
+                for (ptrdiff_t j = 0; j < width; j += 16) {
+                    const ptrdiff_t c = first + j;
+                    PREFETCH(&all_dgamma_sum[n0 * N1 * C + (n1 + ahead) * C + c]);
+                    PREFETCH(&sigma2[n0 * layout->sigma2__n0 + (n1 + ahead) * layout->sigma2__n1 + c]);
+                    PREFETCH(&all_dx_sum[n0 * N1 * C + (n1 + ahead) * C + c]);
+                }
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t c = first + j;
+                    /* (1), (2) */
+                    const double sum2 = sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c] + epsilon;
+                    const double sum2_low = sum_error(sigma2[n0 * layout->sigma2__n0 + n1 * layout->sigma2__n1 + c], epsilon, sum2);
+                    const double root = sqrt(sum2);
+                    const double root_low = root_error(sum2, sum2_low, root);
+                    const double tight = rounded(all_dgamma_sum[n0 * N1 * C + n1 * C + c], all_dgamma_sum_low[n0 * N1 * C + n1 * C + c]);
+                    const double tight_low = sum_error(all_dgamma_sum[n0 * N1 * C + n1 * C + c], all_dgamma_sum_low[n0 * N1 * C + n1 * C + c], tight);
+                    const double quotient = tight / root;
+                    const double quotient_low = quotient_error(tight, tight_low, root, root_low, quotient);
+                    const double choice = (all_eq1_part[c] ? quotient : 0.0);
+                    const double choice_low = (all_eq1_part[c] ? quotient_low : 0.0);
+                    const double sum = dgamma_sum2_lanes[lane + j] + choice;
+                    const double sum_low = sum_error(dgamma_sum2_lanes[lane + j], choice, sum) + (dgamma_sum2_lanes_low[lane + j] + choice_low);
+                    dgamma_sum2_lanes[lane + j] = sum;
+                    dgamma_sum2_lanes_low[lane + j] = sum_low;
+                    const double sum3 = dbeta_sum_lanes[lane + j] + all_dx_sum[n0 * N1 * C + n1 * C + c];
+                    const double sum3_low = sum_error(dbeta_sum_lanes[lane + j], all_dx_sum[n0 * N1 * C + n1 * C + c], sum3) + (dbeta_sum_lanes_low[lane + j] + all_dx_sum_low[n0 * N1 * C + n1 * C + c]);
+                    dbeta_sum_lanes[lane + j] = sum3;
+                    dbeta_sum_lanes_low[lane + j] = sum3_low;
+                }
+                if (++n1 == N1) {
+                    n1 = 0;
+                    ++n0;
+                }
             }
         }
-        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = dgamma_sum2_lanes[lane][j] + dgamma_sum2_lanes[lane + 4][j];
-                const double sum_low = sum_error(dgamma_sum2_lanes[lane][j], dgamma_sum2_lanes[lane + 4][j], sum) + (dgamma_sum2_lanes_low[lane][j] + dgamma_sum2_lanes_low[lane + 4][j]);
-                dgamma_sum2_lanes[lane][j] = sum;
-                dgamma_sum2_lanes_low[lane][j] = sum_low;
-                const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 4][j];
-                const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 4][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 4][j]);
-                dbeta_sum_lanes[lane][j] = sum2;
-                dbeta_sum_lanes_low[lane][j] = sum2_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+            const double sum = dgamma_sum2_lanes[j] + dgamma_sum2_lanes[j + 8 * width];
+            const double sum_low = sum_error(dgamma_sum2_lanes[j], dgamma_sum2_lanes[j + 8 * width], sum) + (dgamma_sum2_lanes_low[j] + dgamma_sum2_lanes_low[j + 8 * width]);
+            dgamma_sum2_lanes[j] = sum;
+            dgamma_sum2_lanes_low[j] = sum_low;
+            const double sum2 = dbeta_sum_lanes[j] + dbeta_sum_lanes[j + 8 * width];
+            const double sum2_low = sum_error(dbeta_sum_lanes[j], dbeta_sum_lanes[j + 8 * width], sum2) + (dbeta_sum_lanes_low[j] + dbeta_sum_lanes_low[j + 8 * width]);
+            dbeta_sum_lanes[j] = sum2;
+            dbeta_sum_lanes_low[j] = sum2_low;
         }
-        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = dgamma_sum2_lanes[lane][j] + dgamma_sum2_lanes[lane + 2][j];
-                const double sum_low = sum_error(dgamma_sum2_lanes[lane][j], dgamma_sum2_lanes[lane + 2][j], sum) + (dgamma_sum2_lanes_low[lane][j] + dgamma_sum2_lanes_low[lane + 2][j]);
-                dgamma_sum2_lanes[lane][j] = sum;
-                dgamma_sum2_lanes_low[lane][j] = sum_low;
-                const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 2][j];
-                const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 2][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 2][j]);
-                dbeta_sum_lanes[lane][j] = sum2;
-                dbeta_sum_lanes_low[lane][j] = sum2_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+            const double sum = dgamma_sum2_lanes[j] + dgamma_sum2_lanes[j + 4 * width];
+            const double sum_low = sum_error(dgamma_sum2_lanes[j], dgamma_sum2_lanes[j + 4 * width], sum) + (dgamma_sum2_lanes_low[j] + dgamma_sum2_lanes_low[j + 4 * width]);
+            dgamma_sum2_lanes[j] = sum;
+            dgamma_sum2_lanes_low[j] = sum_low;
+            const double sum2 = dbeta_sum_lanes[j] + dbeta_sum_lanes[j + 4 * width];
+            const double sum2_low = sum_error(dbeta_sum_lanes[j], dbeta_sum_lanes[j + 4 * width], sum2) + (dbeta_sum_lanes_low[j] + dbeta_sum_lanes_low[j + 4 * width]);
+            dbeta_sum_lanes[j] = sum2;
+            dbeta_sum_lanes_low[j] = sum2_low;
         }
-        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = dgamma_sum2_lanes[lane][j] + dgamma_sum2_lanes[lane + 1][j];
-                const double sum_low = sum_error(dgamma_sum2_lanes[lane][j], dgamma_sum2_lanes[lane + 1][j], sum) + (dgamma_sum2_lanes_low[lane][j] + dgamma_sum2_lanes_low[lane + 1][j]);
-                dgamma_sum2_lanes[lane][j] = sum;
-                dgamma_sum2_lanes_low[lane][j] = sum_low;
-                const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 1][j];
-                const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 1][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 1][j]);
-                dbeta_sum_lanes[lane][j] = sum2;
-                dbeta_sum_lanes_low[lane][j] = sum2_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+            const double sum = dgamma_sum2_lanes[j] + dgamma_sum2_lanes[j + 2 * width];
+            const double sum_low = sum_error(dgamma_sum2_lanes[j], dgamma_sum2_lanes[j + 2 * width], sum) + (dgamma_sum2_lanes_low[j] + dgamma_sum2_lanes_low[j + 2 * width]);
+            dgamma_sum2_lanes[j] = sum;
+            dgamma_sum2_lanes_low[j] = sum_low;
+            const double sum2 = dbeta_sum_lanes[j] + dbeta_sum_lanes[j + 2 * width];
+            const double sum2_low = sum_error(dbeta_sum_lanes[j], dbeta_sum_lanes[j + 2 * width], sum2) + (dbeta_sum_lanes_low[j] + dbeta_sum_lanes_low[j + 2 * width]);
+            dbeta_sum_lanes[j] = sum2;
+            dbeta_sum_lanes_low[j] = sum2_low;
+        }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+            const double sum = dgamma_sum2_lanes[j] + dgamma_sum2_lanes[j + width];
+            const double sum_low = sum_error(dgamma_sum2_lanes[j], dgamma_sum2_lanes[j + width], sum) + (dgamma_sum2_lanes_low[j] + dgamma_sum2_lanes_low[j + width]);
+            dgamma_sum2_lanes[j] = sum;
+            dgamma_sum2_lanes_low[j] = sum_low;
+            const double sum2 = dbeta_sum_lanes[j] + dbeta_sum_lanes[j + width];
+            const double sum2_low = sum_error(dbeta_sum_lanes[j], dbeta_sum_lanes[j + width], sum2) + (dbeta_sum_lanes_low[j] + dbeta_sum_lanes_low[j + width]);
+            dbeta_sum_lanes[j] = sum2;
+            dbeta_sum_lanes_low[j] = sum2_low;
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t c = first + j;
-            dgamma_sum2_blocks[block * C + c] = dgamma_sum2_lanes[0][j];
-            dgamma_sum2_blocks_low[block * C + c] = dgamma_sum2_lanes_low[0][j];
-            dbeta_sum_blocks[block * C + c] = dbeta_sum_lanes[0][j];
-            dbeta_sum_blocks_low[block * C + c] = dbeta_sum_lanes_low[0][j];
+            dgamma_sum2_blocks[block * C + c] = dgamma_sum2_lanes[j];
+            dgamma_sum2_blocks_low[block * C + c] = dgamma_sum2_lanes_low[j];
+            dbeta_sum_blocks[block * C + c] = dbeta_sum_lanes[j];
+            dbeta_sum_blocks_low[block * C + c] = dbeta_sum_lanes_low[j];
         }
     }
     SHARED_FOR
@@ -1618,24 +1703,22 @@ static void group2_panels(
             for (ptrdiff_t block = 0; block < (N0 * N1 + 511) / 512; block++) {
                 const ptrdiff_t start = block * 512;
                 const ptrdiff_t count = smaller(512, N0 * N1 - start);
-                _Alignas(64) double dgamma_sum2_lanes[16][128];
-                _Alignas(64) double dgamma_sum2_lanes_low[16][128];
-                _Alignas(64) double dbeta_sum_lanes[16][128];
-                _Alignas(64) double dbeta_sum_lanes_low[16][128];
-                for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        dgamma_sum2_lanes[lane][j] = 0.0;
-                        dgamma_sum2_lanes_low[lane][j] = 0.0;
-                        dbeta_sum_lanes[lane][j] = 0.0;
-                        dbeta_sum_lanes_low[lane][j] = 0.0;
-                    }
+                _Alignas(64) double dgamma_sum2_lanes[2048];
+                _Alignas(64) double dgamma_sum2_lanes_low[2048];
+                _Alignas(64) double dbeta_sum_lanes[2048];
+                _Alignas(64) double dbeta_sum_lanes_low[2048];
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+                    dgamma_sum2_lanes[j] = 0.0;
+                    dgamma_sum2_lanes_low[j] = 0.0;
+                    dbeta_sum_lanes[j] = 0.0;
+                    dbeta_sum_lanes_low[j] = 0.0;
                 }
                 const ptrdiff_t ahead = (width + 1023) / width;
                 ptrdiff_t n0 = start / N1;
                 ptrdiff_t n1 = start % N1;
                 for (ptrdiff_t q = 0; q < count; q++) {
-                    const ptrdiff_t lane = q % 16;
+                    const ptrdiff_t lane = q % 16 * width;
                     for (ptrdiff_t j = 0; j < width; j += 16) {
                         const ptrdiff_t c = first + j;
                         PREFETCH(&all_dgamma_sum[n0 * N1 * C + (n1 + ahead) * C + c]);
@@ -1656,80 +1739,72 @@ static void group2_panels(
                         const double quotient_low = quotient_error(tight, tight_low, root, root_low, quotient);
                         const double choice = (eq1_part_tile[j] ? quotient : 0.0);
                         const double choice_low = (eq1_part_tile[j] ? quotient_low : 0.0);
-                        const double sum = dgamma_sum2_lanes[lane][j] + choice;
-                        const double sum_low = sum_error(dgamma_sum2_lanes[lane][j], choice, sum) + (dgamma_sum2_lanes_low[lane][j] + choice_low);
-                        dgamma_sum2_lanes[lane][j] = sum;
-                        dgamma_sum2_lanes_low[lane][j] = sum_low;
-                        const double sum3 = dbeta_sum_lanes[lane][j] + all_dx_sum[n0 * N1 * C + n1 * C + c];
-                        const double sum3_low = sum_error(dbeta_sum_lanes[lane][j], all_dx_sum[n0 * N1 * C + n1 * C + c], sum3) + (dbeta_sum_lanes_low[lane][j] + all_dx_sum_low[n0 * N1 * C + n1 * C + c]);
-                        dbeta_sum_lanes[lane][j] = sum3;
-                        dbeta_sum_lanes_low[lane][j] = sum3_low;
+                        const double sum = dgamma_sum2_lanes[lane + j] + choice;
+                        const double sum_low = sum_error(dgamma_sum2_lanes[lane + j], choice, sum) + (dgamma_sum2_lanes_low[lane + j] + choice_low);
+                        dgamma_sum2_lanes[lane + j] = sum;
+                        dgamma_sum2_lanes_low[lane + j] = sum_low;
+                        const double sum3 = dbeta_sum_lanes[lane + j] + all_dx_sum[n0 * N1 * C + n1 * C + c];
+                        const double sum3_low = sum_error(dbeta_sum_lanes[lane + j], all_dx_sum[n0 * N1 * C + n1 * C + c], sum3) + (dbeta_sum_lanes_low[lane + j] + all_dx_sum_low[n0 * N1 * C + n1 * C + c]);
+                        dbeta_sum_lanes[lane + j] = sum3;
+                        dbeta_sum_lanes_low[lane + j] = sum3_low;
                     }
                     if (++n1 == N1) {
                         n1 = 0;
                         ++n0;
                     }
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = dgamma_sum2_lanes[lane][j] + dgamma_sum2_lanes[lane + 8][j];
-                        const double sum_low = sum_error(dgamma_sum2_lanes[lane][j], dgamma_sum2_lanes[lane + 8][j], sum) + (dgamma_sum2_lanes_low[lane][j] + dgamma_sum2_lanes_low[lane + 8][j]);
-                        dgamma_sum2_lanes[lane][j] = sum;
-                        dgamma_sum2_lanes_low[lane][j] = sum_low;
-                        const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 8][j];
-                        const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 8][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 8][j]);
-                        dbeta_sum_lanes[lane][j] = sum2;
-                        dbeta_sum_lanes_low[lane][j] = sum2_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+                    const double sum = dgamma_sum2_lanes[j] + dgamma_sum2_lanes[j + 8 * width];
+                    const double sum_low = sum_error(dgamma_sum2_lanes[j], dgamma_sum2_lanes[j + 8 * width], sum) + (dgamma_sum2_lanes_low[j] + dgamma_sum2_lanes_low[j + 8 * width]);
+                    dgamma_sum2_lanes[j] = sum;
+                    dgamma_sum2_lanes_low[j] = sum_low;
+                    const double sum2 = dbeta_sum_lanes[j] + dbeta_sum_lanes[j + 8 * width];
+                    const double sum2_low = sum_error(dbeta_sum_lanes[j], dbeta_sum_lanes[j + 8 * width], sum2) + (dbeta_sum_lanes_low[j] + dbeta_sum_lanes_low[j + 8 * width]);
+                    dbeta_sum_lanes[j] = sum2;
+                    dbeta_sum_lanes_low[j] = sum2_low;
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = dgamma_sum2_lanes[lane][j] + dgamma_sum2_lanes[lane + 4][j];
-                        const double sum_low = sum_error(dgamma_sum2_lanes[lane][j], dgamma_sum2_lanes[lane + 4][j], sum) + (dgamma_sum2_lanes_low[lane][j] + dgamma_sum2_lanes_low[lane + 4][j]);
-                        dgamma_sum2_lanes[lane][j] = sum;
-                        dgamma_sum2_lanes_low[lane][j] = sum_low;
-                        const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 4][j];
-                        const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 4][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 4][j]);
-                        dbeta_sum_lanes[lane][j] = sum2;
-                        dbeta_sum_lanes_low[lane][j] = sum2_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+                    const double sum = dgamma_sum2_lanes[j] + dgamma_sum2_lanes[j + 4 * width];
+                    const double sum_low = sum_error(dgamma_sum2_lanes[j], dgamma_sum2_lanes[j + 4 * width], sum) + (dgamma_sum2_lanes_low[j] + dgamma_sum2_lanes_low[j + 4 * width]);
+                    dgamma_sum2_lanes[j] = sum;
+                    dgamma_sum2_lanes_low[j] = sum_low;
+                    const double sum2 = dbeta_sum_lanes[j] + dbeta_sum_lanes[j + 4 * width];
+                    const double sum2_low = sum_error(dbeta_sum_lanes[j], dbeta_sum_lanes[j + 4 * width], sum2) + (dbeta_sum_lanes_low[j] + dbeta_sum_lanes_low[j + 4 * width]);
+                    dbeta_sum_lanes[j] = sum2;
+                    dbeta_sum_lanes_low[j] = sum2_low;
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = dgamma_sum2_lanes[lane][j] + dgamma_sum2_lanes[lane + 2][j];
-                        const double sum_low = sum_error(dgamma_sum2_lanes[lane][j], dgamma_sum2_lanes[lane + 2][j], sum) + (dgamma_sum2_lanes_low[lane][j] + dgamma_sum2_lanes_low[lane + 2][j]);
-                        dgamma_sum2_lanes[lane][j] = sum;
-                        dgamma_sum2_lanes_low[lane][j] = sum_low;
-                        const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 2][j];
-                        const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 2][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 2][j]);
-                        dbeta_sum_lanes[lane][j] = sum2;
-                        dbeta_sum_lanes_low[lane][j] = sum2_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+                    const double sum = dgamma_sum2_lanes[j] + dgamma_sum2_lanes[j + 2 * width];
+                    const double sum_low = sum_error(dgamma_sum2_lanes[j], dgamma_sum2_lanes[j + 2 * width], sum) + (dgamma_sum2_lanes_low[j] + dgamma_sum2_lanes_low[j + 2 * width]);
+                    dgamma_sum2_lanes[j] = sum;
+                    dgamma_sum2_lanes_low[j] = sum_low;
+                    const double sum2 = dbeta_sum_lanes[j] + dbeta_sum_lanes[j + 2 * width];
+                    const double sum2_low = sum_error(dbeta_sum_lanes[j], dbeta_sum_lanes[j + 2 * width], sum2) + (dbeta_sum_lanes_low[j] + dbeta_sum_lanes_low[j + 2 * width]);
+                    dbeta_sum_lanes[j] = sum2;
+                    dbeta_sum_lanes_low[j] = sum2_low;
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = dgamma_sum2_lanes[lane][j] + dgamma_sum2_lanes[lane + 1][j];
-                        const double sum_low = sum_error(dgamma_sum2_lanes[lane][j], dgamma_sum2_lanes[lane + 1][j], sum) + (dgamma_sum2_lanes_low[lane][j] + dgamma_sum2_lanes_low[lane + 1][j]);
-                        dgamma_sum2_lanes[lane][j] = sum;
-                        dgamma_sum2_lanes_low[lane][j] = sum_low;
-                        const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 1][j];
-                        const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 1][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 1][j]);
-                        dbeta_sum_lanes[lane][j] = sum2;
-                        dbeta_sum_lanes_low[lane][j] = sum2_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+                    const double sum = dgamma_sum2_lanes[j] + dgamma_sum2_lanes[j + width];
+                    const double sum_low = sum_error(dgamma_sum2_lanes[j], dgamma_sum2_lanes[j + width], sum) + (dgamma_sum2_lanes_low[j] + dgamma_sum2_lanes_low[j + width]);
+                    dgamma_sum2_lanes[j] = sum;
+                    dgamma_sum2_lanes_low[j] = sum_low;
+                    const double sum2 = dbeta_sum_lanes[j] + dbeta_sum_lanes[j + width];
+                    const double sum2_low = sum_error(dbeta_sum_lanes[j], dbeta_sum_lanes[j + width], sum2) + (dbeta_sum_lanes_low[j] + dbeta_sum_lanes_low[j + width]);
+                    dbeta_sum_lanes[j] = sum2;
+                    dbeta_sum_lanes_low[j] = sum2_low;
                 }
                 SIMD
                 for (ptrdiff_t j = 0; j < width; j++) {
-                    const double sum = dgamma_sum2_total[j] + dgamma_sum2_lanes[0][j];
-                    const double sum_low = sum_error(dgamma_sum2_total[j], dgamma_sum2_lanes[0][j], sum) + (dgamma_sum2_total_low[j] + dgamma_sum2_lanes_low[0][j]);
+                    const double sum = dgamma_sum2_total[j] + dgamma_sum2_lanes[j];
+                    const double sum_low = sum_error(dgamma_sum2_total[j], dgamma_sum2_lanes[j], sum) + (dgamma_sum2_total_low[j] + dgamma_sum2_lanes_low[j]);
                     dgamma_sum2_total[j] = sum;
                     dgamma_sum2_total_low[j] = sum_low;
-                    const double sum2 = dbeta_sum_total[j] + dbeta_sum_lanes[0][j];
-                    const double sum2_low = sum_error(dbeta_sum_total[j], dbeta_sum_lanes[0][j], sum2) + (dbeta_sum_total_low[j] + dbeta_sum_lanes_low[0][j]);
+                    const double sum2 = dbeta_sum_total[j] + dbeta_sum_lanes[j];
+                    const double sum2_low = sum_error(dbeta_sum_total[j], dbeta_sum_lanes[j], sum2) + (dbeta_sum_total_low[j] + dbeta_sum_lanes_low[j]);
                     dbeta_sum_total[j] = sum2;
                     dbeta_sum_total_low[j] = sum2_low;
                 }

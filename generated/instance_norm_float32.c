@@ -588,61 +588,75 @@ static void group1_kept(
         const ptrdiff_t count = smaller(512, smaller(64, S0 * S1) - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, C - first);
-        _Alignas(64) double eq1_start_lanes[16][128];
-        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                eq1_start_lanes[lane][j] = 0.0;
+        _Alignas(64) double eq1_start_lanes[2048];
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+            eq1_start_lanes[j] = 0.0;
+        }
+        if (C <= 63) {
+            const ptrdiff_t together = 16 * (64 / larger(1, C));
+            for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
+                const ptrdiff_t at = (start + q * together) * C + first;
+                const ptrdiff_t length = smaller(together, count - q * together) * width;
+                float x_row_buffer[1024];
+                const ptrdiff_t x_row_extents[3] = {S0, S1, C};
+                const ptrdiff_t x_row_strides[3] = {layout->x__s0, layout->x__s1, 1};
+                const float *x_row = read_window_float(x + n * layout->x__n, 3, x_row_extents, x_row_strides, at, length, x_row_buffer);
+                for (ptrdiff_t number = 0; number < (length + 16 * width - 1) / (16 * width); number++) {
+                    const ptrdiff_t run = number * (16 * width);
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j += 16) {
+                        PREFETCH(&x_row[run + j + 1024]);
+                    }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j++) {
+                        /* (1) */
+                        eq1_start_lanes[j] += (double)x_row[run + j];
+                    }
+                }
             }
         }
-        const ptrdiff_t ahead = (width + 1023) / width;
-        ptrdiff_t s0 = start / S1;
-        ptrdiff_t s1 = start % S1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            const ptrdiff_t lane = q % 16;
-            for (ptrdiff_t j = 0; j < width; j += 16) {
-                const ptrdiff_t c = first + j;
-                PREFETCH(&x[n * layout->x__n + c + s0 * layout->x__s0 + (s1 + ahead) * layout->x__s1]);
-            }
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const ptrdiff_t c = first + j;
-                /* (1) */
-                eq1_start_lanes[lane][j] += (double)x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1];
-            }
-            if (++s1 == S1) {
-                s1 = 0;
-                ++s0;
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                eq1_start_lanes[lane][j] += eq1_start_lanes[lane + 8][j];
+        if (C > 63) {
+            const ptrdiff_t ahead = (width + 1023) / width;
+            ptrdiff_t s0 = start / S1;
+            ptrdiff_t s1 = start % S1;
+            for (ptrdiff_t q = 0; q < count; q++) {
+                const ptrdiff_t lane = q % 16 * width;
+                for (ptrdiff_t j = 0; j < width; j += 16) {
+                    const ptrdiff_t c = first + j;
+                    PREFETCH(&x[n * layout->x__n + c + s0 * layout->x__s0 + (s1 + ahead) * layout->x__s1]);
+                }
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t c = first + j;
+                    /* (1) */
+                    eq1_start_lanes[lane + j] += (double)x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1];
+                }
+                if (++s1 == S1) {
+                    s1 = 0;
+                    ++s0;
+                }
             }
         }
-        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                eq1_start_lanes[lane][j] += eq1_start_lanes[lane + 4][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+            eq1_start_lanes[j] += eq1_start_lanes[j + 8 * width];
         }
-        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                eq1_start_lanes[lane][j] += eq1_start_lanes[lane + 2][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+            eq1_start_lanes[j] += eq1_start_lanes[j + 4 * width];
         }
-        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                eq1_start_lanes[lane][j] += eq1_start_lanes[lane + 1][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+            eq1_start_lanes[j] += eq1_start_lanes[j + 2 * width];
+        }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+            eq1_start_lanes[j] += eq1_start_lanes[j + width];
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t c = first + j;
-            eq1_start_blocks[block * N * C + n * C + c] = eq1_start_lanes[0][j];
+            eq1_start_blocks[block * N * C + n * C + c] = eq1_start_lanes[j];
         }
     }
     SHARED_FOR
@@ -673,70 +687,94 @@ static void group1_kept(
         const ptrdiff_t count = smaller(512, S0 * S1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, C - first);
-        _Alignas(64) double mu_hi_lanes[16][128];
-        _Alignas(64) double eq2_squares_lanes[16][128];
-        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                mu_hi_lanes[lane][j] = 0.0;
-                eq2_squares_lanes[lane][j] = 0.0;
+        _Alignas(64) double mu_hi_lanes[2048];
+        _Alignas(64) double eq2_squares_lanes[2048];
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+            mu_hi_lanes[j] = 0.0;
+            eq2_squares_lanes[j] = 0.0;
+        }
+        if (C <= 63) {
+            const ptrdiff_t together = 16 * (64 / larger(1, C));
+            _Alignas(64) double all_eq1_shift_held[1024];
+            for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t c = first + j;
+                    all_eq1_shift_held[lane * width + j] = all_eq1_shift[n * C + c];
+                }
+            }
+            for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
+                const ptrdiff_t at = (start + q * together) * C + first;
+                const ptrdiff_t length = smaller(together, count - q * together) * width;
+                float x_row_buffer[1024];
+                const ptrdiff_t x_row_extents[3] = {S0, S1, C};
+                const ptrdiff_t x_row_strides[3] = {layout->x__s0, layout->x__s1, 1};
+                const float *x_row = read_window_float(x + n * layout->x__n, 3, x_row_extents, x_row_strides, at, length, x_row_buffer);
+                for (ptrdiff_t number = 0; number < (length + 16 * width - 1) / (16 * width); number++) {
+                    const ptrdiff_t run = number * (16 * width);
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j += 16) {
+                        PREFETCH(&x_row[run + j + 1024]);
+                    }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j++) {
+                        /* (1), (2) */
+                        const double t1 = (double)x_row[run + j] - all_eq1_shift_held[j];
+                        mu_hi_lanes[j] += (double)x_row[run + j];
+                        eq2_squares_lanes[j] += t1 * t1;
+                    }
+                }
             }
         }
-        const ptrdiff_t ahead = (width + 1023) / width;
-        ptrdiff_t s0 = start / S1;
-        ptrdiff_t s1 = start % S1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            const ptrdiff_t lane = q % 16;
-            for (ptrdiff_t j = 0; j < width; j += 16) {
-                const ptrdiff_t c = first + j;
-                PREFETCH(&x[n * layout->x__n + c + s0 * layout->x__s0 + (s1 + ahead) * layout->x__s1]);
-            }
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const ptrdiff_t c = first + j;
-                /* (1), (2) */
-                const double t1 = (double)x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1] - all_eq1_shift[n * C + c];
-                mu_hi_lanes[lane][j] += (double)x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1];
-                eq2_squares_lanes[lane][j] += t1 * t1;
-            }
-            if (++s1 == S1) {
-                s1 = 0;
-                ++s0;
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                mu_hi_lanes[lane][j] += mu_hi_lanes[lane + 8][j];
-                eq2_squares_lanes[lane][j] += eq2_squares_lanes[lane + 8][j];
+        if (C > 63) {
+            const ptrdiff_t ahead = (width + 1023) / width;
+            ptrdiff_t s0 = start / S1;
+            ptrdiff_t s1 = start % S1;
+            for (ptrdiff_t q = 0; q < count; q++) {
+                const ptrdiff_t lane = q % 16 * width;
+                for (ptrdiff_t j = 0; j < width; j += 16) {
+                    const ptrdiff_t c = first + j;
+                    PREFETCH(&x[n * layout->x__n + c + s0 * layout->x__s0 + (s1 + ahead) * layout->x__s1]);
+                }
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t c = first + j;
+                    /* (1), (2) */
+                    const double t1 = (double)x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1] - all_eq1_shift[n * C + c];
+                    mu_hi_lanes[lane + j] += (double)x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1];
+                    eq2_squares_lanes[lane + j] += t1 * t1;
+                }
+                if (++s1 == S1) {
+                    s1 = 0;
+                    ++s0;
+                }
             }
         }
-        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                mu_hi_lanes[lane][j] += mu_hi_lanes[lane + 4][j];
-                eq2_squares_lanes[lane][j] += eq2_squares_lanes[lane + 4][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+            mu_hi_lanes[j] += mu_hi_lanes[j + 8 * width];
+            eq2_squares_lanes[j] += eq2_squares_lanes[j + 8 * width];
         }
-        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                mu_hi_lanes[lane][j] += mu_hi_lanes[lane + 2][j];
-                eq2_squares_lanes[lane][j] += eq2_squares_lanes[lane + 2][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+            mu_hi_lanes[j] += mu_hi_lanes[j + 4 * width];
+            eq2_squares_lanes[j] += eq2_squares_lanes[j + 4 * width];
         }
-        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                mu_hi_lanes[lane][j] += mu_hi_lanes[lane + 1][j];
-                eq2_squares_lanes[lane][j] += eq2_squares_lanes[lane + 1][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+            mu_hi_lanes[j] += mu_hi_lanes[j + 2 * width];
+            eq2_squares_lanes[j] += eq2_squares_lanes[j + 2 * width];
+        }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+            mu_hi_lanes[j] += mu_hi_lanes[j + width];
+            eq2_squares_lanes[j] += eq2_squares_lanes[j + width];
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t c = first + j;
-            mu_hi_blocks[block * N * C + n * C + c] = mu_hi_lanes[0][j];
-            eq2_squares_blocks[block * N * C + n * C + c] = eq2_squares_lanes[0][j];
+            mu_hi_blocks[block * N * C + n * C + c] = mu_hi_lanes[j];
+            eq2_squares_blocks[block * N * C + n * C + c] = eq2_squares_lanes[j];
         }
     }
     SHARED_FOR
@@ -794,62 +832,87 @@ static void group1_kept(
             again = nan_max(again, all_eq2_far[n * C + c]);
         }
         if (again > 0.0) {
-            _Alignas(64) double eq2_again_lanes[16][128];
-            for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-                SIMD
-                for (ptrdiff_t j = 0; j < width; j++) {
-                    eq2_again_lanes[lane][j] = 0.0;
+            _Alignas(64) double eq2_again_lanes[2048];
+            SIMD
+            for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+                eq2_again_lanes[j] = 0.0;
+            }
+            if (C <= 63) {
+                const ptrdiff_t together = 16 * (64 / larger(1, C));
+                _Alignas(64) double all_mu_hi_held[1024];
+                _Alignas(64) double all_mu_lo_held[1024];
+                for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        const ptrdiff_t c = first + j;
+                        all_mu_hi_held[lane * width + j] = all_mu_hi[n * C + c];
+                        all_mu_lo_held[lane * width + j] = all_mu_lo[n * C + c];
+                    }
+                }
+                for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
+                    const ptrdiff_t at = (start + q * together) * C + first;
+                    const ptrdiff_t length = smaller(together, count - q * together) * width;
+                    float x_row_buffer[1024];
+                    const ptrdiff_t x_row_extents[3] = {S0, S1, C};
+                    const ptrdiff_t x_row_strides[3] = {layout->x__s0, layout->x__s1, 1};
+                    const float *x_row = read_window_float(x + n * layout->x__n, 3, x_row_extents, x_row_strides, at, length, x_row_buffer);
+                    for (ptrdiff_t number = 0; number < (length + 16 * width - 1) / (16 * width); number++) {
+                        const ptrdiff_t run = number * (16 * width);
+                        for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j += 16) {
+                            PREFETCH(&x_row[run + j + 1024]);
+                        }
+                        SIMD
+                        for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j++) {
+                            /* (2) */
+                            const double t1 = (double)x_row[run + j] - all_mu_hi_held[j] - all_mu_lo_held[j];
+                            eq2_again_lanes[j] += t1 * t1;
+                        }
+                    }
                 }
             }
-            const ptrdiff_t ahead = (width + 1023) / width;
-            ptrdiff_t s0 = start / S1;
-            ptrdiff_t s1 = start % S1;
-            for (ptrdiff_t q = 0; q < count; q++) {
-                const ptrdiff_t lane = q % 16;
-                for (ptrdiff_t j = 0; j < width; j += 16) {
-                    const ptrdiff_t c = first + j;
-                    PREFETCH(&x[n * layout->x__n + c + s0 * layout->x__s0 + (s1 + ahead) * layout->x__s1]);
-                }
-                SIMD
-                for (ptrdiff_t j = 0; j < width; j++) {
-                    const ptrdiff_t c = first + j;
-                    /* (2) */
-                    const double t1 = (double)x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_hi[n * C + c] - all_mu_lo[n * C + c];
-                    eq2_again_lanes[lane][j] += t1 * t1;
-                }
-                if (++s1 == S1) {
-                    s1 = 0;
-                    ++s0;
-                }
-            }
-            for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-                SIMD
-                for (ptrdiff_t j = 0; j < width; j++) {
-                    eq2_again_lanes[lane][j] += eq2_again_lanes[lane + 8][j];
+            if (C > 63) {
+                const ptrdiff_t ahead = (width + 1023) / width;
+                ptrdiff_t s0 = start / S1;
+                ptrdiff_t s1 = start % S1;
+                for (ptrdiff_t q = 0; q < count; q++) {
+                    const ptrdiff_t lane = q % 16 * width;
+                    for (ptrdiff_t j = 0; j < width; j += 16) {
+                        const ptrdiff_t c = first + j;
+                        PREFETCH(&x[n * layout->x__n + c + s0 * layout->x__s0 + (s1 + ahead) * layout->x__s1]);
+                    }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < width; j++) {
+                        const ptrdiff_t c = first + j;
+                        /* (2) */
+                        const double t1 = (double)x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_hi[n * C + c] - all_mu_lo[n * C + c];
+                        eq2_again_lanes[lane + j] += t1 * t1;
+                    }
+                    if (++s1 == S1) {
+                        s1 = 0;
+                        ++s0;
+                    }
                 }
             }
-            for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-                SIMD
-                for (ptrdiff_t j = 0; j < width; j++) {
-                    eq2_again_lanes[lane][j] += eq2_again_lanes[lane + 4][j];
-                }
+            SIMD
+            for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+                eq2_again_lanes[j] += eq2_again_lanes[j + 8 * width];
             }
-            for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-                SIMD
-                for (ptrdiff_t j = 0; j < width; j++) {
-                    eq2_again_lanes[lane][j] += eq2_again_lanes[lane + 2][j];
-                }
+            SIMD
+            for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+                eq2_again_lanes[j] += eq2_again_lanes[j + 4 * width];
             }
-            for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-                SIMD
-                for (ptrdiff_t j = 0; j < width; j++) {
-                    eq2_again_lanes[lane][j] += eq2_again_lanes[lane + 1][j];
-                }
+            SIMD
+            for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+                eq2_again_lanes[j] += eq2_again_lanes[j + 2 * width];
+            }
+            SIMD
+            for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+                eq2_again_lanes[j] += eq2_again_lanes[j + width];
             }
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t c = first + j;
-                eq2_again_blocks[block * N * C + n * C + c] = eq2_again_lanes[0][j];
+                eq2_again_blocks[block * N * C + n * C + c] = eq2_again_lanes[j];
             }
         }
     }
@@ -896,14 +959,14 @@ static void group1_kept(
         const ptrdiff_t first = tile * 1024;
         const ptrdiff_t width = smaller(1024, C - first);
         _Alignas(64) double all_eq3_part_held[1024];
-        _Alignas(64) double all_mu_hi_held[1024];
+        _Alignas(64) double all_mu_hi_held2[1024];
         _Alignas(64) double all_eq3_part2_held[1024];
         for (ptrdiff_t lane = 0; lane < smaller(together, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t c = first + j;
                 all_eq3_part_held[lane * width + j] = all_eq3_part[n * C + c];
-                all_mu_hi_held[lane * width + j] = all_mu_hi[n * C + c];
+                all_mu_hi_held2[lane * width + j] = all_mu_hi[n * C + c];
                 all_eq3_part2_held[lane * width + j] = all_eq3_part2[n * C + c];
             }
         }
@@ -927,7 +990,7 @@ static void group1_kept(
                     for (ptrdiff_t y_row_lane = 0; y_row_lane < y_row_some; y_row_lane++) {
                         const ptrdiff_t j = y_row_done + y_row_lane;
                         /* (3) */
-                        y_row_part[y_row_lane] = (float)(all_eq3_part_held[j] * ((double)x_row[j] - all_mu_hi_held[j]) + all_eq3_part2_held[j]);
+                        y_row_part[y_row_lane] = (float)(all_eq3_part_held[j] * ((double)x_row[j] - all_mu_hi_held2[j]) + all_eq3_part2_held[j]);
                     }
                     close_part_float(&y_stream, y_row_past, y_row_some);
                     y_row_done += y_row_some, y_row_left -= y_row_some, y_row += y_row_some;
@@ -938,7 +1001,7 @@ static void group1_kept(
                         for (ptrdiff_t y_row_lane = 0; y_row_lane < line_of_float; y_row_lane++) {
                             const ptrdiff_t j = y_row_done + y_row_lane;
                             /* (3) */
-                            y_row_line[y_row_lane] = (float)(all_eq3_part_held[j] * ((double)x_row[j] - all_mu_hi_held[j]) + all_eq3_part2_held[j]);
+                            y_row_line[y_row_lane] = (float)(all_eq3_part_held[j] * ((double)x_row[j] - all_mu_hi_held2[j]) + all_eq3_part2_held[j]);
                         }
                         write_line(y_row, y_row_line);
                     }
@@ -1009,18 +1072,16 @@ static void group1_panels(
             for (ptrdiff_t block = 0; block < smaller(1, (S0 * S1 + 511) / 512); block++) {
                 const ptrdiff_t start = block * 512;
                 const ptrdiff_t count = smaller(512, smaller(64, S0 * S1) - start);
-                _Alignas(64) double eq1_start_lanes[16][128];
-                for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        eq1_start_lanes[lane][j] = 0.0;
-                    }
+                _Alignas(64) double eq1_start_lanes[2048];
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+                    eq1_start_lanes[j] = 0.0;
                 }
                 const ptrdiff_t ahead = (width + 1023) / width;
                 ptrdiff_t s0 = start / S1;
                 ptrdiff_t s1 = start % S1;
                 for (ptrdiff_t q = 0; q < count; q++) {
-                    const ptrdiff_t lane = q % 16;
+                    const ptrdiff_t lane = q % 16 * width;
                     for (ptrdiff_t j = 0; j < width; j += 16) {
                         const ptrdiff_t c = first + j;
                         PREFETCH(&x[n * layout->x__n + c + s0 * layout->x__s0 + (s1 + ahead) * layout->x__s1]);
@@ -1029,40 +1090,32 @@ static void group1_panels(
                     for (ptrdiff_t j = 0; j < width; j++) {
                         const ptrdiff_t c = first + j;
                         /* (1) */
-                        eq1_start_lanes[lane][j] += (double)x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1];
+                        eq1_start_lanes[lane + j] += (double)x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1];
                     }
                     if (++s1 == S1) {
                         s1 = 0;
                         ++s0;
                     }
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        eq1_start_lanes[lane][j] += eq1_start_lanes[lane + 8][j];
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+                    eq1_start_lanes[j] += eq1_start_lanes[j + 8 * width];
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        eq1_start_lanes[lane][j] += eq1_start_lanes[lane + 4][j];
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+                    eq1_start_lanes[j] += eq1_start_lanes[j + 4 * width];
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        eq1_start_lanes[lane][j] += eq1_start_lanes[lane + 2][j];
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+                    eq1_start_lanes[j] += eq1_start_lanes[j + 2 * width];
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        eq1_start_lanes[lane][j] += eq1_start_lanes[lane + 1][j];
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+                    eq1_start_lanes[j] += eq1_start_lanes[j + width];
                 }
                 SIMD
                 for (ptrdiff_t j = 0; j < width; j++) {
-                    const double eq1_start_term = eq1_start_lanes[0][j];
+                    const double eq1_start_term = eq1_start_lanes[j];
                     const double eq1_start_next = eq1_start_total[j] + eq1_start_term;
                     const double eq1_start_back = eq1_start_next - eq1_start_total[j];
                     eq1_start_rest[j] += eq1_start_total[j] - (eq1_start_next - eq1_start_back) + (eq1_start_term - eq1_start_back);
@@ -1090,20 +1143,18 @@ static void group1_panels(
             for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
                 const ptrdiff_t start = block * 512;
                 const ptrdiff_t count = smaller(512, S0 * S1 - start);
-                _Alignas(64) double mu_hi_lanes[16][128];
-                _Alignas(64) double eq2_squares_lanes[16][128];
-                for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        mu_hi_lanes[lane][j] = 0.0;
-                        eq2_squares_lanes[lane][j] = 0.0;
-                    }
+                _Alignas(64) double mu_hi_lanes[2048];
+                _Alignas(64) double eq2_squares_lanes[2048];
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+                    mu_hi_lanes[j] = 0.0;
+                    eq2_squares_lanes[j] = 0.0;
                 }
                 const ptrdiff_t ahead = (width + 1023) / width;
                 ptrdiff_t s0 = start / S1;
                 ptrdiff_t s1 = start % S1;
                 for (ptrdiff_t q = 0; q < count; q++) {
-                    const ptrdiff_t lane = q % 16;
+                    const ptrdiff_t lane = q % 16 * width;
                     for (ptrdiff_t j = 0; j < width; j += 16) {
                         const ptrdiff_t c = first + j;
                         PREFETCH(&x[n * layout->x__n + c + s0 * layout->x__s0 + (s1 + ahead) * layout->x__s1]);
@@ -1113,50 +1164,42 @@ static void group1_panels(
                         const ptrdiff_t c = first + j;
                         /* (1), (2) */
                         const double t1 = (double)x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1] - eq1_shift_tile[j];
-                        mu_hi_lanes[lane][j] += (double)x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1];
-                        eq2_squares_lanes[lane][j] += t1 * t1;
+                        mu_hi_lanes[lane + j] += (double)x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1];
+                        eq2_squares_lanes[lane + j] += t1 * t1;
                     }
                     if (++s1 == S1) {
                         s1 = 0;
                         ++s0;
                     }
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        mu_hi_lanes[lane][j] += mu_hi_lanes[lane + 8][j];
-                        eq2_squares_lanes[lane][j] += eq2_squares_lanes[lane + 8][j];
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+                    mu_hi_lanes[j] += mu_hi_lanes[j + 8 * width];
+                    eq2_squares_lanes[j] += eq2_squares_lanes[j + 8 * width];
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        mu_hi_lanes[lane][j] += mu_hi_lanes[lane + 4][j];
-                        eq2_squares_lanes[lane][j] += eq2_squares_lanes[lane + 4][j];
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+                    mu_hi_lanes[j] += mu_hi_lanes[j + 4 * width];
+                    eq2_squares_lanes[j] += eq2_squares_lanes[j + 4 * width];
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        mu_hi_lanes[lane][j] += mu_hi_lanes[lane + 2][j];
-                        eq2_squares_lanes[lane][j] += eq2_squares_lanes[lane + 2][j];
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+                    mu_hi_lanes[j] += mu_hi_lanes[j + 2 * width];
+                    eq2_squares_lanes[j] += eq2_squares_lanes[j + 2 * width];
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        mu_hi_lanes[lane][j] += mu_hi_lanes[lane + 1][j];
-                        eq2_squares_lanes[lane][j] += eq2_squares_lanes[lane + 1][j];
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+                    mu_hi_lanes[j] += mu_hi_lanes[j + width];
+                    eq2_squares_lanes[j] += eq2_squares_lanes[j + width];
                 }
                 SIMD
                 for (ptrdiff_t j = 0; j < width; j++) {
-                    const double mu_hi_term = mu_hi_lanes[0][j];
+                    const double mu_hi_term = mu_hi_lanes[j];
                     const double mu_hi_next = mu_hi_total[j] + mu_hi_term;
                     const double mu_hi_back = mu_hi_next - mu_hi_total[j];
                     mu_hi_rest[j] += mu_hi_total[j] - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
                     mu_hi_total[j] = mu_hi_next;
-                    const double eq2_squares_term = eq2_squares_lanes[0][j];
+                    const double eq2_squares_term = eq2_squares_lanes[j];
                     const double eq2_squares_next = eq2_squares_total[j] + eq2_squares_term;
                     const double eq2_squares_back = eq2_squares_next - eq2_squares_total[j];
                     eq2_squares_rest[j] += eq2_squares_total[j] - (eq2_squares_next - eq2_squares_back) + (eq2_squares_term - eq2_squares_back);
@@ -1199,18 +1242,16 @@ static void group1_panels(
                 for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
                     const ptrdiff_t start = block * 512;
                     const ptrdiff_t count = smaller(512, S0 * S1 - start);
-                    _Alignas(64) double eq2_again_lanes[16][128];
-                    for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-                        SIMD
-                        for (ptrdiff_t j = 0; j < width; j++) {
-                            eq2_again_lanes[lane][j] = 0.0;
-                        }
+                    _Alignas(64) double eq2_again_lanes[2048];
+                    SIMD
+                    for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+                        eq2_again_lanes[j] = 0.0;
                     }
                     const ptrdiff_t ahead = (width + 1023) / width;
                     ptrdiff_t s0 = start / S1;
                     ptrdiff_t s1 = start % S1;
                     for (ptrdiff_t q = 0; q < count; q++) {
-                        const ptrdiff_t lane = q % 16;
+                        const ptrdiff_t lane = q % 16 * width;
                         for (ptrdiff_t j = 0; j < width; j += 16) {
                             const ptrdiff_t c = first + j;
                             PREFETCH(&x[n * layout->x__n + c + s0 * layout->x__s0 + (s1 + ahead) * layout->x__s1]);
@@ -1220,40 +1261,32 @@ static void group1_panels(
                             const ptrdiff_t c = first + j;
                             /* (2) */
                             const double t1 = (double)x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1] - mu_hi_tile[j] - mu_lo_tile[j];
-                            eq2_again_lanes[lane][j] += t1 * t1;
+                            eq2_again_lanes[lane + j] += t1 * t1;
                         }
                         if (++s1 == S1) {
                             s1 = 0;
                             ++s0;
                         }
                     }
-                    for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-                        SIMD
-                        for (ptrdiff_t j = 0; j < width; j++) {
-                            eq2_again_lanes[lane][j] += eq2_again_lanes[lane + 8][j];
-                        }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+                        eq2_again_lanes[j] += eq2_again_lanes[j + 8 * width];
                     }
-                    for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-                        SIMD
-                        for (ptrdiff_t j = 0; j < width; j++) {
-                            eq2_again_lanes[lane][j] += eq2_again_lanes[lane + 4][j];
-                        }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+                        eq2_again_lanes[j] += eq2_again_lanes[j + 4 * width];
                     }
-                    for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-                        SIMD
-                        for (ptrdiff_t j = 0; j < width; j++) {
-                            eq2_again_lanes[lane][j] += eq2_again_lanes[lane + 2][j];
-                        }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+                        eq2_again_lanes[j] += eq2_again_lanes[j + 2 * width];
                     }
-                    for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-                        SIMD
-                        for (ptrdiff_t j = 0; j < width; j++) {
-                            eq2_again_lanes[lane][j] += eq2_again_lanes[lane + 1][j];
-                        }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+                        eq2_again_lanes[j] += eq2_again_lanes[j + width];
                     }
                     SIMD
                     for (ptrdiff_t j = 0; j < width; j++) {
-                        const double eq2_again_term = eq2_again_lanes[0][j];
+                        const double eq2_again_term = eq2_again_lanes[j];
                         const double eq2_again_next = eq2_again_total[j] + eq2_again_term;
                         const double eq2_again_back = eq2_again_next - eq2_again_total[j];
                         eq2_again_rest[j] += eq2_again_total[j] - (eq2_again_next - eq2_again_back) + (eq2_again_term - eq2_again_back);

@@ -656,79 +656,96 @@ static void group1_kept(
         const ptrdiff_t count = smaller(512, S0 * S1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, C - first);
-        _Alignas(64) double mu_hi_lanes[16][128];
-        _Alignas(64) double mu_hi_lanes_low[16][128];
-        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                mu_hi_lanes[lane][j] = 0.0;
-                mu_hi_lanes_low[lane][j] = 0.0;
+        _Alignas(64) double mu_hi_lanes[2048];
+        _Alignas(64) double mu_hi_lanes_low[2048];
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+            mu_hi_lanes[j] = 0.0;
+            mu_hi_lanes_low[j] = 0.0;
+        }
+        if (C <= 63) {
+            const ptrdiff_t together = 16 * (64 / larger(1, C));
+            for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
+                const ptrdiff_t at = (start + q * together) * C + first;
+                const ptrdiff_t length = smaller(together, count - q * together) * width;
+                double x_row_buffer[1024];
+                const ptrdiff_t x_row_extents[3] = {S0, S1, C};
+                const ptrdiff_t x_row_strides[3] = {layout->x__s0, layout->x__s1, 1};
+                const double *x_row = read_window_double(x + n * layout->x__n, 3, x_row_extents, x_row_strides, at, length, x_row_buffer);
+                for (ptrdiff_t number = 0; number < (length + 16 * width - 1) / (16 * width); number++) {
+                    const ptrdiff_t run = number * (16 * width);
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j += 16) {
+                        PREFETCH(&x_row[run + j + 1024]);
+                    }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j++) {
+                        /* (1) */
+                        const double sum = mu_hi_lanes[j] + x_row[run + j];
+                        const double sum_low = sum_error(mu_hi_lanes[j], x_row[run + j], sum) + mu_hi_lanes_low[j];
+                        mu_hi_lanes[j] = sum;
+                        mu_hi_lanes_low[j] = sum_low;
+                    }
+                }
             }
         }
-        const ptrdiff_t ahead = (width + 1023) / width;
-        ptrdiff_t s0 = start / S1;
-        ptrdiff_t s1 = start % S1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            const ptrdiff_t lane = q % 16;
-            for (ptrdiff_t j = 0; j < width; j += 16) {
-                const ptrdiff_t c = first + j;
-                PREFETCH(&x[n * layout->x__n + c + s0 * layout->x__s0 + (s1 + ahead) * layout->x__s1]);
-            }
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const ptrdiff_t c = first + j;
-                /* (1) */
-                const double sum = mu_hi_lanes[lane][j] + x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1];
-                const double sum_low = sum_error(mu_hi_lanes[lane][j], x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1], sum) + mu_hi_lanes_low[lane][j];
-                mu_hi_lanes[lane][j] = sum;
-                mu_hi_lanes_low[lane][j] = sum_low;
-            }
-            if (++s1 == S1) {
-                s1 = 0;
-                ++s0;
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = mu_hi_lanes[lane][j] + mu_hi_lanes[lane + 8][j];
-                const double sum_low = sum_error(mu_hi_lanes[lane][j], mu_hi_lanes[lane + 8][j], sum) + (mu_hi_lanes_low[lane][j] + mu_hi_lanes_low[lane + 8][j]);
-                mu_hi_lanes[lane][j] = sum;
-                mu_hi_lanes_low[lane][j] = sum_low;
+        if (C > 63) {
+            const ptrdiff_t ahead = (width + 1023) / width;
+            ptrdiff_t s0 = start / S1;
+            ptrdiff_t s1 = start % S1;
+            for (ptrdiff_t q = 0; q < count; q++) {
+                const ptrdiff_t lane = q % 16 * width;
+                for (ptrdiff_t j = 0; j < width; j += 16) {
+                    const ptrdiff_t c = first + j;
+                    PREFETCH(&x[n * layout->x__n + c + s0 * layout->x__s0 + (s1 + ahead) * layout->x__s1]);
+                }
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t c = first + j;
+                    /* (1) */
+                    const double sum = mu_hi_lanes[lane + j] + x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1];
+                    const double sum_low = sum_error(mu_hi_lanes[lane + j], x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1], sum) + mu_hi_lanes_low[lane + j];
+                    mu_hi_lanes[lane + j] = sum;
+                    mu_hi_lanes_low[lane + j] = sum_low;
+                }
+                if (++s1 == S1) {
+                    s1 = 0;
+                    ++s0;
+                }
             }
         }
-        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = mu_hi_lanes[lane][j] + mu_hi_lanes[lane + 4][j];
-                const double sum_low = sum_error(mu_hi_lanes[lane][j], mu_hi_lanes[lane + 4][j], sum) + (mu_hi_lanes_low[lane][j] + mu_hi_lanes_low[lane + 4][j]);
-                mu_hi_lanes[lane][j] = sum;
-                mu_hi_lanes_low[lane][j] = sum_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+            const double sum = mu_hi_lanes[j] + mu_hi_lanes[j + 8 * width];
+            const double sum_low = sum_error(mu_hi_lanes[j], mu_hi_lanes[j + 8 * width], sum) + (mu_hi_lanes_low[j] + mu_hi_lanes_low[j + 8 * width]);
+            mu_hi_lanes[j] = sum;
+            mu_hi_lanes_low[j] = sum_low;
         }
-        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = mu_hi_lanes[lane][j] + mu_hi_lanes[lane + 2][j];
-                const double sum_low = sum_error(mu_hi_lanes[lane][j], mu_hi_lanes[lane + 2][j], sum) + (mu_hi_lanes_low[lane][j] + mu_hi_lanes_low[lane + 2][j]);
-                mu_hi_lanes[lane][j] = sum;
-                mu_hi_lanes_low[lane][j] = sum_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+            const double sum = mu_hi_lanes[j] + mu_hi_lanes[j + 4 * width];
+            const double sum_low = sum_error(mu_hi_lanes[j], mu_hi_lanes[j + 4 * width], sum) + (mu_hi_lanes_low[j] + mu_hi_lanes_low[j + 4 * width]);
+            mu_hi_lanes[j] = sum;
+            mu_hi_lanes_low[j] = sum_low;
         }
-        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = mu_hi_lanes[lane][j] + mu_hi_lanes[lane + 1][j];
-                const double sum_low = sum_error(mu_hi_lanes[lane][j], mu_hi_lanes[lane + 1][j], sum) + (mu_hi_lanes_low[lane][j] + mu_hi_lanes_low[lane + 1][j]);
-                mu_hi_lanes[lane][j] = sum;
-                mu_hi_lanes_low[lane][j] = sum_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+            const double sum = mu_hi_lanes[j] + mu_hi_lanes[j + 2 * width];
+            const double sum_low = sum_error(mu_hi_lanes[j], mu_hi_lanes[j + 2 * width], sum) + (mu_hi_lanes_low[j] + mu_hi_lanes_low[j + 2 * width]);
+            mu_hi_lanes[j] = sum;
+            mu_hi_lanes_low[j] = sum_low;
+        }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+            const double sum = mu_hi_lanes[j] + mu_hi_lanes[j + width];
+            const double sum_low = sum_error(mu_hi_lanes[j], mu_hi_lanes[j + width], sum) + (mu_hi_lanes_low[j] + mu_hi_lanes_low[j + width]);
+            mu_hi_lanes[j] = sum;
+            mu_hi_lanes_low[j] = sum_low;
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t c = first + j;
-            mu_hi_blocks[block * N * C + n * C + c] = mu_hi_lanes[0][j];
-            mu_hi_blocks_low[block * N * C + n * C + c] = mu_hi_lanes_low[0][j];
+            mu_hi_blocks[block * N * C + n * C + c] = mu_hi_lanes[j];
+            mu_hi_blocks_low[block * N * C + n * C + c] = mu_hi_lanes_low[j];
         }
     }
     SHARED_FOR
@@ -773,85 +790,120 @@ static void group1_kept(
         const ptrdiff_t count = smaller(512, S0 * S1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, C - first);
-        _Alignas(64) double sigma2_hi_lanes[16][128];
-        _Alignas(64) double sigma2_hi_lanes_low[16][128];
-        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                sigma2_hi_lanes[lane][j] = 0.0;
-                sigma2_hi_lanes_low[lane][j] = 0.0;
+        _Alignas(64) double sigma2_hi_lanes[2048];
+        _Alignas(64) double sigma2_hi_lanes_low[2048];
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+            sigma2_hi_lanes[j] = 0.0;
+            sigma2_hi_lanes_low[j] = 0.0;
+        }
+        if (C <= 63) {
+            const ptrdiff_t together = 16 * (64 / larger(1, C));
+            _Alignas(64) double all_mu_hi_held[1024];
+            _Alignas(64) double all_mu_lo_held[1024];
+            _Alignas(64) double all_mu_lo_held_low[1024];
+            for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t c = first + j;
+                    all_mu_hi_held[lane * width + j] = all_mu_hi[n * C + c];
+                    all_mu_lo_held[lane * width + j] = all_mu_lo[n * C + c];
+                    all_mu_lo_held_low[lane * width + j] = all_mu_lo_low[n * C + c];
+                }
+            }
+            for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
+                const ptrdiff_t at = (start + q * together) * C + first;
+                const ptrdiff_t length = smaller(together, count - q * together) * width;
+                double x_row_buffer[1024];
+                const ptrdiff_t x_row_extents[3] = {S0, S1, C};
+                const ptrdiff_t x_row_strides[3] = {layout->x__s0, layout->x__s1, 1};
+                const double *x_row = read_window_double(x + n * layout->x__n, 3, x_row_extents, x_row_strides, at, length, x_row_buffer);
+                for (ptrdiff_t number = 0; number < (length + 16 * width - 1) / (16 * width); number++) {
+                    const ptrdiff_t run = number * (16 * width);
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j += 16) {
+                        PREFETCH(&x_row[run + j + 1024]);
+                    }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j++) {
+                        /* (2) */
+                        const double difference = x_row[run + j] - all_mu_hi_held[j];
+                        const double difference_low = difference_error(x_row[run + j], all_mu_hi_held[j], difference);
+                        const double t1 = difference - all_mu_lo_held[j];
+                        const double t1_low = difference_error(difference, all_mu_lo_held[j], t1) + (difference_low - all_mu_lo_held_low[j]);
+                        const double product = t1 * t1;
+                        const double product_low = product_error(t1, t1, product) + t1 * t1_low + t1 * t1_low;
+                        const double sum = sigma2_hi_lanes[j] + product;
+                        const double sum_low = sum_error(sigma2_hi_lanes[j], product, sum) + (sigma2_hi_lanes_low[j] + product_low);
+                        sigma2_hi_lanes[j] = sum;
+                        sigma2_hi_lanes_low[j] = sum_low;
+                    }
+                }
             }
         }
-        const ptrdiff_t ahead = (width + 1023) / width;
-        ptrdiff_t s0 = start / S1;
-        ptrdiff_t s1 = start % S1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            const ptrdiff_t lane = q % 16;
-            for (ptrdiff_t j = 0; j < width; j += 16) {
-                const ptrdiff_t c = first + j;
-                PREFETCH(&x[n * layout->x__n + c + s0 * layout->x__s0 + (s1 + ahead) * layout->x__s1]);
-            }
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const ptrdiff_t c = first + j;
-                /* (2) */
-                const double difference = x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_hi[n * C + c];
-                const double difference_low = difference_error(x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1], all_mu_hi[n * C + c], difference);
-                const double t1 = difference - all_mu_lo[n * C + c];
-                const double t1_low = difference_error(difference, all_mu_lo[n * C + c], t1) + (difference_low - all_mu_lo_low[n * C + c]);
-                const double product = t1 * t1;
-                const double product_low = product_error(t1, t1, product) + t1 * t1_low + t1 * t1_low;
-                const double sum = sigma2_hi_lanes[lane][j] + product;
-                const double sum_low = sum_error(sigma2_hi_lanes[lane][j], product, sum) + (sigma2_hi_lanes_low[lane][j] + product_low);
-                sigma2_hi_lanes[lane][j] = sum;
-                sigma2_hi_lanes_low[lane][j] = sum_low;
-            }
-            if (++s1 == S1) {
-                s1 = 0;
-                ++s0;
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = sigma2_hi_lanes[lane][j] + sigma2_hi_lanes[lane + 8][j];
-                const double sum_low = sum_error(sigma2_hi_lanes[lane][j], sigma2_hi_lanes[lane + 8][j], sum) + (sigma2_hi_lanes_low[lane][j] + sigma2_hi_lanes_low[lane + 8][j]);
-                sigma2_hi_lanes[lane][j] = sum;
-                sigma2_hi_lanes_low[lane][j] = sum_low;
+        if (C > 63) {
+            const ptrdiff_t ahead = (width + 1023) / width;
+            ptrdiff_t s0 = start / S1;
+            ptrdiff_t s1 = start % S1;
+            for (ptrdiff_t q = 0; q < count; q++) {
+                const ptrdiff_t lane = q % 16 * width;
+                for (ptrdiff_t j = 0; j < width; j += 16) {
+                    const ptrdiff_t c = first + j;
+                    PREFETCH(&x[n * layout->x__n + c + s0 * layout->x__s0 + (s1 + ahead) * layout->x__s1]);
+                }
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t c = first + j;
+                    /* (2) */
+                    const double difference = x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1] - all_mu_hi[n * C + c];
+                    const double difference_low = difference_error(x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1], all_mu_hi[n * C + c], difference);
+                    const double t1 = difference - all_mu_lo[n * C + c];
+                    const double t1_low = difference_error(difference, all_mu_lo[n * C + c], t1) + (difference_low - all_mu_lo_low[n * C + c]);
+                    const double product = t1 * t1;
+                    const double product_low = product_error(t1, t1, product) + t1 * t1_low + t1 * t1_low;
+                    const double sum = sigma2_hi_lanes[lane + j] + product;
+                    const double sum_low = sum_error(sigma2_hi_lanes[lane + j], product, sum) + (sigma2_hi_lanes_low[lane + j] + product_low);
+                    sigma2_hi_lanes[lane + j] = sum;
+                    sigma2_hi_lanes_low[lane + j] = sum_low;
+                }
+                if (++s1 == S1) {
+                    s1 = 0;
+                    ++s0;
+                }
             }
         }
-        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = sigma2_hi_lanes[lane][j] + sigma2_hi_lanes[lane + 4][j];
-                const double sum_low = sum_error(sigma2_hi_lanes[lane][j], sigma2_hi_lanes[lane + 4][j], sum) + (sigma2_hi_lanes_low[lane][j] + sigma2_hi_lanes_low[lane + 4][j]);
-                sigma2_hi_lanes[lane][j] = sum;
-                sigma2_hi_lanes_low[lane][j] = sum_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+            const double sum = sigma2_hi_lanes[j] + sigma2_hi_lanes[j + 8 * width];
+            const double sum_low = sum_error(sigma2_hi_lanes[j], sigma2_hi_lanes[j + 8 * width], sum) + (sigma2_hi_lanes_low[j] + sigma2_hi_lanes_low[j + 8 * width]);
+            sigma2_hi_lanes[j] = sum;
+            sigma2_hi_lanes_low[j] = sum_low;
         }
-        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = sigma2_hi_lanes[lane][j] + sigma2_hi_lanes[lane + 2][j];
-                const double sum_low = sum_error(sigma2_hi_lanes[lane][j], sigma2_hi_lanes[lane + 2][j], sum) + (sigma2_hi_lanes_low[lane][j] + sigma2_hi_lanes_low[lane + 2][j]);
-                sigma2_hi_lanes[lane][j] = sum;
-                sigma2_hi_lanes_low[lane][j] = sum_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+            const double sum = sigma2_hi_lanes[j] + sigma2_hi_lanes[j + 4 * width];
+            const double sum_low = sum_error(sigma2_hi_lanes[j], sigma2_hi_lanes[j + 4 * width], sum) + (sigma2_hi_lanes_low[j] + sigma2_hi_lanes_low[j + 4 * width]);
+            sigma2_hi_lanes[j] = sum;
+            sigma2_hi_lanes_low[j] = sum_low;
         }
-        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = sigma2_hi_lanes[lane][j] + sigma2_hi_lanes[lane + 1][j];
-                const double sum_low = sum_error(sigma2_hi_lanes[lane][j], sigma2_hi_lanes[lane + 1][j], sum) + (sigma2_hi_lanes_low[lane][j] + sigma2_hi_lanes_low[lane + 1][j]);
-                sigma2_hi_lanes[lane][j] = sum;
-                sigma2_hi_lanes_low[lane][j] = sum_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+            const double sum = sigma2_hi_lanes[j] + sigma2_hi_lanes[j + 2 * width];
+            const double sum_low = sum_error(sigma2_hi_lanes[j], sigma2_hi_lanes[j + 2 * width], sum) + (sigma2_hi_lanes_low[j] + sigma2_hi_lanes_low[j + 2 * width]);
+            sigma2_hi_lanes[j] = sum;
+            sigma2_hi_lanes_low[j] = sum_low;
+        }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+            const double sum = sigma2_hi_lanes[j] + sigma2_hi_lanes[j + width];
+            const double sum_low = sum_error(sigma2_hi_lanes[j], sigma2_hi_lanes[j + width], sum) + (sigma2_hi_lanes_low[j] + sigma2_hi_lanes_low[j + width]);
+            sigma2_hi_lanes[j] = sum;
+            sigma2_hi_lanes_low[j] = sum_low;
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t c = first + j;
-            sigma2_hi_blocks[block * N * C + n * C + c] = sigma2_hi_lanes[0][j];
-            sigma2_hi_blocks_low[block * N * C + n * C + c] = sigma2_hi_lanes_low[0][j];
+            sigma2_hi_blocks[block * N * C + n * C + c] = sigma2_hi_lanes[j];
+            sigma2_hi_blocks_low[block * N * C + n * C + c] = sigma2_hi_lanes_low[j];
         }
     }
     SHARED_FOR
@@ -910,9 +962,9 @@ static void group1_kept(
         const ptrdiff_t width = smaller(1024, C - first);
         _Alignas(64) double all_eq3_part_held[1024];
         _Alignas(64) double all_eq3_part_held_low[1024];
-        _Alignas(64) double all_mu_hi_held[1024];
-        _Alignas(64) double all_mu_lo_held[1024];
-        _Alignas(64) double all_mu_lo_held_low[1024];
+        _Alignas(64) double all_mu_hi_held2[1024];
+        _Alignas(64) double all_mu_lo_held2[1024];
+        _Alignas(64) double all_mu_lo_held2_low[1024];
         _Alignas(64) double all_beta_here_held[1024];
         for (ptrdiff_t lane = 0; lane < smaller(together, count); lane++) {
             SIMD
@@ -920,9 +972,9 @@ static void group1_kept(
                 const ptrdiff_t c = first + j;
                 all_eq3_part_held[lane * width + j] = all_eq3_part[n * C + c];
                 all_eq3_part_held_low[lane * width + j] = all_eq3_part_low[n * C + c];
-                all_mu_hi_held[lane * width + j] = all_mu_hi[n * C + c];
-                all_mu_lo_held[lane * width + j] = all_mu_lo[n * C + c];
-                all_mu_lo_held_low[lane * width + j] = all_mu_lo_low[n * C + c];
+                all_mu_hi_held2[lane * width + j] = all_mu_hi[n * C + c];
+                all_mu_lo_held2[lane * width + j] = all_mu_lo[n * C + c];
+                all_mu_lo_held2_low[lane * width + j] = all_mu_lo_low[n * C + c];
                 all_beta_here_held[lane * width + j] = all_beta_here[n * C + c];
             }
         }
@@ -946,10 +998,10 @@ static void group1_kept(
                     for (ptrdiff_t y_row_lane = 0; y_row_lane < y_row_some; y_row_lane++) {
                         const ptrdiff_t j = y_row_done + y_row_lane;
                         /* (3) */
-                        const double difference2 = x_row[j] - all_mu_hi_held[j];
-                        const double difference2_low = difference_error(x_row[j], all_mu_hi_held[j], difference2);
-                        const double difference = difference2 - all_mu_lo_held[j];
-                        const double difference_low = difference_error(difference2, all_mu_lo_held[j], difference) + (difference2_low - all_mu_lo_held_low[j]);
+                        const double difference2 = x_row[j] - all_mu_hi_held2[j];
+                        const double difference2_low = difference_error(x_row[j], all_mu_hi_held2[j], difference2);
+                        const double difference = difference2 - all_mu_lo_held2[j];
+                        const double difference_low = difference_error(difference2, all_mu_lo_held2[j], difference) + (difference2_low - all_mu_lo_held2_low[j]);
                         const double product = all_eq3_part_held[j] * difference;
                         const double product_low = product_error(all_eq3_part_held[j], difference, product) + all_eq3_part_held[j] * difference_low + difference * all_eq3_part_held_low[j];
                         const double sum = product + all_beta_here_held[j];
@@ -965,10 +1017,10 @@ static void group1_kept(
                         for (ptrdiff_t y_row_lane = 0; y_row_lane < line_of_double; y_row_lane++) {
                             const ptrdiff_t j = y_row_done + y_row_lane;
                             /* (3) */
-                            const double difference2 = x_row[j] - all_mu_hi_held[j];
-                            const double difference2_low = difference_error(x_row[j], all_mu_hi_held[j], difference2);
-                            const double difference = difference2 - all_mu_lo_held[j];
-                            const double difference_low = difference_error(difference2, all_mu_lo_held[j], difference) + (difference2_low - all_mu_lo_held_low[j]);
+                            const double difference2 = x_row[j] - all_mu_hi_held2[j];
+                            const double difference2_low = difference_error(x_row[j], all_mu_hi_held2[j], difference2);
+                            const double difference = difference2 - all_mu_lo_held2[j];
+                            const double difference_low = difference_error(difference2, all_mu_lo_held2[j], difference) + (difference2_low - all_mu_lo_held2_low[j]);
                             const double product = all_eq3_part_held[j] * difference;
                             const double product_low = product_error(all_eq3_part_held[j], difference, product) + all_eq3_part_held[j] * difference_low + difference * all_eq3_part_held_low[j];
                             const double sum = product + all_beta_here_held[j];
@@ -1043,20 +1095,18 @@ static void group1_panels(
             for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
                 const ptrdiff_t start = block * 512;
                 const ptrdiff_t count = smaller(512, S0 * S1 - start);
-                _Alignas(64) double mu_hi_lanes[16][128];
-                _Alignas(64) double mu_hi_lanes_low[16][128];
-                for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        mu_hi_lanes[lane][j] = 0.0;
-                        mu_hi_lanes_low[lane][j] = 0.0;
-                    }
+                _Alignas(64) double mu_hi_lanes[2048];
+                _Alignas(64) double mu_hi_lanes_low[2048];
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+                    mu_hi_lanes[j] = 0.0;
+                    mu_hi_lanes_low[j] = 0.0;
                 }
                 const ptrdiff_t ahead = (width + 1023) / width;
                 ptrdiff_t s0 = start / S1;
                 ptrdiff_t s1 = start % S1;
                 for (ptrdiff_t q = 0; q < count; q++) {
-                    const ptrdiff_t lane = q % 16;
+                    const ptrdiff_t lane = q % 16 * width;
                     for (ptrdiff_t j = 0; j < width; j += 16) {
                         const ptrdiff_t c = first + j;
                         PREFETCH(&x[n * layout->x__n + c + s0 * layout->x__s0 + (s1 + ahead) * layout->x__s1]);
@@ -1065,56 +1115,48 @@ static void group1_panels(
                     for (ptrdiff_t j = 0; j < width; j++) {
                         const ptrdiff_t c = first + j;
                         /* (1) */
-                        const double sum = mu_hi_lanes[lane][j] + x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1];
-                        const double sum_low = sum_error(mu_hi_lanes[lane][j], x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1], sum) + mu_hi_lanes_low[lane][j];
-                        mu_hi_lanes[lane][j] = sum;
-                        mu_hi_lanes_low[lane][j] = sum_low;
+                        const double sum = mu_hi_lanes[lane + j] + x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1];
+                        const double sum_low = sum_error(mu_hi_lanes[lane + j], x[n * layout->x__n + c + s0 * layout->x__s0 + s1 * layout->x__s1], sum) + mu_hi_lanes_low[lane + j];
+                        mu_hi_lanes[lane + j] = sum;
+                        mu_hi_lanes_low[lane + j] = sum_low;
                     }
                     if (++s1 == S1) {
                         s1 = 0;
                         ++s0;
                     }
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = mu_hi_lanes[lane][j] + mu_hi_lanes[lane + 8][j];
-                        const double sum_low = sum_error(mu_hi_lanes[lane][j], mu_hi_lanes[lane + 8][j], sum) + (mu_hi_lanes_low[lane][j] + mu_hi_lanes_low[lane + 8][j]);
-                        mu_hi_lanes[lane][j] = sum;
-                        mu_hi_lanes_low[lane][j] = sum_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+                    const double sum = mu_hi_lanes[j] + mu_hi_lanes[j + 8 * width];
+                    const double sum_low = sum_error(mu_hi_lanes[j], mu_hi_lanes[j + 8 * width], sum) + (mu_hi_lanes_low[j] + mu_hi_lanes_low[j + 8 * width]);
+                    mu_hi_lanes[j] = sum;
+                    mu_hi_lanes_low[j] = sum_low;
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = mu_hi_lanes[lane][j] + mu_hi_lanes[lane + 4][j];
-                        const double sum_low = sum_error(mu_hi_lanes[lane][j], mu_hi_lanes[lane + 4][j], sum) + (mu_hi_lanes_low[lane][j] + mu_hi_lanes_low[lane + 4][j]);
-                        mu_hi_lanes[lane][j] = sum;
-                        mu_hi_lanes_low[lane][j] = sum_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+                    const double sum = mu_hi_lanes[j] + mu_hi_lanes[j + 4 * width];
+                    const double sum_low = sum_error(mu_hi_lanes[j], mu_hi_lanes[j + 4 * width], sum) + (mu_hi_lanes_low[j] + mu_hi_lanes_low[j + 4 * width]);
+                    mu_hi_lanes[j] = sum;
+                    mu_hi_lanes_low[j] = sum_low;
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = mu_hi_lanes[lane][j] + mu_hi_lanes[lane + 2][j];
-                        const double sum_low = sum_error(mu_hi_lanes[lane][j], mu_hi_lanes[lane + 2][j], sum) + (mu_hi_lanes_low[lane][j] + mu_hi_lanes_low[lane + 2][j]);
-                        mu_hi_lanes[lane][j] = sum;
-                        mu_hi_lanes_low[lane][j] = sum_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+                    const double sum = mu_hi_lanes[j] + mu_hi_lanes[j + 2 * width];
+                    const double sum_low = sum_error(mu_hi_lanes[j], mu_hi_lanes[j + 2 * width], sum) + (mu_hi_lanes_low[j] + mu_hi_lanes_low[j + 2 * width]);
+                    mu_hi_lanes[j] = sum;
+                    mu_hi_lanes_low[j] = sum_low;
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = mu_hi_lanes[lane][j] + mu_hi_lanes[lane + 1][j];
-                        const double sum_low = sum_error(mu_hi_lanes[lane][j], mu_hi_lanes[lane + 1][j], sum) + (mu_hi_lanes_low[lane][j] + mu_hi_lanes_low[lane + 1][j]);
-                        mu_hi_lanes[lane][j] = sum;
-                        mu_hi_lanes_low[lane][j] = sum_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+                    const double sum = mu_hi_lanes[j] + mu_hi_lanes[j + width];
+                    const double sum_low = sum_error(mu_hi_lanes[j], mu_hi_lanes[j + width], sum) + (mu_hi_lanes_low[j] + mu_hi_lanes_low[j + width]);
+                    mu_hi_lanes[j] = sum;
+                    mu_hi_lanes_low[j] = sum_low;
                 }
                 SIMD
                 for (ptrdiff_t j = 0; j < width; j++) {
-                    const double sum = mu_hi_total[j] + mu_hi_lanes[0][j];
-                    const double sum_low = sum_error(mu_hi_total[j], mu_hi_lanes[0][j], sum) + (mu_hi_total_low[j] + mu_hi_lanes_low[0][j]);
+                    const double sum = mu_hi_total[j] + mu_hi_lanes[j];
+                    const double sum_low = sum_error(mu_hi_total[j], mu_hi_lanes[j], sum) + (mu_hi_total_low[j] + mu_hi_lanes_low[j]);
                     mu_hi_total[j] = sum;
                     mu_hi_total_low[j] = sum_low;
                 }
@@ -1155,20 +1197,18 @@ static void group1_panels(
             for (ptrdiff_t block = 0; block < (S0 * S1 + 511) / 512; block++) {
                 const ptrdiff_t start = block * 512;
                 const ptrdiff_t count = smaller(512, S0 * S1 - start);
-                _Alignas(64) double sigma2_hi_lanes[16][128];
-                _Alignas(64) double sigma2_hi_lanes_low[16][128];
-                for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        sigma2_hi_lanes[lane][j] = 0.0;
-                        sigma2_hi_lanes_low[lane][j] = 0.0;
-                    }
+                _Alignas(64) double sigma2_hi_lanes[2048];
+                _Alignas(64) double sigma2_hi_lanes_low[2048];
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+                    sigma2_hi_lanes[j] = 0.0;
+                    sigma2_hi_lanes_low[j] = 0.0;
                 }
                 const ptrdiff_t ahead = (width + 1023) / width;
                 ptrdiff_t s0 = start / S1;
                 ptrdiff_t s1 = start % S1;
                 for (ptrdiff_t q = 0; q < count; q++) {
-                    const ptrdiff_t lane = q % 16;
+                    const ptrdiff_t lane = q % 16 * width;
                     for (ptrdiff_t j = 0; j < width; j += 16) {
                         const ptrdiff_t c = first + j;
                         PREFETCH(&x[n * layout->x__n + c + s0 * layout->x__s0 + (s1 + ahead) * layout->x__s1]);
@@ -1183,56 +1223,48 @@ static void group1_panels(
                         const double t1_low = difference_error(difference, mu_lo_tile[j], t1) + (difference_low - mu_lo_tile_low[j]);
                         const double product = t1 * t1;
                         const double product_low = product_error(t1, t1, product) + t1 * t1_low + t1 * t1_low;
-                        const double sum = sigma2_hi_lanes[lane][j] + product;
-                        const double sum_low = sum_error(sigma2_hi_lanes[lane][j], product, sum) + (sigma2_hi_lanes_low[lane][j] + product_low);
-                        sigma2_hi_lanes[lane][j] = sum;
-                        sigma2_hi_lanes_low[lane][j] = sum_low;
+                        const double sum = sigma2_hi_lanes[lane + j] + product;
+                        const double sum_low = sum_error(sigma2_hi_lanes[lane + j], product, sum) + (sigma2_hi_lanes_low[lane + j] + product_low);
+                        sigma2_hi_lanes[lane + j] = sum;
+                        sigma2_hi_lanes_low[lane + j] = sum_low;
                     }
                     if (++s1 == S1) {
                         s1 = 0;
                         ++s0;
                     }
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = sigma2_hi_lanes[lane][j] + sigma2_hi_lanes[lane + 8][j];
-                        const double sum_low = sum_error(sigma2_hi_lanes[lane][j], sigma2_hi_lanes[lane + 8][j], sum) + (sigma2_hi_lanes_low[lane][j] + sigma2_hi_lanes_low[lane + 8][j]);
-                        sigma2_hi_lanes[lane][j] = sum;
-                        sigma2_hi_lanes_low[lane][j] = sum_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+                    const double sum = sigma2_hi_lanes[j] + sigma2_hi_lanes[j + 8 * width];
+                    const double sum_low = sum_error(sigma2_hi_lanes[j], sigma2_hi_lanes[j + 8 * width], sum) + (sigma2_hi_lanes_low[j] + sigma2_hi_lanes_low[j + 8 * width]);
+                    sigma2_hi_lanes[j] = sum;
+                    sigma2_hi_lanes_low[j] = sum_low;
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = sigma2_hi_lanes[lane][j] + sigma2_hi_lanes[lane + 4][j];
-                        const double sum_low = sum_error(sigma2_hi_lanes[lane][j], sigma2_hi_lanes[lane + 4][j], sum) + (sigma2_hi_lanes_low[lane][j] + sigma2_hi_lanes_low[lane + 4][j]);
-                        sigma2_hi_lanes[lane][j] = sum;
-                        sigma2_hi_lanes_low[lane][j] = sum_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+                    const double sum = sigma2_hi_lanes[j] + sigma2_hi_lanes[j + 4 * width];
+                    const double sum_low = sum_error(sigma2_hi_lanes[j], sigma2_hi_lanes[j + 4 * width], sum) + (sigma2_hi_lanes_low[j] + sigma2_hi_lanes_low[j + 4 * width]);
+                    sigma2_hi_lanes[j] = sum;
+                    sigma2_hi_lanes_low[j] = sum_low;
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = sigma2_hi_lanes[lane][j] + sigma2_hi_lanes[lane + 2][j];
-                        const double sum_low = sum_error(sigma2_hi_lanes[lane][j], sigma2_hi_lanes[lane + 2][j], sum) + (sigma2_hi_lanes_low[lane][j] + sigma2_hi_lanes_low[lane + 2][j]);
-                        sigma2_hi_lanes[lane][j] = sum;
-                        sigma2_hi_lanes_low[lane][j] = sum_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+                    const double sum = sigma2_hi_lanes[j] + sigma2_hi_lanes[j + 2 * width];
+                    const double sum_low = sum_error(sigma2_hi_lanes[j], sigma2_hi_lanes[j + 2 * width], sum) + (sigma2_hi_lanes_low[j] + sigma2_hi_lanes_low[j + 2 * width]);
+                    sigma2_hi_lanes[j] = sum;
+                    sigma2_hi_lanes_low[j] = sum_low;
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = sigma2_hi_lanes[lane][j] + sigma2_hi_lanes[lane + 1][j];
-                        const double sum_low = sum_error(sigma2_hi_lanes[lane][j], sigma2_hi_lanes[lane + 1][j], sum) + (sigma2_hi_lanes_low[lane][j] + sigma2_hi_lanes_low[lane + 1][j]);
-                        sigma2_hi_lanes[lane][j] = sum;
-                        sigma2_hi_lanes_low[lane][j] = sum_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+                    const double sum = sigma2_hi_lanes[j] + sigma2_hi_lanes[j + width];
+                    const double sum_low = sum_error(sigma2_hi_lanes[j], sigma2_hi_lanes[j + width], sum) + (sigma2_hi_lanes_low[j] + sigma2_hi_lanes_low[j + width]);
+                    sigma2_hi_lanes[j] = sum;
+                    sigma2_hi_lanes_low[j] = sum_low;
                 }
                 SIMD
                 for (ptrdiff_t j = 0; j < width; j++) {
-                    const double sum = sigma2_hi_total[j] + sigma2_hi_lanes[0][j];
-                    const double sum_low = sum_error(sigma2_hi_total[j], sigma2_hi_lanes[0][j], sum) + (sigma2_hi_total_low[j] + sigma2_hi_lanes_low[0][j]);
+                    const double sum = sigma2_hi_total[j] + sigma2_hi_lanes[j];
+                    const double sum_low = sum_error(sigma2_hi_total[j], sigma2_hi_lanes[j], sum) + (sigma2_hi_total_low[j] + sigma2_hi_lanes_low[j]);
                     sigma2_hi_total[j] = sum;
                     sigma2_hi_total_low[j] = sum_low;
                 }

@@ -731,70 +731,100 @@ static void group1_kept(
         const ptrdiff_t count = smaller(512, m0 * m1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, n1 - first);
-        _Alignas(64) double dgamma_sum_lanes[16][128];
-        _Alignas(64) double dbeta_sum_lanes[16][128];
-        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] = 0.0;
-                dbeta_sum_lanes[lane][j] = 0.0;
+        _Alignas(64) double dgamma_sum_lanes[2048];
+        _Alignas(64) double dbeta_sum_lanes[2048];
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+            dgamma_sum_lanes[j] = 0.0;
+            dbeta_sum_lanes[j] = 0.0;
+        }
+        if (n1 <= 63) {
+            const ptrdiff_t together = 16 * (64 / larger(1, n1));
+            for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
+                const ptrdiff_t at = (start + q * together) * n1 + first;
+                const ptrdiff_t length = smaller(together, count - q * together) * width;
+                double sigma2_row_buffer[1024];
+                const ptrdiff_t sigma2_row_extents[3] = {m0, m1, n1};
+                const ptrdiff_t sigma2_row_strides[3] = {layout->sigma2__i0, layout->sigma2__i1, 0};
+                const double *sigma2_row = read_window_double(sigma2, 3, sigma2_row_extents, sigma2_row_strides, at, length, sigma2_row_buffer);
+                float x_row_buffer[1024];
+                const ptrdiff_t x_row_extents[3] = {m0, m1, n1};
+                const ptrdiff_t x_row_strides[3] = {layout->x__i0, layout->x__i1, 1};
+                const float *x_row = read_window_float(x + k0 * layout->x__k0, 3, x_row_extents, x_row_strides, at, length, x_row_buffer);
+                double mu_row_buffer[1024];
+                const ptrdiff_t mu_row_extents[3] = {m0, m1, n1};
+                const ptrdiff_t mu_row_strides[3] = {layout->mu__i0, layout->mu__i1, 0};
+                const double *mu_row = read_window_double(mu, 3, mu_row_extents, mu_row_strides, at, length, mu_row_buffer);
+                float dy_row_buffer[1024];
+                const ptrdiff_t dy_row_extents[3] = {m0, m1, n1};
+                const ptrdiff_t dy_row_strides[3] = {layout->dy__i0, layout->dy__i1, 1};
+                const float *dy_row = read_window_float(dy + k0 * layout->dy__k0, 3, dy_row_extents, dy_row_strides, at, length, dy_row_buffer);
+                for (ptrdiff_t number = 0; number < (length + 16 * width - 1) / (16 * width); number++) {
+                    const ptrdiff_t run = number * (16 * width);
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j += 16) {
+                        PREFETCH(&sigma2_row[run + j + 1024]);
+                        PREFETCH(&x_row[run + j + 1024]);
+                        PREFETCH(&mu_row[run + j + 1024]);
+                        PREFETCH(&dy_row[run + j + 1024]);
+                    }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j++) {
+                        /* (1), (2) */
+                        dgamma_sum_lanes[j] += 1.0 / sqrt(sigma2_row[run + j] + epsilon) * ((double)x_row[run + j] - mu_row[run + j]) * (double)dy_row[run + j];
+                        dbeta_sum_lanes[j] += (double)dy_row[run + j];
+                    }
+                }
             }
         }
-        const ptrdiff_t ahead = (width + 1023) / width;
-        ptrdiff_t i0 = start / m1;
-        ptrdiff_t i1 = start % m1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            const ptrdiff_t lane = q % 16;
-            for (ptrdiff_t j = 0; j < width; j += 16) {
-                const ptrdiff_t k1 = first + j;
-                PREFETCH(&x[i0 * layout->x__i0 + (i1 + ahead) * layout->x__i1 + k0 * layout->x__k0 + k1]);
-                PREFETCH(&dy[i0 * layout->dy__i0 + (i1 + ahead) * layout->dy__i1 + k0 * layout->dy__k0 + k1]);
-            }
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const ptrdiff_t k1 = first + j;
-                /* (1), (2) */
-                dgamma_sum_lanes[lane][j] += 1.0 / sqrt(sigma2[i0 * layout->sigma2__i0 + i1 * layout->sigma2__i1] + epsilon) * ((double)x[i0 * layout->x__i0 + i1 * layout->x__i1 + k0 * layout->x__k0 + k1] - mu[i0 * layout->mu__i0 + i1 * layout->mu__i1]) * (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1];
-                dbeta_sum_lanes[lane][j] += (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1];
-            }
-            if (++i1 == m1) {
-                i1 = 0;
-                ++i0;
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 8][j];
-                dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 8][j];
+        if (n1 > 63) {
+            const ptrdiff_t ahead = (width + 1023) / width;
+            ptrdiff_t i0 = start / m1;
+            ptrdiff_t i1 = start % m1;
+            for (ptrdiff_t q = 0; q < count; q++) {
+                const ptrdiff_t lane = q % 16 * width;
+                for (ptrdiff_t j = 0; j < width; j += 16) {
+                    const ptrdiff_t k1 = first + j;
+                    PREFETCH(&x[i0 * layout->x__i0 + (i1 + ahead) * layout->x__i1 + k0 * layout->x__k0 + k1]);
+                    PREFETCH(&dy[i0 * layout->dy__i0 + (i1 + ahead) * layout->dy__i1 + k0 * layout->dy__k0 + k1]);
+                }
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t k1 = first + j;
+                    /* (1), (2) */
+                    dgamma_sum_lanes[lane + j] += 1.0 / sqrt(sigma2[i0 * layout->sigma2__i0 + i1 * layout->sigma2__i1] + epsilon) * ((double)x[i0 * layout->x__i0 + i1 * layout->x__i1 + k0 * layout->x__k0 + k1] - mu[i0 * layout->mu__i0 + i1 * layout->mu__i1]) * (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1];
+                    dbeta_sum_lanes[lane + j] += (double)dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1];
+                }
+                if (++i1 == m1) {
+                    i1 = 0;
+                    ++i0;
+                }
             }
         }
-        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 4][j];
-                dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 4][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+            dgamma_sum_lanes[j] += dgamma_sum_lanes[j + 8 * width];
+            dbeta_sum_lanes[j] += dbeta_sum_lanes[j + 8 * width];
         }
-        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 2][j];
-                dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 2][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+            dgamma_sum_lanes[j] += dgamma_sum_lanes[j + 4 * width];
+            dbeta_sum_lanes[j] += dbeta_sum_lanes[j + 4 * width];
         }
-        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] += dgamma_sum_lanes[lane + 1][j];
-                dbeta_sum_lanes[lane][j] += dbeta_sum_lanes[lane + 1][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+            dgamma_sum_lanes[j] += dgamma_sum_lanes[j + 2 * width];
+            dbeta_sum_lanes[j] += dbeta_sum_lanes[j + 2 * width];
+        }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+            dgamma_sum_lanes[j] += dgamma_sum_lanes[j + width];
+            dbeta_sum_lanes[j] += dbeta_sum_lanes[j + width];
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t k1 = first + j;
-            dgamma_sum_blocks[block * n0 * n1 + k0 * n1 + k1] = dgamma_sum_lanes[0][j];
-            dbeta_sum_blocks[block * n0 * n1 + k0 * n1 + k1] = dbeta_sum_lanes[0][j];
+            dgamma_sum_blocks[block * n0 * n1 + k0 * n1 + k1] = dgamma_sum_lanes[j];
+            dbeta_sum_blocks[block * n0 * n1 + k0 * n1 + k1] = dbeta_sum_lanes[j];
         }
     }
     SHARED_FOR
@@ -1041,70 +1071,103 @@ static void group1_kept2(
         const ptrdiff_t count = smaller(512, n0 * n1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, m1 - first);
-        _Alignas(64) double dx_sum_lanes[16][128];
-        _Alignas(64) double dx_sum2_lanes[16][128];
-        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dx_sum_lanes[lane][j] = 0.0;
-                dx_sum2_lanes[lane][j] = 0.0;
+        _Alignas(64) double dx_sum_lanes[2048];
+        _Alignas(64) double dx_sum2_lanes[2048];
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+            dx_sum_lanes[j] = 0.0;
+            dx_sum2_lanes[j] = 0.0;
+        }
+        if (m1 <= 63) {
+            const ptrdiff_t together = 16 * (64 / larger(1, m1));
+            _Alignas(64) double all_mu_here_held[1024];
+            for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t i1 = first + j;
+                    all_mu_here_held[lane * width + j] = all_mu_here[i0 * m1 + i1];
+                }
+            }
+            for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
+                const ptrdiff_t at = (start + q * together) * m1 + first;
+                const ptrdiff_t length = smaller(together, count - q * together) * width;
+                float gamma_row_buffer[1024];
+                const ptrdiff_t gamma_row_extents[3] = {n0, n1, m1};
+                const ptrdiff_t gamma_row_strides[3] = {layout->gamma__k0, layout->gamma__k1, 0};
+                const float *gamma_row = read_window_float(gamma, 3, gamma_row_extents, gamma_row_strides, at, length, gamma_row_buffer);
+                float x_row_buffer[1024];
+                const ptrdiff_t x_row_extents[3] = {n0, n1, m1};
+                const ptrdiff_t x_row_strides[3] = {layout->x__k0, layout->x__k1, 1};
+                const float *x_row = read_window_float(x + i0 * layout->x__i0, 3, x_row_extents, x_row_strides, at, length, x_row_buffer);
+                float dy_row_buffer[1024];
+                const ptrdiff_t dy_row_extents[3] = {n0, n1, m1};
+                const ptrdiff_t dy_row_strides[3] = {layout->dy__k0, layout->dy__k1, 1};
+                const float *dy_row = read_window_float(dy + i0 * layout->dy__i0, 3, dy_row_extents, dy_row_strides, at, length, dy_row_buffer);
+                for (ptrdiff_t number = 0; number < (length + 16 * width - 1) / (16 * width); number++) {
+                    const ptrdiff_t run = number * (16 * width);
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j += 16) {
+                        PREFETCH(&gamma_row[run + j + 1024]);
+                        PREFETCH(&x_row[run + j + 1024]);
+                        PREFETCH(&dy_row[run + j + 1024]);
+                    }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j++) {
+                        /* (3) */
+                        dx_sum_lanes[j] += (double)gamma_row[run + j] * ((double)x_row[run + j] - all_mu_here_held[j]) * (double)dy_row[run + j];
+                        dx_sum2_lanes[j] += (double)gamma_row[run + j] * (double)dy_row[run + j];
+                    }
+                }
             }
         }
-        const ptrdiff_t ahead = (width + 1023) / width;
-        ptrdiff_t k0 = start / n1;
-        ptrdiff_t k1 = start % n1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            const ptrdiff_t lane = q % 16;
-            for (ptrdiff_t j = 0; j < width; j += 16) {
-                const ptrdiff_t i1 = first + j;
-                PREFETCH(&x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + (k1 + ahead) * layout->x__k1]);
-                PREFETCH(&dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + (k1 + ahead) * layout->dy__k1]);
-            }
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const ptrdiff_t i1 = first + j;
-                /* (3) */
-                dx_sum_lanes[lane][j] += (double)gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1] * ((double)x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1] - all_mu_here[i0 * m1 + i1]) * (double)dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1];
-                dx_sum2_lanes[lane][j] += (double)gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1] * (double)dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1];
-            }
-            if (++k1 == n1) {
-                k1 = 0;
-                ++k0;
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dx_sum_lanes[lane][j] += dx_sum_lanes[lane + 8][j];
-                dx_sum2_lanes[lane][j] += dx_sum2_lanes[lane + 8][j];
+        if (m1 > 63) {
+            const ptrdiff_t ahead = (width + 1023) / width;
+            ptrdiff_t k0 = start / n1;
+            ptrdiff_t k1 = start % n1;
+            for (ptrdiff_t q = 0; q < count; q++) {
+                const ptrdiff_t lane = q % 16 * width;
+                for (ptrdiff_t j = 0; j < width; j += 16) {
+                    const ptrdiff_t i1 = first + j;
+                    PREFETCH(&x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + (k1 + ahead) * layout->x__k1]);
+                    PREFETCH(&dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + (k1 + ahead) * layout->dy__k1]);
+                }
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t i1 = first + j;
+                    /* (3) */
+                    dx_sum_lanes[lane + j] += (double)gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1] * ((double)x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1] - all_mu_here[i0 * m1 + i1]) * (double)dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1];
+                    dx_sum2_lanes[lane + j] += (double)gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1] * (double)dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1];
+                }
+                if (++k1 == n1) {
+                    k1 = 0;
+                    ++k0;
+                }
             }
         }
-        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dx_sum_lanes[lane][j] += dx_sum_lanes[lane + 4][j];
-                dx_sum2_lanes[lane][j] += dx_sum2_lanes[lane + 4][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+            dx_sum_lanes[j] += dx_sum_lanes[j + 8 * width];
+            dx_sum2_lanes[j] += dx_sum2_lanes[j + 8 * width];
         }
-        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dx_sum_lanes[lane][j] += dx_sum_lanes[lane + 2][j];
-                dx_sum2_lanes[lane][j] += dx_sum2_lanes[lane + 2][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+            dx_sum_lanes[j] += dx_sum_lanes[j + 4 * width];
+            dx_sum2_lanes[j] += dx_sum2_lanes[j + 4 * width];
         }
-        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dx_sum_lanes[lane][j] += dx_sum_lanes[lane + 1][j];
-                dx_sum2_lanes[lane][j] += dx_sum2_lanes[lane + 1][j];
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+            dx_sum_lanes[j] += dx_sum_lanes[j + 2 * width];
+            dx_sum2_lanes[j] += dx_sum2_lanes[j + 2 * width];
+        }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+            dx_sum_lanes[j] += dx_sum_lanes[j + width];
+            dx_sum2_lanes[j] += dx_sum2_lanes[j + width];
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t i1 = first + j;
-            dx_sum_blocks[block * m0 * m1 + i0 * m1 + i1] = dx_sum_lanes[0][j];
-            dx_sum2_blocks[block * m0 * m1 + i0 * m1 + i1] = dx_sum2_lanes[0][j];
+            dx_sum_blocks[block * m0 * m1 + i0 * m1 + i1] = dx_sum_lanes[j];
+            dx_sum2_blocks[block * m0 * m1 + i0 * m1 + i1] = dx_sum2_lanes[j];
         }
     }
     SHARED_FOR
@@ -1151,7 +1214,7 @@ static void group1_kept2(
         _Alignas(64) double all_eq3_part_held[1024];
         _Alignas(64) double all_eq3_part2_held[1024];
         _Alignas(64) double all_eq3_part3_held[1024];
-        _Alignas(64) double all_mu_here_held[1024];
+        _Alignas(64) double all_mu_here_held2[1024];
         _Alignas(64) double all_dx_sum2_held[1024];
         for (ptrdiff_t lane = 0; lane < smaller(together, count); lane++) {
             SIMD
@@ -1160,7 +1223,7 @@ static void group1_kept2(
                 all_eq3_part_held[lane * width + j] = all_eq3_part[i0 * m1 + i1];
                 all_eq3_part2_held[lane * width + j] = all_eq3_part2[i0 * m1 + i1];
                 all_eq3_part3_held[lane * width + j] = all_eq3_part3[i0 * m1 + i1];
-                all_mu_here_held[lane * width + j] = all_mu_here[i0 * m1 + i1];
+                all_mu_here_held2[lane * width + j] = all_mu_here[i0 * m1 + i1];
                 all_dx_sum2_held[lane * width + j] = all_dx_sum2[i0 * m1 + i1];
             }
         }
@@ -1192,7 +1255,7 @@ static void group1_kept2(
                     for (ptrdiff_t dx_row_lane = 0; dx_row_lane < dx_row_some; dx_row_lane++) {
                         const ptrdiff_t j = dx_row_done + dx_row_lane;
                         /* (3) */
-                        dx_row_part[dx_row_lane] = (float)(all_eq3_part_held[j] * (all_eq3_part2_held[j] * (double)gamma_row[j] * (double)dy_row[j] - all_eq3_part3_held[j] * ((double)x_row[j] - all_mu_here_held[j]) - all_dx_sum2_held[j]));
+                        dx_row_part[dx_row_lane] = (float)(all_eq3_part_held[j] * (all_eq3_part2_held[j] * (double)gamma_row[j] * (double)dy_row[j] - all_eq3_part3_held[j] * ((double)x_row[j] - all_mu_here_held2[j]) - all_dx_sum2_held[j]));
                     }
                     close_part_float(&dx_stream, dx_row_past, dx_row_some);
                     dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some;
@@ -1205,7 +1268,7 @@ static void group1_kept2(
                         for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_float; dx_row_lane++) {
                             const ptrdiff_t j = dx_row_done + dx_row_lane;
                             /* (3) */
-                            dx_row_line[dx_row_lane] = (float)(all_eq3_part_held[j] * (all_eq3_part2_held[j] * (double)gamma_row[j] * (double)dy_row[j] - all_eq3_part3_held[j] * ((double)x_row[j] - all_mu_here_held[j]) - all_dx_sum2_held[j]));
+                            dx_row_line[dx_row_lane] = (float)(all_eq3_part_held[j] * (all_eq3_part2_held[j] * (double)gamma_row[j] * (double)dy_row[j] - all_eq3_part3_held[j] * ((double)x_row[j] - all_mu_here_held2[j]) - all_dx_sum2_held[j]));
                         }
                         write_line(dx_row, dx_row_line);
                     }

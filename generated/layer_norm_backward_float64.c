@@ -966,118 +966,166 @@ static void group1_kept(
         const ptrdiff_t count = smaller(512, m0 * m1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, n1 - first);
-        _Alignas(64) double dgamma_sum_lanes[16][128];
-        _Alignas(64) double dgamma_sum_lanes_low[16][128];
-        _Alignas(64) double dbeta_sum_lanes[16][128];
-        _Alignas(64) double dbeta_sum_lanes_low[16][128];
-        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dgamma_sum_lanes[lane][j] = 0.0;
-                dgamma_sum_lanes_low[lane][j] = 0.0;
-                dbeta_sum_lanes[lane][j] = 0.0;
-                dbeta_sum_lanes_low[lane][j] = 0.0;
+        _Alignas(64) double dgamma_sum_lanes[2048];
+        _Alignas(64) double dgamma_sum_lanes_low[2048];
+        _Alignas(64) double dbeta_sum_lanes[2048];
+        _Alignas(64) double dbeta_sum_lanes_low[2048];
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+            dgamma_sum_lanes[j] = 0.0;
+            dgamma_sum_lanes_low[j] = 0.0;
+            dbeta_sum_lanes[j] = 0.0;
+            dbeta_sum_lanes_low[j] = 0.0;
+        }
+        if (n1 <= 63) {
+            const ptrdiff_t together = 16 * (64 / larger(1, n1));
+            for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
+                const ptrdiff_t at = (start + q * together) * n1 + first;
+                const ptrdiff_t length = smaller(together, count - q * together) * width;
+                double sigma2_row_buffer[1024];
+                const ptrdiff_t sigma2_row_extents[3] = {m0, m1, n1};
+                const ptrdiff_t sigma2_row_strides[3] = {layout->sigma2__i0, layout->sigma2__i1, 0};
+                const double *sigma2_row = read_window_double(sigma2, 3, sigma2_row_extents, sigma2_row_strides, at, length, sigma2_row_buffer);
+                double x_row_buffer[1024];
+                const ptrdiff_t x_row_extents[3] = {m0, m1, n1};
+                const ptrdiff_t x_row_strides[3] = {layout->x__i0, layout->x__i1, 1};
+                const double *x_row = read_window_double(x + k0 * layout->x__k0, 3, x_row_extents, x_row_strides, at, length, x_row_buffer);
+                double mu_row_buffer[1024];
+                const ptrdiff_t mu_row_extents[3] = {m0, m1, n1};
+                const ptrdiff_t mu_row_strides[3] = {layout->mu__i0, layout->mu__i1, 0};
+                const double *mu_row = read_window_double(mu, 3, mu_row_extents, mu_row_strides, at, length, mu_row_buffer);
+                double dy_row_buffer[1024];
+                const ptrdiff_t dy_row_extents[3] = {m0, m1, n1};
+                const ptrdiff_t dy_row_strides[3] = {layout->dy__i0, layout->dy__i1, 1};
+                const double *dy_row = read_window_double(dy + k0 * layout->dy__k0, 3, dy_row_extents, dy_row_strides, at, length, dy_row_buffer);
+                for (ptrdiff_t number = 0; number < (length + 16 * width - 1) / (16 * width); number++) {
+                    const ptrdiff_t run = number * (16 * width);
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j += 16) {
+                        PREFETCH(&sigma2_row[run + j + 1024]);
+                        PREFETCH(&x_row[run + j + 1024]);
+                        PREFETCH(&mu_row[run + j + 1024]);
+                        PREFETCH(&dy_row[run + j + 1024]);
+                    }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j++) {
+                        /* (1), (2) */
+                        const double sum2 = sigma2_row[run + j] + epsilon;
+                        const double sum2_low = sum_error(sigma2_row[run + j], epsilon, sum2);
+                        const double root = sqrt(sum2);
+                        const double root_low = root_error(sum2, sum2_low, root);
+                        const double quotient = 1.0 / root;
+                        const double quotient_low = quotient_error(1.0, 0.0, root, root_low, quotient);
+                        const double difference = x_row[run + j] - mu_row[run + j];
+                        const double difference_low = difference_error(x_row[run + j], mu_row[run + j], difference);
+                        const double product2 = quotient * difference;
+                        const double product2_low = product_error(quotient, difference, product2) + quotient * difference_low + difference * quotient_low;
+                        const double product = product2 * dy_row[run + j];
+                        const double product_low = product_error(product2, dy_row[run + j], product) + dy_row[run + j] * product2_low;
+                        const double sum = dgamma_sum_lanes[j] + product;
+                        const double sum_low = sum_error(dgamma_sum_lanes[j], product, sum) + (dgamma_sum_lanes_low[j] + product_low);
+                        dgamma_sum_lanes[j] = sum;
+                        dgamma_sum_lanes_low[j] = sum_low;
+                        const double sum3 = dbeta_sum_lanes[j] + dy_row[run + j];
+                        const double sum3_low = sum_error(dbeta_sum_lanes[j], dy_row[run + j], sum3) + dbeta_sum_lanes_low[j];
+                        dbeta_sum_lanes[j] = sum3;
+                        dbeta_sum_lanes_low[j] = sum3_low;
+                    }
+                }
             }
         }
-        const ptrdiff_t ahead = (width + 1023) / width;
-        ptrdiff_t i0 = start / m1;
-        ptrdiff_t i1 = start % m1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            const ptrdiff_t lane = q % 16;
-            for (ptrdiff_t j = 0; j < width; j += 16) {
-                const ptrdiff_t k1 = first + j;
-                PREFETCH(&x[i0 * layout->x__i0 + (i1 + ahead) * layout->x__i1 + k0 * layout->x__k0 + k1]);
-                PREFETCH(&dy[i0 * layout->dy__i0 + (i1 + ahead) * layout->dy__i1 + k0 * layout->dy__k0 + k1]);
-            }
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const ptrdiff_t k1 = first + j;
-                /* (1), (2) */
-                const double sum2 = sigma2[i0 * layout->sigma2__i0 + i1 * layout->sigma2__i1] + epsilon;
-                const double sum2_low = sum_error(sigma2[i0 * layout->sigma2__i0 + i1 * layout->sigma2__i1], epsilon, sum2);
-                const double root = sqrt(sum2);
-                const double root_low = root_error(sum2, sum2_low, root);
-                const double quotient = 1.0 / root;
-                const double quotient_low = quotient_error(1.0, 0.0, root, root_low, quotient);
-                const double difference = x[i0 * layout->x__i0 + i1 * layout->x__i1 + k0 * layout->x__k0 + k1] - mu[i0 * layout->mu__i0 + i1 * layout->mu__i1];
-                const double difference_low = difference_error(x[i0 * layout->x__i0 + i1 * layout->x__i1 + k0 * layout->x__k0 + k1], mu[i0 * layout->mu__i0 + i1 * layout->mu__i1], difference);
-                const double product2 = quotient * difference;
-                const double product2_low = product_error(quotient, difference, product2) + quotient * difference_low + difference * quotient_low;
-                const double product = product2 * dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1];
-                const double product_low = product_error(product2, dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1], product) + dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1] * product2_low;
-                const double sum = dgamma_sum_lanes[lane][j] + product;
-                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], product, sum) + (dgamma_sum_lanes_low[lane][j] + product_low);
-                dgamma_sum_lanes[lane][j] = sum;
-                dgamma_sum_lanes_low[lane][j] = sum_low;
-                const double sum3 = dbeta_sum_lanes[lane][j] + dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1];
-                const double sum3_low = sum_error(dbeta_sum_lanes[lane][j], dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1], sum3) + dbeta_sum_lanes_low[lane][j];
-                dbeta_sum_lanes[lane][j] = sum3;
-                dbeta_sum_lanes_low[lane][j] = sum3_low;
-            }
-            if (++i1 == m1) {
-                i1 = 0;
-                ++i0;
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 8][j];
-                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 8][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 8][j]);
-                dgamma_sum_lanes[lane][j] = sum;
-                dgamma_sum_lanes_low[lane][j] = sum_low;
-                const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 8][j];
-                const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 8][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 8][j]);
-                dbeta_sum_lanes[lane][j] = sum2;
-                dbeta_sum_lanes_low[lane][j] = sum2_low;
+        if (n1 > 63) {
+            const ptrdiff_t ahead = (width + 1023) / width;
+            ptrdiff_t i0 = start / m1;
+            ptrdiff_t i1 = start % m1;
+            for (ptrdiff_t q = 0; q < count; q++) {
+                const ptrdiff_t lane = q % 16 * width;
+                for (ptrdiff_t j = 0; j < width; j += 16) {
+                    const ptrdiff_t k1 = first + j;
+                    PREFETCH(&x[i0 * layout->x__i0 + (i1 + ahead) * layout->x__i1 + k0 * layout->x__k0 + k1]);
+                    PREFETCH(&dy[i0 * layout->dy__i0 + (i1 + ahead) * layout->dy__i1 + k0 * layout->dy__k0 + k1]);
+                }
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t k1 = first + j;
+                    /* (1), (2) */
+                    const double sum2 = sigma2[i0 * layout->sigma2__i0 + i1 * layout->sigma2__i1] + epsilon;
+                    const double sum2_low = sum_error(sigma2[i0 * layout->sigma2__i0 + i1 * layout->sigma2__i1], epsilon, sum2);
+                    const double root = sqrt(sum2);
+                    const double root_low = root_error(sum2, sum2_low, root);
+                    const double quotient = 1.0 / root;
+                    const double quotient_low = quotient_error(1.0, 0.0, root, root_low, quotient);
+                    const double difference = x[i0 * layout->x__i0 + i1 * layout->x__i1 + k0 * layout->x__k0 + k1] - mu[i0 * layout->mu__i0 + i1 * layout->mu__i1];
+                    const double difference_low = difference_error(x[i0 * layout->x__i0 + i1 * layout->x__i1 + k0 * layout->x__k0 + k1], mu[i0 * layout->mu__i0 + i1 * layout->mu__i1], difference);
+                    const double product2 = quotient * difference;
+                    const double product2_low = product_error(quotient, difference, product2) + quotient * difference_low + difference * quotient_low;
+                    const double product = product2 * dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1];
+                    const double product_low = product_error(product2, dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1], product) + dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1] * product2_low;
+                    const double sum = dgamma_sum_lanes[lane + j] + product;
+                    const double sum_low = sum_error(dgamma_sum_lanes[lane + j], product, sum) + (dgamma_sum_lanes_low[lane + j] + product_low);
+                    dgamma_sum_lanes[lane + j] = sum;
+                    dgamma_sum_lanes_low[lane + j] = sum_low;
+                    const double sum3 = dbeta_sum_lanes[lane + j] + dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1];
+                    const double sum3_low = sum_error(dbeta_sum_lanes[lane + j], dy[i0 * layout->dy__i0 + i1 * layout->dy__i1 + k0 * layout->dy__k0 + k1], sum3) + dbeta_sum_lanes_low[lane + j];
+                    dbeta_sum_lanes[lane + j] = sum3;
+                    dbeta_sum_lanes_low[lane + j] = sum3_low;
+                }
+                if (++i1 == m1) {
+                    i1 = 0;
+                    ++i0;
+                }
             }
         }
-        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 4][j];
-                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 4][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 4][j]);
-                dgamma_sum_lanes[lane][j] = sum;
-                dgamma_sum_lanes_low[lane][j] = sum_low;
-                const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 4][j];
-                const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 4][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 4][j]);
-                dbeta_sum_lanes[lane][j] = sum2;
-                dbeta_sum_lanes_low[lane][j] = sum2_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+            const double sum = dgamma_sum_lanes[j] + dgamma_sum_lanes[j + 8 * width];
+            const double sum_low = sum_error(dgamma_sum_lanes[j], dgamma_sum_lanes[j + 8 * width], sum) + (dgamma_sum_lanes_low[j] + dgamma_sum_lanes_low[j + 8 * width]);
+            dgamma_sum_lanes[j] = sum;
+            dgamma_sum_lanes_low[j] = sum_low;
+            const double sum2 = dbeta_sum_lanes[j] + dbeta_sum_lanes[j + 8 * width];
+            const double sum2_low = sum_error(dbeta_sum_lanes[j], dbeta_sum_lanes[j + 8 * width], sum2) + (dbeta_sum_lanes_low[j] + dbeta_sum_lanes_low[j + 8 * width]);
+            dbeta_sum_lanes[j] = sum2;
+            dbeta_sum_lanes_low[j] = sum2_low;
         }
-        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 2][j];
-                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 2][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 2][j]);
-                dgamma_sum_lanes[lane][j] = sum;
-                dgamma_sum_lanes_low[lane][j] = sum_low;
-                const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 2][j];
-                const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 2][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 2][j]);
-                dbeta_sum_lanes[lane][j] = sum2;
-                dbeta_sum_lanes_low[lane][j] = sum2_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+            const double sum = dgamma_sum_lanes[j] + dgamma_sum_lanes[j + 4 * width];
+            const double sum_low = sum_error(dgamma_sum_lanes[j], dgamma_sum_lanes[j + 4 * width], sum) + (dgamma_sum_lanes_low[j] + dgamma_sum_lanes_low[j + 4 * width]);
+            dgamma_sum_lanes[j] = sum;
+            dgamma_sum_lanes_low[j] = sum_low;
+            const double sum2 = dbeta_sum_lanes[j] + dbeta_sum_lanes[j + 4 * width];
+            const double sum2_low = sum_error(dbeta_sum_lanes[j], dbeta_sum_lanes[j + 4 * width], sum2) + (dbeta_sum_lanes_low[j] + dbeta_sum_lanes_low[j + 4 * width]);
+            dbeta_sum_lanes[j] = sum2;
+            dbeta_sum_lanes_low[j] = sum2_low;
         }
-        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = dgamma_sum_lanes[lane][j] + dgamma_sum_lanes[lane + 1][j];
-                const double sum_low = sum_error(dgamma_sum_lanes[lane][j], dgamma_sum_lanes[lane + 1][j], sum) + (dgamma_sum_lanes_low[lane][j] + dgamma_sum_lanes_low[lane + 1][j]);
-                dgamma_sum_lanes[lane][j] = sum;
-                dgamma_sum_lanes_low[lane][j] = sum_low;
-                const double sum2 = dbeta_sum_lanes[lane][j] + dbeta_sum_lanes[lane + 1][j];
-                const double sum2_low = sum_error(dbeta_sum_lanes[lane][j], dbeta_sum_lanes[lane + 1][j], sum2) + (dbeta_sum_lanes_low[lane][j] + dbeta_sum_lanes_low[lane + 1][j]);
-                dbeta_sum_lanes[lane][j] = sum2;
-                dbeta_sum_lanes_low[lane][j] = sum2_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+            const double sum = dgamma_sum_lanes[j] + dgamma_sum_lanes[j + 2 * width];
+            const double sum_low = sum_error(dgamma_sum_lanes[j], dgamma_sum_lanes[j + 2 * width], sum) + (dgamma_sum_lanes_low[j] + dgamma_sum_lanes_low[j + 2 * width]);
+            dgamma_sum_lanes[j] = sum;
+            dgamma_sum_lanes_low[j] = sum_low;
+            const double sum2 = dbeta_sum_lanes[j] + dbeta_sum_lanes[j + 2 * width];
+            const double sum2_low = sum_error(dbeta_sum_lanes[j], dbeta_sum_lanes[j + 2 * width], sum2) + (dbeta_sum_lanes_low[j] + dbeta_sum_lanes_low[j + 2 * width]);
+            dbeta_sum_lanes[j] = sum2;
+            dbeta_sum_lanes_low[j] = sum2_low;
+        }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+            const double sum = dgamma_sum_lanes[j] + dgamma_sum_lanes[j + width];
+            const double sum_low = sum_error(dgamma_sum_lanes[j], dgamma_sum_lanes[j + width], sum) + (dgamma_sum_lanes_low[j] + dgamma_sum_lanes_low[j + width]);
+            dgamma_sum_lanes[j] = sum;
+            dgamma_sum_lanes_low[j] = sum_low;
+            const double sum2 = dbeta_sum_lanes[j] + dbeta_sum_lanes[j + width];
+            const double sum2_low = sum_error(dbeta_sum_lanes[j], dbeta_sum_lanes[j + width], sum2) + (dbeta_sum_lanes_low[j] + dbeta_sum_lanes_low[j + width]);
+            dbeta_sum_lanes[j] = sum2;
+            dbeta_sum_lanes_low[j] = sum2_low;
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t k1 = first + j;
-            dgamma_sum_blocks[block * n0 * n1 + k0 * n1 + k1] = dgamma_sum_lanes[0][j];
-            dgamma_sum_blocks_low[block * n0 * n1 + k0 * n1 + k1] = dgamma_sum_lanes_low[0][j];
-            dbeta_sum_blocks[block * n0 * n1 + k0 * n1 + k1] = dbeta_sum_lanes[0][j];
-            dbeta_sum_blocks_low[block * n0 * n1 + k0 * n1 + k1] = dbeta_sum_lanes_low[0][j];
+            dgamma_sum_blocks[block * n0 * n1 + k0 * n1 + k1] = dgamma_sum_lanes[j];
+            dgamma_sum_blocks_low[block * n0 * n1 + k0 * n1 + k1] = dgamma_sum_lanes_low[j];
+            dbeta_sum_blocks[block * n0 * n1 + k0 * n1 + k1] = dbeta_sum_lanes[j];
+            dbeta_sum_blocks_low[block * n0 * n1 + k0 * n1 + k1] = dbeta_sum_lanes_low[j];
         }
     }
     SHARED_FOR
@@ -1435,114 +1483,161 @@ static void group1_kept2(
         const ptrdiff_t count = smaller(512, n0 * n1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, m1 - first);
-        _Alignas(64) double dx_sum_lanes[16][128];
-        _Alignas(64) double dx_sum_lanes_low[16][128];
-        _Alignas(64) double dx_sum2_lanes[16][128];
-        _Alignas(64) double dx_sum2_lanes_low[16][128];
-        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                dx_sum_lanes[lane][j] = 0.0;
-                dx_sum_lanes_low[lane][j] = 0.0;
-                dx_sum2_lanes[lane][j] = 0.0;
-                dx_sum2_lanes_low[lane][j] = 0.0;
+        _Alignas(64) double dx_sum_lanes[2048];
+        _Alignas(64) double dx_sum_lanes_low[2048];
+        _Alignas(64) double dx_sum2_lanes[2048];
+        _Alignas(64) double dx_sum2_lanes_low[2048];
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+            dx_sum_lanes[j] = 0.0;
+            dx_sum_lanes_low[j] = 0.0;
+            dx_sum2_lanes[j] = 0.0;
+            dx_sum2_lanes_low[j] = 0.0;
+        }
+        if (m1 <= 63) {
+            const ptrdiff_t together = 16 * (64 / larger(1, m1));
+            _Alignas(64) double all_mu_here_held[1024];
+            for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t i1 = first + j;
+                    all_mu_here_held[lane * width + j] = all_mu_here[i0 * m1 + i1];
+                }
+            }
+            for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
+                const ptrdiff_t at = (start + q * together) * m1 + first;
+                const ptrdiff_t length = smaller(together, count - q * together) * width;
+                double gamma_row_buffer[1024];
+                const ptrdiff_t gamma_row_extents[3] = {n0, n1, m1};
+                const ptrdiff_t gamma_row_strides[3] = {layout->gamma__k0, layout->gamma__k1, 0};
+                const double *gamma_row = read_window_double(gamma, 3, gamma_row_extents, gamma_row_strides, at, length, gamma_row_buffer);
+                double x_row_buffer[1024];
+                const ptrdiff_t x_row_extents[3] = {n0, n1, m1};
+                const ptrdiff_t x_row_strides[3] = {layout->x__k0, layout->x__k1, 1};
+                const double *x_row = read_window_double(x + i0 * layout->x__i0, 3, x_row_extents, x_row_strides, at, length, x_row_buffer);
+                double dy_row_buffer[1024];
+                const ptrdiff_t dy_row_extents[3] = {n0, n1, m1};
+                const ptrdiff_t dy_row_strides[3] = {layout->dy__k0, layout->dy__k1, 1};
+                const double *dy_row = read_window_double(dy + i0 * layout->dy__i0, 3, dy_row_extents, dy_row_strides, at, length, dy_row_buffer);
+                for (ptrdiff_t number = 0; number < (length + 16 * width - 1) / (16 * width); number++) {
+                    const ptrdiff_t run = number * (16 * width);
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j += 16) {
+                        PREFETCH(&gamma_row[run + j + 1024]);
+                        PREFETCH(&x_row[run + j + 1024]);
+                        PREFETCH(&dy_row[run + j + 1024]);
+                    }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j++) {
+                        /* (3) */
+                        const double difference = x_row[run + j] - all_mu_here_held[j];
+                        const double difference_low = difference_error(x_row[run + j], all_mu_here_held[j], difference);
+                        const double product2 = gamma_row[run + j] * difference;
+                        const double product2_low = product_error(gamma_row[run + j], difference, product2) + gamma_row[run + j] * difference_low;
+                        const double product = product2 * dy_row[run + j];
+                        const double product_low = product_error(product2, dy_row[run + j], product) + dy_row[run + j] * product2_low;
+                        const double sum = dx_sum_lanes[j] + product;
+                        const double sum_low = sum_error(dx_sum_lanes[j], product, sum) + (dx_sum_lanes_low[j] + product_low);
+                        dx_sum_lanes[j] = sum;
+                        dx_sum_lanes_low[j] = sum_low;
+                        const double product3 = gamma_row[run + j] * dy_row[run + j];
+                        const double product3_low = product_error(gamma_row[run + j], dy_row[run + j], product3);
+                        const double sum2 = dx_sum2_lanes[j] + product3;
+                        const double sum2_low = sum_error(dx_sum2_lanes[j], product3, sum2) + (dx_sum2_lanes_low[j] + product3_low);
+                        dx_sum2_lanes[j] = sum2;
+                        dx_sum2_lanes_low[j] = sum2_low;
+                    }
+                }
             }
         }
-        const ptrdiff_t ahead = (width + 1023) / width;
-        ptrdiff_t k0 = start / n1;
-        ptrdiff_t k1 = start % n1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            const ptrdiff_t lane = q % 16;
-            for (ptrdiff_t j = 0; j < width; j += 16) {
-                const ptrdiff_t i1 = first + j;
-                PREFETCH(&x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + (k1 + ahead) * layout->x__k1]);
-                PREFETCH(&dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + (k1 + ahead) * layout->dy__k1]);
-            }
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const ptrdiff_t i1 = first + j;
-                /* (3) */
-                const double difference = x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1] - all_mu_here[i0 * m1 + i1];
-                const double difference_low = difference_error(x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1], all_mu_here[i0 * m1 + i1], difference);
-                const double product2 = gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1] * difference;
-                const double product2_low = product_error(gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1], difference, product2) + gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1] * difference_low;
-                const double product = product2 * dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1];
-                const double product_low = product_error(product2, dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1], product) + dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1] * product2_low;
-                const double sum = dx_sum_lanes[lane][j] + product;
-                const double sum_low = sum_error(dx_sum_lanes[lane][j], product, sum) + (dx_sum_lanes_low[lane][j] + product_low);
-                dx_sum_lanes[lane][j] = sum;
-                dx_sum_lanes_low[lane][j] = sum_low;
-                const double product3 = gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1] * dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1];
-                const double product3_low = product_error(gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1], dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1], product3);
-                const double sum2 = dx_sum2_lanes[lane][j] + product3;
-                const double sum2_low = sum_error(dx_sum2_lanes[lane][j], product3, sum2) + (dx_sum2_lanes_low[lane][j] + product3_low);
-                dx_sum2_lanes[lane][j] = sum2;
-                dx_sum2_lanes_low[lane][j] = sum2_low;
-            }
-            if (++k1 == n1) {
-                k1 = 0;
-                ++k0;
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 8][j];
-                const double sum_low = sum_error(dx_sum_lanes[lane][j], dx_sum_lanes[lane + 8][j], sum) + (dx_sum_lanes_low[lane][j] + dx_sum_lanes_low[lane + 8][j]);
-                dx_sum_lanes[lane][j] = sum;
-                dx_sum_lanes_low[lane][j] = sum_low;
-                const double sum2 = dx_sum2_lanes[lane][j] + dx_sum2_lanes[lane + 8][j];
-                const double sum2_low = sum_error(dx_sum2_lanes[lane][j], dx_sum2_lanes[lane + 8][j], sum2) + (dx_sum2_lanes_low[lane][j] + dx_sum2_lanes_low[lane + 8][j]);
-                dx_sum2_lanes[lane][j] = sum2;
-                dx_sum2_lanes_low[lane][j] = sum2_low;
+        if (m1 > 63) {
+            const ptrdiff_t ahead = (width + 1023) / width;
+            ptrdiff_t k0 = start / n1;
+            ptrdiff_t k1 = start % n1;
+            for (ptrdiff_t q = 0; q < count; q++) {
+                const ptrdiff_t lane = q % 16 * width;
+                for (ptrdiff_t j = 0; j < width; j += 16) {
+                    const ptrdiff_t i1 = first + j;
+                    PREFETCH(&x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + (k1 + ahead) * layout->x__k1]);
+                    PREFETCH(&dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + (k1 + ahead) * layout->dy__k1]);
+                }
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t i1 = first + j;
+                    /* (3) */
+                    const double difference = x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1] - all_mu_here[i0 * m1 + i1];
+                    const double difference_low = difference_error(x[i0 * layout->x__i0 + i1 + k0 * layout->x__k0 + k1 * layout->x__k1], all_mu_here[i0 * m1 + i1], difference);
+                    const double product2 = gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1] * difference;
+                    const double product2_low = product_error(gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1], difference, product2) + gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1] * difference_low;
+                    const double product = product2 * dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1];
+                    const double product_low = product_error(product2, dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1], product) + dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1] * product2_low;
+                    const double sum = dx_sum_lanes[lane + j] + product;
+                    const double sum_low = sum_error(dx_sum_lanes[lane + j], product, sum) + (dx_sum_lanes_low[lane + j] + product_low);
+                    dx_sum_lanes[lane + j] = sum;
+                    dx_sum_lanes_low[lane + j] = sum_low;
+                    const double product3 = gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1] * dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1];
+                    const double product3_low = product_error(gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1], dy[i0 * layout->dy__i0 + i1 + k0 * layout->dy__k0 + k1 * layout->dy__k1], product3);
+                    const double sum2 = dx_sum2_lanes[lane + j] + product3;
+                    const double sum2_low = sum_error(dx_sum2_lanes[lane + j], product3, sum2) + (dx_sum2_lanes_low[lane + j] + product3_low);
+                    dx_sum2_lanes[lane + j] = sum2;
+                    dx_sum2_lanes_low[lane + j] = sum2_low;
+                }
+                if (++k1 == n1) {
+                    k1 = 0;
+                    ++k0;
+                }
             }
         }
-        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 4][j];
-                const double sum_low = sum_error(dx_sum_lanes[lane][j], dx_sum_lanes[lane + 4][j], sum) + (dx_sum_lanes_low[lane][j] + dx_sum_lanes_low[lane + 4][j]);
-                dx_sum_lanes[lane][j] = sum;
-                dx_sum_lanes_low[lane][j] = sum_low;
-                const double sum2 = dx_sum2_lanes[lane][j] + dx_sum2_lanes[lane + 4][j];
-                const double sum2_low = sum_error(dx_sum2_lanes[lane][j], dx_sum2_lanes[lane + 4][j], sum2) + (dx_sum2_lanes_low[lane][j] + dx_sum2_lanes_low[lane + 4][j]);
-                dx_sum2_lanes[lane][j] = sum2;
-                dx_sum2_lanes_low[lane][j] = sum2_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+            const double sum = dx_sum_lanes[j] + dx_sum_lanes[j + 8 * width];
+            const double sum_low = sum_error(dx_sum_lanes[j], dx_sum_lanes[j + 8 * width], sum) + (dx_sum_lanes_low[j] + dx_sum_lanes_low[j + 8 * width]);
+            dx_sum_lanes[j] = sum;
+            dx_sum_lanes_low[j] = sum_low;
+            const double sum2 = dx_sum2_lanes[j] + dx_sum2_lanes[j + 8 * width];
+            const double sum2_low = sum_error(dx_sum2_lanes[j], dx_sum2_lanes[j + 8 * width], sum2) + (dx_sum2_lanes_low[j] + dx_sum2_lanes_low[j + 8 * width]);
+            dx_sum2_lanes[j] = sum2;
+            dx_sum2_lanes_low[j] = sum2_low;
         }
-        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 2][j];
-                const double sum_low = sum_error(dx_sum_lanes[lane][j], dx_sum_lanes[lane + 2][j], sum) + (dx_sum_lanes_low[lane][j] + dx_sum_lanes_low[lane + 2][j]);
-                dx_sum_lanes[lane][j] = sum;
-                dx_sum_lanes_low[lane][j] = sum_low;
-                const double sum2 = dx_sum2_lanes[lane][j] + dx_sum2_lanes[lane + 2][j];
-                const double sum2_low = sum_error(dx_sum2_lanes[lane][j], dx_sum2_lanes[lane + 2][j], sum2) + (dx_sum2_lanes_low[lane][j] + dx_sum2_lanes_low[lane + 2][j]);
-                dx_sum2_lanes[lane][j] = sum2;
-                dx_sum2_lanes_low[lane][j] = sum2_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+            const double sum = dx_sum_lanes[j] + dx_sum_lanes[j + 4 * width];
+            const double sum_low = sum_error(dx_sum_lanes[j], dx_sum_lanes[j + 4 * width], sum) + (dx_sum_lanes_low[j] + dx_sum_lanes_low[j + 4 * width]);
+            dx_sum_lanes[j] = sum;
+            dx_sum_lanes_low[j] = sum_low;
+            const double sum2 = dx_sum2_lanes[j] + dx_sum2_lanes[j + 4 * width];
+            const double sum2_low = sum_error(dx_sum2_lanes[j], dx_sum2_lanes[j + 4 * width], sum2) + (dx_sum2_lanes_low[j] + dx_sum2_lanes_low[j + 4 * width]);
+            dx_sum2_lanes[j] = sum2;
+            dx_sum2_lanes_low[j] = sum2_low;
         }
-        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = dx_sum_lanes[lane][j] + dx_sum_lanes[lane + 1][j];
-                const double sum_low = sum_error(dx_sum_lanes[lane][j], dx_sum_lanes[lane + 1][j], sum) + (dx_sum_lanes_low[lane][j] + dx_sum_lanes_low[lane + 1][j]);
-                dx_sum_lanes[lane][j] = sum;
-                dx_sum_lanes_low[lane][j] = sum_low;
-                const double sum2 = dx_sum2_lanes[lane][j] + dx_sum2_lanes[lane + 1][j];
-                const double sum2_low = sum_error(dx_sum2_lanes[lane][j], dx_sum2_lanes[lane + 1][j], sum2) + (dx_sum2_lanes_low[lane][j] + dx_sum2_lanes_low[lane + 1][j]);
-                dx_sum2_lanes[lane][j] = sum2;
-                dx_sum2_lanes_low[lane][j] = sum2_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+            const double sum = dx_sum_lanes[j] + dx_sum_lanes[j + 2 * width];
+            const double sum_low = sum_error(dx_sum_lanes[j], dx_sum_lanes[j + 2 * width], sum) + (dx_sum_lanes_low[j] + dx_sum_lanes_low[j + 2 * width]);
+            dx_sum_lanes[j] = sum;
+            dx_sum_lanes_low[j] = sum_low;
+            const double sum2 = dx_sum2_lanes[j] + dx_sum2_lanes[j + 2 * width];
+            const double sum2_low = sum_error(dx_sum2_lanes[j], dx_sum2_lanes[j + 2 * width], sum2) + (dx_sum2_lanes_low[j] + dx_sum2_lanes_low[j + 2 * width]);
+            dx_sum2_lanes[j] = sum2;
+            dx_sum2_lanes_low[j] = sum2_low;
+        }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+            const double sum = dx_sum_lanes[j] + dx_sum_lanes[j + width];
+            const double sum_low = sum_error(dx_sum_lanes[j], dx_sum_lanes[j + width], sum) + (dx_sum_lanes_low[j] + dx_sum_lanes_low[j + width]);
+            dx_sum_lanes[j] = sum;
+            dx_sum_lanes_low[j] = sum_low;
+            const double sum2 = dx_sum2_lanes[j] + dx_sum2_lanes[j + width];
+            const double sum2_low = sum_error(dx_sum2_lanes[j], dx_sum2_lanes[j + width], sum2) + (dx_sum2_lanes_low[j] + dx_sum2_lanes_low[j + width]);
+            dx_sum2_lanes[j] = sum2;
+            dx_sum2_lanes_low[j] = sum2_low;
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t i1 = first + j;
-            dx_sum_blocks[block * m0 * m1 + i0 * m1 + i1] = dx_sum_lanes[0][j];
-            dx_sum_blocks_low[block * m0 * m1 + i0 * m1 + i1] = dx_sum_lanes_low[0][j];
-            dx_sum2_blocks[block * m0 * m1 + i0 * m1 + i1] = dx_sum2_lanes[0][j];
-            dx_sum2_blocks_low[block * m0 * m1 + i0 * m1 + i1] = dx_sum2_lanes_low[0][j];
+            dx_sum_blocks[block * m0 * m1 + i0 * m1 + i1] = dx_sum_lanes[j];
+            dx_sum_blocks_low[block * m0 * m1 + i0 * m1 + i1] = dx_sum_lanes_low[j];
+            dx_sum2_blocks[block * m0 * m1 + i0 * m1 + i1] = dx_sum2_lanes[j];
+            dx_sum2_blocks_low[block * m0 * m1 + i0 * m1 + i1] = dx_sum2_lanes_low[j];
         }
     }
     SHARED_FOR
@@ -1598,7 +1693,7 @@ static void group1_kept2(
         _Alignas(64) double all_eq3_part2_held[1024];
         _Alignas(64) double all_eq3_part3_held[1024];
         _Alignas(64) double all_eq3_part3_held_low[1024];
-        _Alignas(64) double all_mu_here_held[1024];
+        _Alignas(64) double all_mu_here_held2[1024];
         _Alignas(64) double all_dx_sum2_held[1024];
         _Alignas(64) double all_dx_sum2_held_low[1024];
         for (ptrdiff_t lane = 0; lane < smaller(together, count); lane++) {
@@ -1610,7 +1705,7 @@ static void group1_kept2(
                 all_eq3_part2_held[lane * width + j] = all_eq3_part2[i0 * m1 + i1];
                 all_eq3_part3_held[lane * width + j] = all_eq3_part3[i0 * m1 + i1];
                 all_eq3_part3_held_low[lane * width + j] = all_eq3_part3_low[i0 * m1 + i1];
-                all_mu_here_held[lane * width + j] = all_mu_here[i0 * m1 + i1];
+                all_mu_here_held2[lane * width + j] = all_mu_here[i0 * m1 + i1];
                 all_dx_sum2_held[lane * width + j] = all_dx_sum2[i0 * m1 + i1];
                 all_dx_sum2_held_low[lane * width + j] = all_dx_sum2_low[i0 * m1 + i1];
             }
@@ -1647,8 +1742,8 @@ static void group1_kept2(
                         const double product3_low = product_error(all_eq3_part2_held[j], gamma_row[j], product3);
                         const double product2 = product3 * dy_row[j];
                         const double product2_low = product_error(product3, dy_row[j], product2) + dy_row[j] * product3_low;
-                        const double difference3 = x_row[j] - all_mu_here_held[j];
-                        const double difference3_low = difference_error(x_row[j], all_mu_here_held[j], difference3);
+                        const double difference3 = x_row[j] - all_mu_here_held2[j];
+                        const double difference3_low = difference_error(x_row[j], all_mu_here_held2[j], difference3);
                         const double product4 = all_eq3_part3_held[j] * difference3;
                         const double product4_low = product_error(all_eq3_part3_held[j], difference3, product4) + all_eq3_part3_held[j] * difference3_low + difference3 * all_eq3_part3_held_low[j];
                         const double difference2 = product2 - product4;
@@ -1676,8 +1771,8 @@ static void group1_kept2(
                             const double product3_low = product_error(all_eq3_part2_held[j], gamma_row[j], product3);
                             const double product2 = product3 * dy_row[j];
                             const double product2_low = product_error(product3, dy_row[j], product2) + dy_row[j] * product3_low;
-                            const double difference3 = x_row[j] - all_mu_here_held[j];
-                            const double difference3_low = difference_error(x_row[j], all_mu_here_held[j], difference3);
+                            const double difference3 = x_row[j] - all_mu_here_held2[j];
+                            const double difference3_low = difference_error(x_row[j], all_mu_here_held2[j], difference3);
                             const double product4 = all_eq3_part3_held[j] * difference3;
                             const double product4_low = product_error(all_eq3_part3_held[j], difference3, product4) + all_eq3_part3_held[j] * difference3_low + difference3 * all_eq3_part3_held_low[j];
                             const double difference2 = product2 - product4;

@@ -653,79 +653,96 @@ static void group1_kept(
         const ptrdiff_t count = smaller(512, n0 * n1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, m - first);
-        _Alignas(64) double mu_hi_lanes[16][128];
-        _Alignas(64) double mu_hi_lanes_low[16][128];
-        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                mu_hi_lanes[lane][j] = 0.0;
-                mu_hi_lanes_low[lane][j] = 0.0;
+        _Alignas(64) double mu_hi_lanes[2048];
+        _Alignas(64) double mu_hi_lanes_low[2048];
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+            mu_hi_lanes[j] = 0.0;
+            mu_hi_lanes_low[j] = 0.0;
+        }
+        if (m <= 63) {
+            const ptrdiff_t together = 16 * (64 / larger(1, m));
+            for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
+                const ptrdiff_t at = (start + q * together) * m + first;
+                const ptrdiff_t length = smaller(together, count - q * together) * width;
+                double x_row_buffer[1024];
+                const ptrdiff_t x_row_extents[3] = {n0, n1, m};
+                const ptrdiff_t x_row_strides[3] = {layout->x__k0, layout->x__k1, 1};
+                const double *x_row = read_window_double(x, 3, x_row_extents, x_row_strides, at, length, x_row_buffer);
+                for (ptrdiff_t number = 0; number < (length + 16 * width - 1) / (16 * width); number++) {
+                    const ptrdiff_t run = number * (16 * width);
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j += 16) {
+                        PREFETCH(&x_row[run + j + 1024]);
+                    }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j++) {
+                        /* (1) */
+                        const double sum = mu_hi_lanes[j] + x_row[run + j];
+                        const double sum_low = sum_error(mu_hi_lanes[j], x_row[run + j], sum) + mu_hi_lanes_low[j];
+                        mu_hi_lanes[j] = sum;
+                        mu_hi_lanes_low[j] = sum_low;
+                    }
+                }
             }
         }
-        const ptrdiff_t ahead = (width + 1023) / width;
-        ptrdiff_t k0 = start / n1;
-        ptrdiff_t k1 = start % n1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            const ptrdiff_t lane = q % 16;
-            for (ptrdiff_t j = 0; j < width; j += 16) {
-                const ptrdiff_t i = first + j;
-                PREFETCH(&x[i + k0 * layout->x__k0 + (k1 + ahead) * layout->x__k1]);
-            }
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const ptrdiff_t i = first + j;
-                /* (1) */
-                const double sum = mu_hi_lanes[lane][j] + x[i + k0 * layout->x__k0 + k1 * layout->x__k1];
-                const double sum_low = sum_error(mu_hi_lanes[lane][j], x[i + k0 * layout->x__k0 + k1 * layout->x__k1], sum) + mu_hi_lanes_low[lane][j];
-                mu_hi_lanes[lane][j] = sum;
-                mu_hi_lanes_low[lane][j] = sum_low;
-            }
-            if (++k1 == n1) {
-                k1 = 0;
-                ++k0;
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = mu_hi_lanes[lane][j] + mu_hi_lanes[lane + 8][j];
-                const double sum_low = sum_error(mu_hi_lanes[lane][j], mu_hi_lanes[lane + 8][j], sum) + (mu_hi_lanes_low[lane][j] + mu_hi_lanes_low[lane + 8][j]);
-                mu_hi_lanes[lane][j] = sum;
-                mu_hi_lanes_low[lane][j] = sum_low;
+        if (m > 63) {
+            const ptrdiff_t ahead = (width + 1023) / width;
+            ptrdiff_t k0 = start / n1;
+            ptrdiff_t k1 = start % n1;
+            for (ptrdiff_t q = 0; q < count; q++) {
+                const ptrdiff_t lane = q % 16 * width;
+                for (ptrdiff_t j = 0; j < width; j += 16) {
+                    const ptrdiff_t i = first + j;
+                    PREFETCH(&x[i + k0 * layout->x__k0 + (k1 + ahead) * layout->x__k1]);
+                }
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t i = first + j;
+                    /* (1) */
+                    const double sum = mu_hi_lanes[lane + j] + x[i + k0 * layout->x__k0 + k1 * layout->x__k1];
+                    const double sum_low = sum_error(mu_hi_lanes[lane + j], x[i + k0 * layout->x__k0 + k1 * layout->x__k1], sum) + mu_hi_lanes_low[lane + j];
+                    mu_hi_lanes[lane + j] = sum;
+                    mu_hi_lanes_low[lane + j] = sum_low;
+                }
+                if (++k1 == n1) {
+                    k1 = 0;
+                    ++k0;
+                }
             }
         }
-        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = mu_hi_lanes[lane][j] + mu_hi_lanes[lane + 4][j];
-                const double sum_low = sum_error(mu_hi_lanes[lane][j], mu_hi_lanes[lane + 4][j], sum) + (mu_hi_lanes_low[lane][j] + mu_hi_lanes_low[lane + 4][j]);
-                mu_hi_lanes[lane][j] = sum;
-                mu_hi_lanes_low[lane][j] = sum_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+            const double sum = mu_hi_lanes[j] + mu_hi_lanes[j + 8 * width];
+            const double sum_low = sum_error(mu_hi_lanes[j], mu_hi_lanes[j + 8 * width], sum) + (mu_hi_lanes_low[j] + mu_hi_lanes_low[j + 8 * width]);
+            mu_hi_lanes[j] = sum;
+            mu_hi_lanes_low[j] = sum_low;
         }
-        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = mu_hi_lanes[lane][j] + mu_hi_lanes[lane + 2][j];
-                const double sum_low = sum_error(mu_hi_lanes[lane][j], mu_hi_lanes[lane + 2][j], sum) + (mu_hi_lanes_low[lane][j] + mu_hi_lanes_low[lane + 2][j]);
-                mu_hi_lanes[lane][j] = sum;
-                mu_hi_lanes_low[lane][j] = sum_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+            const double sum = mu_hi_lanes[j] + mu_hi_lanes[j + 4 * width];
+            const double sum_low = sum_error(mu_hi_lanes[j], mu_hi_lanes[j + 4 * width], sum) + (mu_hi_lanes_low[j] + mu_hi_lanes_low[j + 4 * width]);
+            mu_hi_lanes[j] = sum;
+            mu_hi_lanes_low[j] = sum_low;
         }
-        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = mu_hi_lanes[lane][j] + mu_hi_lanes[lane + 1][j];
-                const double sum_low = sum_error(mu_hi_lanes[lane][j], mu_hi_lanes[lane + 1][j], sum) + (mu_hi_lanes_low[lane][j] + mu_hi_lanes_low[lane + 1][j]);
-                mu_hi_lanes[lane][j] = sum;
-                mu_hi_lanes_low[lane][j] = sum_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+            const double sum = mu_hi_lanes[j] + mu_hi_lanes[j + 2 * width];
+            const double sum_low = sum_error(mu_hi_lanes[j], mu_hi_lanes[j + 2 * width], sum) + (mu_hi_lanes_low[j] + mu_hi_lanes_low[j + 2 * width]);
+            mu_hi_lanes[j] = sum;
+            mu_hi_lanes_low[j] = sum_low;
+        }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+            const double sum = mu_hi_lanes[j] + mu_hi_lanes[j + width];
+            const double sum_low = sum_error(mu_hi_lanes[j], mu_hi_lanes[j + width], sum) + (mu_hi_lanes_low[j] + mu_hi_lanes_low[j + width]);
+            mu_hi_lanes[j] = sum;
+            mu_hi_lanes_low[j] = sum_low;
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t i = first + j;
-            mu_hi_blocks[block * m + i] = mu_hi_lanes[0][j];
-            mu_hi_blocks_low[block * m + i] = mu_hi_lanes_low[0][j];
+            mu_hi_blocks[block * m + i] = mu_hi_lanes[j];
+            mu_hi_blocks_low[block * m + i] = mu_hi_lanes_low[j];
         }
     }
     SHARED_FOR
@@ -767,85 +784,120 @@ static void group1_kept(
         const ptrdiff_t count = smaller(512, n0 * n1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, m - first);
-        _Alignas(64) double sigma2_hi_lanes[16][128];
-        _Alignas(64) double sigma2_hi_lanes_low[16][128];
-        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                sigma2_hi_lanes[lane][j] = 0.0;
-                sigma2_hi_lanes_low[lane][j] = 0.0;
+        _Alignas(64) double sigma2_hi_lanes[2048];
+        _Alignas(64) double sigma2_hi_lanes_low[2048];
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+            sigma2_hi_lanes[j] = 0.0;
+            sigma2_hi_lanes_low[j] = 0.0;
+        }
+        if (m <= 63) {
+            const ptrdiff_t together = 16 * (64 / larger(1, m));
+            _Alignas(64) double all_mu_hi_held[1024];
+            _Alignas(64) double all_mu_lo_held[1024];
+            _Alignas(64) double all_mu_lo_held_low[1024];
+            for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t i = first + j;
+                    all_mu_hi_held[lane * width + j] = all_mu_hi[i];
+                    all_mu_lo_held[lane * width + j] = all_mu_lo[i];
+                    all_mu_lo_held_low[lane * width + j] = all_mu_lo_low[i];
+                }
+            }
+            for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
+                const ptrdiff_t at = (start + q * together) * m + first;
+                const ptrdiff_t length = smaller(together, count - q * together) * width;
+                double x_row_buffer[1024];
+                const ptrdiff_t x_row_extents[3] = {n0, n1, m};
+                const ptrdiff_t x_row_strides[3] = {layout->x__k0, layout->x__k1, 1};
+                const double *x_row = read_window_double(x, 3, x_row_extents, x_row_strides, at, length, x_row_buffer);
+                for (ptrdiff_t number = 0; number < (length + 16 * width - 1) / (16 * width); number++) {
+                    const ptrdiff_t run = number * (16 * width);
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j += 16) {
+                        PREFETCH(&x_row[run + j + 1024]);
+                    }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j++) {
+                        /* (2) */
+                        const double difference = x_row[run + j] - all_mu_hi_held[j];
+                        const double difference_low = difference_error(x_row[run + j], all_mu_hi_held[j], difference);
+                        const double t1 = difference - all_mu_lo_held[j];
+                        const double t1_low = difference_error(difference, all_mu_lo_held[j], t1) + (difference_low - all_mu_lo_held_low[j]);
+                        const double product = t1 * t1;
+                        const double product_low = product_error(t1, t1, product) + t1 * t1_low + t1 * t1_low;
+                        const double sum = sigma2_hi_lanes[j] + product;
+                        const double sum_low = sum_error(sigma2_hi_lanes[j], product, sum) + (sigma2_hi_lanes_low[j] + product_low);
+                        sigma2_hi_lanes[j] = sum;
+                        sigma2_hi_lanes_low[j] = sum_low;
+                    }
+                }
             }
         }
-        const ptrdiff_t ahead = (width + 1023) / width;
-        ptrdiff_t k0 = start / n1;
-        ptrdiff_t k1 = start % n1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            const ptrdiff_t lane = q % 16;
-            for (ptrdiff_t j = 0; j < width; j += 16) {
-                const ptrdiff_t i = first + j;
-                PREFETCH(&x[i + k0 * layout->x__k0 + (k1 + ahead) * layout->x__k1]);
-            }
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const ptrdiff_t i = first + j;
-                /* (2) */
-                const double difference = x[i + k0 * layout->x__k0 + k1 * layout->x__k1] - all_mu_hi[i];
-                const double difference_low = difference_error(x[i + k0 * layout->x__k0 + k1 * layout->x__k1], all_mu_hi[i], difference);
-                const double t1 = difference - all_mu_lo[i];
-                const double t1_low = difference_error(difference, all_mu_lo[i], t1) + (difference_low - all_mu_lo_low[i]);
-                const double product = t1 * t1;
-                const double product_low = product_error(t1, t1, product) + t1 * t1_low + t1 * t1_low;
-                const double sum = sigma2_hi_lanes[lane][j] + product;
-                const double sum_low = sum_error(sigma2_hi_lanes[lane][j], product, sum) + (sigma2_hi_lanes_low[lane][j] + product_low);
-                sigma2_hi_lanes[lane][j] = sum;
-                sigma2_hi_lanes_low[lane][j] = sum_low;
-            }
-            if (++k1 == n1) {
-                k1 = 0;
-                ++k0;
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = sigma2_hi_lanes[lane][j] + sigma2_hi_lanes[lane + 8][j];
-                const double sum_low = sum_error(sigma2_hi_lanes[lane][j], sigma2_hi_lanes[lane + 8][j], sum) + (sigma2_hi_lanes_low[lane][j] + sigma2_hi_lanes_low[lane + 8][j]);
-                sigma2_hi_lanes[lane][j] = sum;
-                sigma2_hi_lanes_low[lane][j] = sum_low;
+        if (m > 63) {
+            const ptrdiff_t ahead = (width + 1023) / width;
+            ptrdiff_t k0 = start / n1;
+            ptrdiff_t k1 = start % n1;
+            for (ptrdiff_t q = 0; q < count; q++) {
+                const ptrdiff_t lane = q % 16 * width;
+                for (ptrdiff_t j = 0; j < width; j += 16) {
+                    const ptrdiff_t i = first + j;
+                    PREFETCH(&x[i + k0 * layout->x__k0 + (k1 + ahead) * layout->x__k1]);
+                }
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t i = first + j;
+                    /* (2) */
+                    const double difference = x[i + k0 * layout->x__k0 + k1 * layout->x__k1] - all_mu_hi[i];
+                    const double difference_low = difference_error(x[i + k0 * layout->x__k0 + k1 * layout->x__k1], all_mu_hi[i], difference);
+                    const double t1 = difference - all_mu_lo[i];
+                    const double t1_low = difference_error(difference, all_mu_lo[i], t1) + (difference_low - all_mu_lo_low[i]);
+                    const double product = t1 * t1;
+                    const double product_low = product_error(t1, t1, product) + t1 * t1_low + t1 * t1_low;
+                    const double sum = sigma2_hi_lanes[lane + j] + product;
+                    const double sum_low = sum_error(sigma2_hi_lanes[lane + j], product, sum) + (sigma2_hi_lanes_low[lane + j] + product_low);
+                    sigma2_hi_lanes[lane + j] = sum;
+                    sigma2_hi_lanes_low[lane + j] = sum_low;
+                }
+                if (++k1 == n1) {
+                    k1 = 0;
+                    ++k0;
+                }
             }
         }
-        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = sigma2_hi_lanes[lane][j] + sigma2_hi_lanes[lane + 4][j];
-                const double sum_low = sum_error(sigma2_hi_lanes[lane][j], sigma2_hi_lanes[lane + 4][j], sum) + (sigma2_hi_lanes_low[lane][j] + sigma2_hi_lanes_low[lane + 4][j]);
-                sigma2_hi_lanes[lane][j] = sum;
-                sigma2_hi_lanes_low[lane][j] = sum_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+            const double sum = sigma2_hi_lanes[j] + sigma2_hi_lanes[j + 8 * width];
+            const double sum_low = sum_error(sigma2_hi_lanes[j], sigma2_hi_lanes[j + 8 * width], sum) + (sigma2_hi_lanes_low[j] + sigma2_hi_lanes_low[j + 8 * width]);
+            sigma2_hi_lanes[j] = sum;
+            sigma2_hi_lanes_low[j] = sum_low;
         }
-        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = sigma2_hi_lanes[lane][j] + sigma2_hi_lanes[lane + 2][j];
-                const double sum_low = sum_error(sigma2_hi_lanes[lane][j], sigma2_hi_lanes[lane + 2][j], sum) + (sigma2_hi_lanes_low[lane][j] + sigma2_hi_lanes_low[lane + 2][j]);
-                sigma2_hi_lanes[lane][j] = sum;
-                sigma2_hi_lanes_low[lane][j] = sum_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+            const double sum = sigma2_hi_lanes[j] + sigma2_hi_lanes[j + 4 * width];
+            const double sum_low = sum_error(sigma2_hi_lanes[j], sigma2_hi_lanes[j + 4 * width], sum) + (sigma2_hi_lanes_low[j] + sigma2_hi_lanes_low[j + 4 * width]);
+            sigma2_hi_lanes[j] = sum;
+            sigma2_hi_lanes_low[j] = sum_low;
         }
-        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = sigma2_hi_lanes[lane][j] + sigma2_hi_lanes[lane + 1][j];
-                const double sum_low = sum_error(sigma2_hi_lanes[lane][j], sigma2_hi_lanes[lane + 1][j], sum) + (sigma2_hi_lanes_low[lane][j] + sigma2_hi_lanes_low[lane + 1][j]);
-                sigma2_hi_lanes[lane][j] = sum;
-                sigma2_hi_lanes_low[lane][j] = sum_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+            const double sum = sigma2_hi_lanes[j] + sigma2_hi_lanes[j + 2 * width];
+            const double sum_low = sum_error(sigma2_hi_lanes[j], sigma2_hi_lanes[j + 2 * width], sum) + (sigma2_hi_lanes_low[j] + sigma2_hi_lanes_low[j + 2 * width]);
+            sigma2_hi_lanes[j] = sum;
+            sigma2_hi_lanes_low[j] = sum_low;
+        }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+            const double sum = sigma2_hi_lanes[j] + sigma2_hi_lanes[j + width];
+            const double sum_low = sum_error(sigma2_hi_lanes[j], sigma2_hi_lanes[j + width], sum) + (sigma2_hi_lanes_low[j] + sigma2_hi_lanes_low[j + width]);
+            sigma2_hi_lanes[j] = sum;
+            sigma2_hi_lanes_low[j] = sum_low;
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t i = first + j;
-            sigma2_hi_blocks[block * m + i] = sigma2_hi_lanes[0][j];
-            sigma2_hi_blocks_low[block * m + i] = sigma2_hi_lanes_low[0][j];
+            sigma2_hi_blocks[block * m + i] = sigma2_hi_lanes[j];
+            sigma2_hi_blocks_low[block * m + i] = sigma2_hi_lanes_low[j];
         }
     }
     SHARED_FOR
@@ -901,18 +953,18 @@ static void group1_kept(
         const ptrdiff_t width = smaller(1024, m - first);
         _Alignas(64) double all_eq3_part_held[1024];
         _Alignas(64) double all_eq3_part_held_low[1024];
-        _Alignas(64) double all_mu_hi_held[1024];
-        _Alignas(64) double all_mu_lo_held[1024];
-        _Alignas(64) double all_mu_lo_held_low[1024];
+        _Alignas(64) double all_mu_hi_held2[1024];
+        _Alignas(64) double all_mu_lo_held2[1024];
+        _Alignas(64) double all_mu_lo_held2_low[1024];
         for (ptrdiff_t lane = 0; lane < smaller(together, count); lane++) {
             SIMD
             for (ptrdiff_t j = 0; j < width; j++) {
                 const ptrdiff_t i = first + j;
                 all_eq3_part_held[lane * width + j] = all_eq3_part[i];
                 all_eq3_part_held_low[lane * width + j] = all_eq3_part_low[i];
-                all_mu_hi_held[lane * width + j] = all_mu_hi[i];
-                all_mu_lo_held[lane * width + j] = all_mu_lo[i];
-                all_mu_lo_held_low[lane * width + j] = all_mu_lo_low[i];
+                all_mu_hi_held2[lane * width + j] = all_mu_hi[i];
+                all_mu_lo_held2[lane * width + j] = all_mu_lo[i];
+                all_mu_lo_held2_low[lane * width + j] = all_mu_lo_low[i];
             }
         }
         for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
@@ -945,10 +997,10 @@ static void group1_kept(
                         /* (3) */
                         const double product2 = all_eq3_part_held[j] * gamma_row[j];
                         const double product2_low = product_error(all_eq3_part_held[j], gamma_row[j], product2) + gamma_row[j] * all_eq3_part_held_low[j];
-                        const double difference2 = x_row[j] - all_mu_hi_held[j];
-                        const double difference2_low = difference_error(x_row[j], all_mu_hi_held[j], difference2);
-                        const double difference = difference2 - all_mu_lo_held[j];
-                        const double difference_low = difference_error(difference2, all_mu_lo_held[j], difference) + (difference2_low - all_mu_lo_held_low[j]);
+                        const double difference2 = x_row[j] - all_mu_hi_held2[j];
+                        const double difference2_low = difference_error(x_row[j], all_mu_hi_held2[j], difference2);
+                        const double difference = difference2 - all_mu_lo_held2[j];
+                        const double difference_low = difference_error(difference2, all_mu_lo_held2[j], difference) + (difference2_low - all_mu_lo_held2_low[j]);
                         const double product = product2 * difference;
                         const double product_low = product_error(product2, difference, product) + product2 * difference_low + difference * product2_low;
                         const double sum = product + beta_row[j];
@@ -968,10 +1020,10 @@ static void group1_kept(
                             /* (3) */
                             const double product2 = all_eq3_part_held[j] * gamma_row[j];
                             const double product2_low = product_error(all_eq3_part_held[j], gamma_row[j], product2) + gamma_row[j] * all_eq3_part_held_low[j];
-                            const double difference2 = x_row[j] - all_mu_hi_held[j];
-                            const double difference2_low = difference_error(x_row[j], all_mu_hi_held[j], difference2);
-                            const double difference = difference2 - all_mu_lo_held[j];
-                            const double difference_low = difference_error(difference2, all_mu_lo_held[j], difference) + (difference2_low - all_mu_lo_held_low[j]);
+                            const double difference2 = x_row[j] - all_mu_hi_held2[j];
+                            const double difference2_low = difference_error(x_row[j], all_mu_hi_held2[j], difference2);
+                            const double difference = difference2 - all_mu_lo_held2[j];
+                            const double difference_low = difference_error(difference2, all_mu_lo_held2[j], difference) + (difference2_low - all_mu_lo_held2_low[j]);
                             const double product = product2 * difference;
                             const double product_low = product_error(product2, difference, product) + product2 * difference_low + difference * product2_low;
                             const double sum = product + beta_row[j];
@@ -1036,20 +1088,18 @@ static void group1_panels(
             for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
                 const ptrdiff_t start = block * 512;
                 const ptrdiff_t count = smaller(512, n0 * n1 - start);
-                _Alignas(64) double mu_hi_lanes[16][128];
-                _Alignas(64) double mu_hi_lanes_low[16][128];
-                for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        mu_hi_lanes[lane][j] = 0.0;
-                        mu_hi_lanes_low[lane][j] = 0.0;
-                    }
+                _Alignas(64) double mu_hi_lanes[2048];
+                _Alignas(64) double mu_hi_lanes_low[2048];
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+                    mu_hi_lanes[j] = 0.0;
+                    mu_hi_lanes_low[j] = 0.0;
                 }
                 const ptrdiff_t ahead = (width + 1023) / width;
                 ptrdiff_t k0 = start / n1;
                 ptrdiff_t k1 = start % n1;
                 for (ptrdiff_t q = 0; q < count; q++) {
-                    const ptrdiff_t lane = q % 16;
+                    const ptrdiff_t lane = q % 16 * width;
                     for (ptrdiff_t j = 0; j < width; j += 16) {
                         const ptrdiff_t i = first + j;
                         PREFETCH(&x[i + k0 * layout->x__k0 + (k1 + ahead) * layout->x__k1]);
@@ -1058,56 +1108,48 @@ static void group1_panels(
                     for (ptrdiff_t j = 0; j < width; j++) {
                         const ptrdiff_t i = first + j;
                         /* (1) */
-                        const double sum = mu_hi_lanes[lane][j] + x[i + k0 * layout->x__k0 + k1 * layout->x__k1];
-                        const double sum_low = sum_error(mu_hi_lanes[lane][j], x[i + k0 * layout->x__k0 + k1 * layout->x__k1], sum) + mu_hi_lanes_low[lane][j];
-                        mu_hi_lanes[lane][j] = sum;
-                        mu_hi_lanes_low[lane][j] = sum_low;
+                        const double sum = mu_hi_lanes[lane + j] + x[i + k0 * layout->x__k0 + k1 * layout->x__k1];
+                        const double sum_low = sum_error(mu_hi_lanes[lane + j], x[i + k0 * layout->x__k0 + k1 * layout->x__k1], sum) + mu_hi_lanes_low[lane + j];
+                        mu_hi_lanes[lane + j] = sum;
+                        mu_hi_lanes_low[lane + j] = sum_low;
                     }
                     if (++k1 == n1) {
                         k1 = 0;
                         ++k0;
                     }
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = mu_hi_lanes[lane][j] + mu_hi_lanes[lane + 8][j];
-                        const double sum_low = sum_error(mu_hi_lanes[lane][j], mu_hi_lanes[lane + 8][j], sum) + (mu_hi_lanes_low[lane][j] + mu_hi_lanes_low[lane + 8][j]);
-                        mu_hi_lanes[lane][j] = sum;
-                        mu_hi_lanes_low[lane][j] = sum_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+                    const double sum = mu_hi_lanes[j] + mu_hi_lanes[j + 8 * width];
+                    const double sum_low = sum_error(mu_hi_lanes[j], mu_hi_lanes[j + 8 * width], sum) + (mu_hi_lanes_low[j] + mu_hi_lanes_low[j + 8 * width]);
+                    mu_hi_lanes[j] = sum;
+                    mu_hi_lanes_low[j] = sum_low;
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = mu_hi_lanes[lane][j] + mu_hi_lanes[lane + 4][j];
-                        const double sum_low = sum_error(mu_hi_lanes[lane][j], mu_hi_lanes[lane + 4][j], sum) + (mu_hi_lanes_low[lane][j] + mu_hi_lanes_low[lane + 4][j]);
-                        mu_hi_lanes[lane][j] = sum;
-                        mu_hi_lanes_low[lane][j] = sum_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+                    const double sum = mu_hi_lanes[j] + mu_hi_lanes[j + 4 * width];
+                    const double sum_low = sum_error(mu_hi_lanes[j], mu_hi_lanes[j + 4 * width], sum) + (mu_hi_lanes_low[j] + mu_hi_lanes_low[j + 4 * width]);
+                    mu_hi_lanes[j] = sum;
+                    mu_hi_lanes_low[j] = sum_low;
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = mu_hi_lanes[lane][j] + mu_hi_lanes[lane + 2][j];
-                        const double sum_low = sum_error(mu_hi_lanes[lane][j], mu_hi_lanes[lane + 2][j], sum) + (mu_hi_lanes_low[lane][j] + mu_hi_lanes_low[lane + 2][j]);
-                        mu_hi_lanes[lane][j] = sum;
-                        mu_hi_lanes_low[lane][j] = sum_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+                    const double sum = mu_hi_lanes[j] + mu_hi_lanes[j + 2 * width];
+                    const double sum_low = sum_error(mu_hi_lanes[j], mu_hi_lanes[j + 2 * width], sum) + (mu_hi_lanes_low[j] + mu_hi_lanes_low[j + 2 * width]);
+                    mu_hi_lanes[j] = sum;
+                    mu_hi_lanes_low[j] = sum_low;
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = mu_hi_lanes[lane][j] + mu_hi_lanes[lane + 1][j];
-                        const double sum_low = sum_error(mu_hi_lanes[lane][j], mu_hi_lanes[lane + 1][j], sum) + (mu_hi_lanes_low[lane][j] + mu_hi_lanes_low[lane + 1][j]);
-                        mu_hi_lanes[lane][j] = sum;
-                        mu_hi_lanes_low[lane][j] = sum_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+                    const double sum = mu_hi_lanes[j] + mu_hi_lanes[j + width];
+                    const double sum_low = sum_error(mu_hi_lanes[j], mu_hi_lanes[j + width], sum) + (mu_hi_lanes_low[j] + mu_hi_lanes_low[j + width]);
+                    mu_hi_lanes[j] = sum;
+                    mu_hi_lanes_low[j] = sum_low;
                 }
                 SIMD
                 for (ptrdiff_t j = 0; j < width; j++) {
-                    const double sum = mu_hi_total[j] + mu_hi_lanes[0][j];
-                    const double sum_low = sum_error(mu_hi_total[j], mu_hi_lanes[0][j], sum) + (mu_hi_total_low[j] + mu_hi_lanes_low[0][j]);
+                    const double sum = mu_hi_total[j] + mu_hi_lanes[j];
+                    const double sum_low = sum_error(mu_hi_total[j], mu_hi_lanes[j], sum) + (mu_hi_total_low[j] + mu_hi_lanes_low[j]);
                     mu_hi_total[j] = sum;
                     mu_hi_total_low[j] = sum_low;
                 }
@@ -1148,20 +1190,18 @@ static void group1_panels(
             for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
                 const ptrdiff_t start = block * 512;
                 const ptrdiff_t count = smaller(512, n0 * n1 - start);
-                _Alignas(64) double sigma2_hi_lanes[16][128];
-                _Alignas(64) double sigma2_hi_lanes_low[16][128];
-                for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        sigma2_hi_lanes[lane][j] = 0.0;
-                        sigma2_hi_lanes_low[lane][j] = 0.0;
-                    }
+                _Alignas(64) double sigma2_hi_lanes[2048];
+                _Alignas(64) double sigma2_hi_lanes_low[2048];
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+                    sigma2_hi_lanes[j] = 0.0;
+                    sigma2_hi_lanes_low[j] = 0.0;
                 }
                 const ptrdiff_t ahead = (width + 1023) / width;
                 ptrdiff_t k0 = start / n1;
                 ptrdiff_t k1 = start % n1;
                 for (ptrdiff_t q = 0; q < count; q++) {
-                    const ptrdiff_t lane = q % 16;
+                    const ptrdiff_t lane = q % 16 * width;
                     for (ptrdiff_t j = 0; j < width; j += 16) {
                         const ptrdiff_t i = first + j;
                         PREFETCH(&x[i + k0 * layout->x__k0 + (k1 + ahead) * layout->x__k1]);
@@ -1176,56 +1216,48 @@ static void group1_panels(
                         const double t1_low = difference_error(difference, mu_lo_tile[j], t1) + (difference_low - mu_lo_tile_low[j]);
                         const double product = t1 * t1;
                         const double product_low = product_error(t1, t1, product) + t1 * t1_low + t1 * t1_low;
-                        const double sum = sigma2_hi_lanes[lane][j] + product;
-                        const double sum_low = sum_error(sigma2_hi_lanes[lane][j], product, sum) + (sigma2_hi_lanes_low[lane][j] + product_low);
-                        sigma2_hi_lanes[lane][j] = sum;
-                        sigma2_hi_lanes_low[lane][j] = sum_low;
+                        const double sum = sigma2_hi_lanes[lane + j] + product;
+                        const double sum_low = sum_error(sigma2_hi_lanes[lane + j], product, sum) + (sigma2_hi_lanes_low[lane + j] + product_low);
+                        sigma2_hi_lanes[lane + j] = sum;
+                        sigma2_hi_lanes_low[lane + j] = sum_low;
                     }
                     if (++k1 == n1) {
                         k1 = 0;
                         ++k0;
                     }
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = sigma2_hi_lanes[lane][j] + sigma2_hi_lanes[lane + 8][j];
-                        const double sum_low = sum_error(sigma2_hi_lanes[lane][j], sigma2_hi_lanes[lane + 8][j], sum) + (sigma2_hi_lanes_low[lane][j] + sigma2_hi_lanes_low[lane + 8][j]);
-                        sigma2_hi_lanes[lane][j] = sum;
-                        sigma2_hi_lanes_low[lane][j] = sum_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+                    const double sum = sigma2_hi_lanes[j] + sigma2_hi_lanes[j + 8 * width];
+                    const double sum_low = sum_error(sigma2_hi_lanes[j], sigma2_hi_lanes[j + 8 * width], sum) + (sigma2_hi_lanes_low[j] + sigma2_hi_lanes_low[j + 8 * width]);
+                    sigma2_hi_lanes[j] = sum;
+                    sigma2_hi_lanes_low[j] = sum_low;
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = sigma2_hi_lanes[lane][j] + sigma2_hi_lanes[lane + 4][j];
-                        const double sum_low = sum_error(sigma2_hi_lanes[lane][j], sigma2_hi_lanes[lane + 4][j], sum) + (sigma2_hi_lanes_low[lane][j] + sigma2_hi_lanes_low[lane + 4][j]);
-                        sigma2_hi_lanes[lane][j] = sum;
-                        sigma2_hi_lanes_low[lane][j] = sum_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+                    const double sum = sigma2_hi_lanes[j] + sigma2_hi_lanes[j + 4 * width];
+                    const double sum_low = sum_error(sigma2_hi_lanes[j], sigma2_hi_lanes[j + 4 * width], sum) + (sigma2_hi_lanes_low[j] + sigma2_hi_lanes_low[j + 4 * width]);
+                    sigma2_hi_lanes[j] = sum;
+                    sigma2_hi_lanes_low[j] = sum_low;
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = sigma2_hi_lanes[lane][j] + sigma2_hi_lanes[lane + 2][j];
-                        const double sum_low = sum_error(sigma2_hi_lanes[lane][j], sigma2_hi_lanes[lane + 2][j], sum) + (sigma2_hi_lanes_low[lane][j] + sigma2_hi_lanes_low[lane + 2][j]);
-                        sigma2_hi_lanes[lane][j] = sum;
-                        sigma2_hi_lanes_low[lane][j] = sum_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+                    const double sum = sigma2_hi_lanes[j] + sigma2_hi_lanes[j + 2 * width];
+                    const double sum_low = sum_error(sigma2_hi_lanes[j], sigma2_hi_lanes[j + 2 * width], sum) + (sigma2_hi_lanes_low[j] + sigma2_hi_lanes_low[j + 2 * width]);
+                    sigma2_hi_lanes[j] = sum;
+                    sigma2_hi_lanes_low[j] = sum_low;
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = sigma2_hi_lanes[lane][j] + sigma2_hi_lanes[lane + 1][j];
-                        const double sum_low = sum_error(sigma2_hi_lanes[lane][j], sigma2_hi_lanes[lane + 1][j], sum) + (sigma2_hi_lanes_low[lane][j] + sigma2_hi_lanes_low[lane + 1][j]);
-                        sigma2_hi_lanes[lane][j] = sum;
-                        sigma2_hi_lanes_low[lane][j] = sum_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+                    const double sum = sigma2_hi_lanes[j] + sigma2_hi_lanes[j + width];
+                    const double sum_low = sum_error(sigma2_hi_lanes[j], sigma2_hi_lanes[j + width], sum) + (sigma2_hi_lanes_low[j] + sigma2_hi_lanes_low[j + width]);
+                    sigma2_hi_lanes[j] = sum;
+                    sigma2_hi_lanes_low[j] = sum_low;
                 }
                 SIMD
                 for (ptrdiff_t j = 0; j < width; j++) {
-                    const double sum = sigma2_hi_total[j] + sigma2_hi_lanes[0][j];
-                    const double sum_low = sum_error(sigma2_hi_total[j], sigma2_hi_lanes[0][j], sum) + (sigma2_hi_total_low[j] + sigma2_hi_lanes_low[0][j]);
+                    const double sum = sigma2_hi_total[j] + sigma2_hi_lanes[j];
+                    const double sum_low = sum_error(sigma2_hi_total[j], sigma2_hi_lanes[j], sum) + (sigma2_hi_total_low[j] + sigma2_hi_lanes_low[j]);
                     sigma2_hi_total[j] = sum;
                     sigma2_hi_total_low[j] = sum_low;
                 }

@@ -545,81 +545,100 @@ static void group1_kept(
         const ptrdiff_t count = smaller(512, n0 * n1 - start);
         const ptrdiff_t first = tile * 128;
         const ptrdiff_t width = smaller(128, m - first);
-        _Alignas(64) double mean_square_hi_lanes[16][128];
-        _Alignas(64) double mean_square_hi_lanes_low[16][128];
-        for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                mean_square_hi_lanes[lane][j] = 0.0;
-                mean_square_hi_lanes_low[lane][j] = 0.0;
+        _Alignas(64) double mean_square_hi_lanes[2048];
+        _Alignas(64) double mean_square_hi_lanes_low[2048];
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+            mean_square_hi_lanes[j] = 0.0;
+            mean_square_hi_lanes_low[j] = 0.0;
+        }
+        if (m <= 63) {
+            const ptrdiff_t together = 16 * (64 / larger(1, m));
+            for (ptrdiff_t q = 0; q < (count + together - 1) / together; q++) {
+                const ptrdiff_t at = (start + q * together) * m + first;
+                const ptrdiff_t length = smaller(together, count - q * together) * width;
+                double x_row_buffer[1024];
+                const ptrdiff_t x_row_extents[3] = {n0, n1, m};
+                const ptrdiff_t x_row_strides[3] = {layout->x__k0, layout->x__k1, 1};
+                const double *x_row = read_window_double(x, 3, x_row_extents, x_row_strides, at, length, x_row_buffer);
+                for (ptrdiff_t number = 0; number < (length + 16 * width - 1) / (16 * width); number++) {
+                    const ptrdiff_t run = number * (16 * width);
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j += 16) {
+                        PREFETCH(&x_row[run + j + 1024]);
+                    }
+                    SIMD
+                    for (ptrdiff_t j = 0; j < smaller(16 * width, length - run); j++) {
+                        /* (1) */
+                        const double product = x_row[run + j] * x_row[run + j];
+                        const double product_low = product_error(x_row[run + j], x_row[run + j], product);
+                        const double sum = mean_square_hi_lanes[j] + product;
+                        const double sum_low = sum_error(mean_square_hi_lanes[j], product, sum) + (mean_square_hi_lanes_low[j] + product_low);
+                        mean_square_hi_lanes[j] = sum;
+                        mean_square_hi_lanes_low[j] = sum_low;
+                    }
+                }
             }
         }
-        const ptrdiff_t ahead = (width + 1023) / width;
-        ptrdiff_t k0 = start / n1;
-        ptrdiff_t k1 = start % n1;
-        for (ptrdiff_t q = 0; q < count; q++) {
-            const ptrdiff_t lane = q % 16;
-            for (ptrdiff_t j = 0; j < width; j += 16) {
-                const ptrdiff_t i = first + j;
-                PREFETCH(&x[i + k0 * layout->x__k0 + (k1 + ahead) * layout->x__k1]);
-            }
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const ptrdiff_t i = first + j;
-                /* (1) */
-                const double product = x[i + k0 * layout->x__k0 + k1 * layout->x__k1] * x[i + k0 * layout->x__k0 + k1 * layout->x__k1];
-                const double product_low = product_error(x[i + k0 * layout->x__k0 + k1 * layout->x__k1], x[i + k0 * layout->x__k0 + k1 * layout->x__k1], product);
-                const double sum = mean_square_hi_lanes[lane][j] + product;
-                const double sum_low = sum_error(mean_square_hi_lanes[lane][j], product, sum) + (mean_square_hi_lanes_low[lane][j] + product_low);
-                mean_square_hi_lanes[lane][j] = sum;
-                mean_square_hi_lanes_low[lane][j] = sum_low;
-            }
-            if (++k1 == n1) {
-                k1 = 0;
-                ++k0;
-            }
-        }
-        for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = mean_square_hi_lanes[lane][j] + mean_square_hi_lanes[lane + 8][j];
-                const double sum_low = sum_error(mean_square_hi_lanes[lane][j], mean_square_hi_lanes[lane + 8][j], sum) + (mean_square_hi_lanes_low[lane][j] + mean_square_hi_lanes_low[lane + 8][j]);
-                mean_square_hi_lanes[lane][j] = sum;
-                mean_square_hi_lanes_low[lane][j] = sum_low;
+        if (m > 63) {
+            const ptrdiff_t ahead = (width + 1023) / width;
+            ptrdiff_t k0 = start / n1;
+            ptrdiff_t k1 = start % n1;
+            for (ptrdiff_t q = 0; q < count; q++) {
+                const ptrdiff_t lane = q % 16 * width;
+                for (ptrdiff_t j = 0; j < width; j += 16) {
+                    const ptrdiff_t i = first + j;
+                    PREFETCH(&x[i + k0 * layout->x__k0 + (k1 + ahead) * layout->x__k1]);
+                }
+                SIMD
+                for (ptrdiff_t j = 0; j < width; j++) {
+                    const ptrdiff_t i = first + j;
+                    /* (1) */
+                    const double product = x[i + k0 * layout->x__k0 + k1 * layout->x__k1] * x[i + k0 * layout->x__k0 + k1 * layout->x__k1];
+                    const double product_low = product_error(x[i + k0 * layout->x__k0 + k1 * layout->x__k1], x[i + k0 * layout->x__k0 + k1 * layout->x__k1], product);
+                    const double sum = mean_square_hi_lanes[lane + j] + product;
+                    const double sum_low = sum_error(mean_square_hi_lanes[lane + j], product, sum) + (mean_square_hi_lanes_low[lane + j] + product_low);
+                    mean_square_hi_lanes[lane + j] = sum;
+                    mean_square_hi_lanes_low[lane + j] = sum_low;
+                }
+                if (++k1 == n1) {
+                    k1 = 0;
+                    ++k0;
+                }
             }
         }
-        for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = mean_square_hi_lanes[lane][j] + mean_square_hi_lanes[lane + 4][j];
-                const double sum_low = sum_error(mean_square_hi_lanes[lane][j], mean_square_hi_lanes[lane + 4][j], sum) + (mean_square_hi_lanes_low[lane][j] + mean_square_hi_lanes_low[lane + 4][j]);
-                mean_square_hi_lanes[lane][j] = sum;
-                mean_square_hi_lanes_low[lane][j] = sum_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+            const double sum = mean_square_hi_lanes[j] + mean_square_hi_lanes[j + 8 * width];
+            const double sum_low = sum_error(mean_square_hi_lanes[j], mean_square_hi_lanes[j + 8 * width], sum) + (mean_square_hi_lanes_low[j] + mean_square_hi_lanes_low[j + 8 * width]);
+            mean_square_hi_lanes[j] = sum;
+            mean_square_hi_lanes_low[j] = sum_low;
         }
-        for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = mean_square_hi_lanes[lane][j] + mean_square_hi_lanes[lane + 2][j];
-                const double sum_low = sum_error(mean_square_hi_lanes[lane][j], mean_square_hi_lanes[lane + 2][j], sum) + (mean_square_hi_lanes_low[lane][j] + mean_square_hi_lanes_low[lane + 2][j]);
-                mean_square_hi_lanes[lane][j] = sum;
-                mean_square_hi_lanes_low[lane][j] = sum_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+            const double sum = mean_square_hi_lanes[j] + mean_square_hi_lanes[j + 4 * width];
+            const double sum_low = sum_error(mean_square_hi_lanes[j], mean_square_hi_lanes[j + 4 * width], sum) + (mean_square_hi_lanes_low[j] + mean_square_hi_lanes_low[j + 4 * width]);
+            mean_square_hi_lanes[j] = sum;
+            mean_square_hi_lanes_low[j] = sum_low;
         }
-        for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-            SIMD
-            for (ptrdiff_t j = 0; j < width; j++) {
-                const double sum = mean_square_hi_lanes[lane][j] + mean_square_hi_lanes[lane + 1][j];
-                const double sum_low = sum_error(mean_square_hi_lanes[lane][j], mean_square_hi_lanes[lane + 1][j], sum) + (mean_square_hi_lanes_low[lane][j] + mean_square_hi_lanes_low[lane + 1][j]);
-                mean_square_hi_lanes[lane][j] = sum;
-                mean_square_hi_lanes_low[lane][j] = sum_low;
-            }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+            const double sum = mean_square_hi_lanes[j] + mean_square_hi_lanes[j + 2 * width];
+            const double sum_low = sum_error(mean_square_hi_lanes[j], mean_square_hi_lanes[j + 2 * width], sum) + (mean_square_hi_lanes_low[j] + mean_square_hi_lanes_low[j + 2 * width]);
+            mean_square_hi_lanes[j] = sum;
+            mean_square_hi_lanes_low[j] = sum_low;
+        }
+        SIMD
+        for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+            const double sum = mean_square_hi_lanes[j] + mean_square_hi_lanes[j + width];
+            const double sum_low = sum_error(mean_square_hi_lanes[j], mean_square_hi_lanes[j + width], sum) + (mean_square_hi_lanes_low[j] + mean_square_hi_lanes_low[j + width]);
+            mean_square_hi_lanes[j] = sum;
+            mean_square_hi_lanes_low[j] = sum_low;
         }
         SIMD
         for (ptrdiff_t j = 0; j < width; j++) {
             const ptrdiff_t i = first + j;
-            mean_square_hi_blocks[block * m + i] = mean_square_hi_lanes[0][j];
-            mean_square_hi_blocks_low[block * m + i] = mean_square_hi_lanes_low[0][j];
+            mean_square_hi_blocks[block * m + i] = mean_square_hi_lanes[j];
+            mean_square_hi_blocks_low[block * m + i] = mean_square_hi_lanes_low[j];
         }
     }
     SHARED_FOR
@@ -779,20 +798,18 @@ static void group1_panels(
             for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
                 const ptrdiff_t start = block * 512;
                 const ptrdiff_t count = smaller(512, n0 * n1 - start);
-                _Alignas(64) double mean_square_hi_lanes[16][128];
-                _Alignas(64) double mean_square_hi_lanes_low[16][128];
-                for (ptrdiff_t lane = 0; lane < smaller(16, count); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        mean_square_hi_lanes[lane][j] = 0.0;
-                        mean_square_hi_lanes_low[lane][j] = 0.0;
-                    }
+                _Alignas(64) double mean_square_hi_lanes[2048];
+                _Alignas(64) double mean_square_hi_lanes_low[2048];
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(16, count) * width; j++) {
+                    mean_square_hi_lanes[j] = 0.0;
+                    mean_square_hi_lanes_low[j] = 0.0;
                 }
                 const ptrdiff_t ahead = (width + 1023) / width;
                 ptrdiff_t k0 = start / n1;
                 ptrdiff_t k1 = start % n1;
                 for (ptrdiff_t q = 0; q < count; q++) {
-                    const ptrdiff_t lane = q % 16;
+                    const ptrdiff_t lane = q % 16 * width;
                     for (ptrdiff_t j = 0; j < width; j += 16) {
                         const ptrdiff_t i = first + j;
                         PREFETCH(&x[i + k0 * layout->x__k0 + (k1 + ahead) * layout->x__k1]);
@@ -803,56 +820,48 @@ static void group1_panels(
                         /* (1) */
                         const double product = x[i + k0 * layout->x__k0 + k1 * layout->x__k1] * x[i + k0 * layout->x__k0 + k1 * layout->x__k1];
                         const double product_low = product_error(x[i + k0 * layout->x__k0 + k1 * layout->x__k1], x[i + k0 * layout->x__k0 + k1 * layout->x__k1], product);
-                        const double sum = mean_square_hi_lanes[lane][j] + product;
-                        const double sum_low = sum_error(mean_square_hi_lanes[lane][j], product, sum) + (mean_square_hi_lanes_low[lane][j] + product_low);
-                        mean_square_hi_lanes[lane][j] = sum;
-                        mean_square_hi_lanes_low[lane][j] = sum_low;
+                        const double sum = mean_square_hi_lanes[lane + j] + product;
+                        const double sum_low = sum_error(mean_square_hi_lanes[lane + j], product, sum) + (mean_square_hi_lanes_low[lane + j] + product_low);
+                        mean_square_hi_lanes[lane + j] = sum;
+                        mean_square_hi_lanes_low[lane + j] = sum_low;
                     }
                     if (++k1 == n1) {
                         k1 = 0;
                         ++k0;
                     }
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(8, count - 8); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = mean_square_hi_lanes[lane][j] + mean_square_hi_lanes[lane + 8][j];
-                        const double sum_low = sum_error(mean_square_hi_lanes[lane][j], mean_square_hi_lanes[lane + 8][j], sum) + (mean_square_hi_lanes_low[lane][j] + mean_square_hi_lanes_low[lane + 8][j]);
-                        mean_square_hi_lanes[lane][j] = sum;
-                        mean_square_hi_lanes_low[lane][j] = sum_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(8, count - 8) * width; j++) {
+                    const double sum = mean_square_hi_lanes[j] + mean_square_hi_lanes[j + 8 * width];
+                    const double sum_low = sum_error(mean_square_hi_lanes[j], mean_square_hi_lanes[j + 8 * width], sum) + (mean_square_hi_lanes_low[j] + mean_square_hi_lanes_low[j + 8 * width]);
+                    mean_square_hi_lanes[j] = sum;
+                    mean_square_hi_lanes_low[j] = sum_low;
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(4, count - 4); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = mean_square_hi_lanes[lane][j] + mean_square_hi_lanes[lane + 4][j];
-                        const double sum_low = sum_error(mean_square_hi_lanes[lane][j], mean_square_hi_lanes[lane + 4][j], sum) + (mean_square_hi_lanes_low[lane][j] + mean_square_hi_lanes_low[lane + 4][j]);
-                        mean_square_hi_lanes[lane][j] = sum;
-                        mean_square_hi_lanes_low[lane][j] = sum_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(4, count - 4) * width; j++) {
+                    const double sum = mean_square_hi_lanes[j] + mean_square_hi_lanes[j + 4 * width];
+                    const double sum_low = sum_error(mean_square_hi_lanes[j], mean_square_hi_lanes[j + 4 * width], sum) + (mean_square_hi_lanes_low[j] + mean_square_hi_lanes_low[j + 4 * width]);
+                    mean_square_hi_lanes[j] = sum;
+                    mean_square_hi_lanes_low[j] = sum_low;
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(2, count - 2); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = mean_square_hi_lanes[lane][j] + mean_square_hi_lanes[lane + 2][j];
-                        const double sum_low = sum_error(mean_square_hi_lanes[lane][j], mean_square_hi_lanes[lane + 2][j], sum) + (mean_square_hi_lanes_low[lane][j] + mean_square_hi_lanes_low[lane + 2][j]);
-                        mean_square_hi_lanes[lane][j] = sum;
-                        mean_square_hi_lanes_low[lane][j] = sum_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(2, count - 2) * width; j++) {
+                    const double sum = mean_square_hi_lanes[j] + mean_square_hi_lanes[j + 2 * width];
+                    const double sum_low = sum_error(mean_square_hi_lanes[j], mean_square_hi_lanes[j + 2 * width], sum) + (mean_square_hi_lanes_low[j] + mean_square_hi_lanes_low[j + 2 * width]);
+                    mean_square_hi_lanes[j] = sum;
+                    mean_square_hi_lanes_low[j] = sum_low;
                 }
-                for (ptrdiff_t lane = 0; lane < smaller(1, count - 1); lane++) {
-                    SIMD
-                    for (ptrdiff_t j = 0; j < width; j++) {
-                        const double sum = mean_square_hi_lanes[lane][j] + mean_square_hi_lanes[lane + 1][j];
-                        const double sum_low = sum_error(mean_square_hi_lanes[lane][j], mean_square_hi_lanes[lane + 1][j], sum) + (mean_square_hi_lanes_low[lane][j] + mean_square_hi_lanes_low[lane + 1][j]);
-                        mean_square_hi_lanes[lane][j] = sum;
-                        mean_square_hi_lanes_low[lane][j] = sum_low;
-                    }
+                SIMD
+                for (ptrdiff_t j = 0; j < smaller(1, count - 1) * width; j++) {
+                    const double sum = mean_square_hi_lanes[j] + mean_square_hi_lanes[j + width];
+                    const double sum_low = sum_error(mean_square_hi_lanes[j], mean_square_hi_lanes[j + width], sum) + (mean_square_hi_lanes_low[j] + mean_square_hi_lanes_low[j + width]);
+                    mean_square_hi_lanes[j] = sum;
+                    mean_square_hi_lanes_low[j] = sum_low;
                 }
                 SIMD
                 for (ptrdiff_t j = 0; j < width; j++) {
-                    const double sum = mean_square_hi_total[j] + mean_square_hi_lanes[0][j];
-                    const double sum_low = sum_error(mean_square_hi_total[j], mean_square_hi_lanes[0][j], sum) + (mean_square_hi_total_low[j] + mean_square_hi_lanes_low[0][j]);
+                    const double sum = mean_square_hi_total[j] + mean_square_hi_lanes[j];
+                    const double sum_low = sum_error(mean_square_hi_total[j], mean_square_hi_lanes[j], sum) + (mean_square_hi_total_low[j] + mean_square_hi_lanes_low[j]);
                     mean_square_hi_total[j] = sum;
                     mean_square_hi_total_low[j] = sum_low;
                 }
