@@ -184,6 +184,20 @@ static inline const float *read_window_float(
  * A thread's own memory for the elements of all levels, side by side: where they are not so in the array, and so few
  * that they stay in the cache from one visit to the next. Without it each visit takes them from the array.
  */
+static double *new_slab_double(int levels, const ptrdiff_t *extents, const ptrdiff_t *strides, ptrdiff_t bytes)
+{
+    ptrdiff_t place[3] = {0}, count = 1;
+    for (int level = 0; level < levels; level++)
+        count *= extents[level];
+    if (count * (ptrdiff_t)sizeof(double) > bytes || side_by_side(levels, extents, strides, place) >= count)
+        return NULL;
+    return malloc((size_t)count * sizeof(double));
+}
+
+/*
+ * A thread's own memory for the elements of all levels, side by side: where they are not so in the array, and so few
+ * that they stay in the cache from one visit to the next. Without it each visit takes them from the array.
+ */
 static float *new_slab_float(int levels, const ptrdiff_t *extents, const ptrdiff_t *strides, ptrdiff_t bytes)
 {
     ptrdiff_t place[3] = {0}, count = 1;
@@ -331,6 +345,288 @@ static inline double *take(double **memory, ptrdiff_t count)
     double *const taken = *memory;
     *memory += count;
     return taken;
+}
+
+static void group1_merged(
+    const layer_norm_backward_float32_layout *layout,
+    float *dgamma,
+    float *dbeta,
+    double *dgamma_sum_lane_sums,
+    double *dbeta_sum_lane_sums
+)
+{
+    const ptrdiff_t m0 = layout->m0;
+    const ptrdiff_t m1 = layout->m1;
+    const ptrdiff_t n0 = layout->n0;
+    const ptrdiff_t n1 = layout->n1;
+    (void)layout;
+
+    SHARED_FOR
+    for (ptrdiff_t place = 0; place < n0 * n1; place++) {
+        const ptrdiff_t k0 = place / n1;
+        const ptrdiff_t k1 = place % n1;
+        double dgamma_sum_total = 0.0;
+        double dgamma_sum_rest = 0.0;
+        for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
+            const double dgamma_sum_term = dgamma_sum_lane_sums[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1];
+            const double dgamma_sum_next = dgamma_sum_total + dgamma_sum_term;
+            const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_total;
+            dgamma_sum_rest += dgamma_sum_total - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
+            dgamma_sum_total = dgamma_sum_next;
+        }
+        /* (1) */
+        const double dgamma_sum = dgamma_sum_total + (isfinite(dgamma_sum_total) ? dgamma_sum_rest : 0.0);
+        double dbeta_sum_total = 0.0;
+        double dbeta_sum_rest = 0.0;
+        for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
+            const double dbeta_sum_term = dbeta_sum_lane_sums[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1];
+            const double dbeta_sum_next = dbeta_sum_total + dbeta_sum_term;
+            const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_total;
+            dbeta_sum_rest += dbeta_sum_total - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
+            dbeta_sum_total = dbeta_sum_next;
+        }
+        /* (2) */
+        const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
+        /* (1), (2) */
+        dgamma[k0 * layout->dgamma__k0 + k1 * layout->dgamma__k1] = (float)(dgamma_sum);
+        dbeta[k0 * layout->dbeta__k0 + k1 * layout->dbeta__k1] = (float)(dbeta_sum);
+    }
+}
+
+static void group1_crossed_rows(
+    const layer_norm_backward_float32_layout *layout,
+    const float *dy,
+    const float *x,
+    const double *mu,
+    const double *sigma2,
+    const float *gamma,
+    float *dx,
+    double *dgamma_sum_lane_sums,
+    double *dbeta_sum_lane_sums,
+    double *all_gamma_wide,
+    double epsilon
+)
+{
+    const ptrdiff_t m0 = layout->m0;
+    const ptrdiff_t m1 = layout->m1;
+    const ptrdiff_t n0 = layout->n0;
+    const ptrdiff_t n1 = layout->n1;
+    (void)layout;
+    const ptrdiff_t all_gamma_wide_slab_extents[2] = {n0, n1};
+    const ptrdiff_t all_gamma_wide_slab_strides[2] = {n1, 1};
+    double *const all_gamma_wide_slab = new_slab_double(2, all_gamma_wide_slab_extents, all_gamma_wide_slab_strides, layout->cache__bytes / 3);
+    const ptrdiff_t x_slab_extents[2] = {n0, n1};
+    const ptrdiff_t x_slab_strides[2] = {layout->x__k0, 1};
+    float *const x_slab = new_slab_float(2, x_slab_extents, x_slab_strides, layout->cache__bytes / 3);
+    const ptrdiff_t dy_slab_extents[2] = {n0, n1};
+    const ptrdiff_t dy_slab_strides[2] = {layout->dy__k0, 1};
+    float *const dy_slab = new_slab_float(2, dy_slab_extents, dy_slab_strides, layout->cache__bytes / 3);
+    float_stream dx_stream;
+    dx_stream.line = dx_stream.end = NULL;
+
+    SHARED_FOR
+    for (ptrdiff_t k0 = 0; k0 < n0; k0++) {
+        SIMD
+        for (ptrdiff_t k1 = 0; k1 < n1; k1++) {
+            all_gamma_wide[k0 * n1 + k1] = (double)gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1];
+        }
+    }
+    SHARED_FOR
+    for (ptrdiff_t row_block = 0; row_block < (m0 * m1 + 511) / 512; row_block++) {
+        const ptrdiff_t first_row = row_block * 512;
+        const ptrdiff_t rows = smaller(512, m0 * m1 - first_row);
+        for (ptrdiff_t lane = 0; lane < 16; lane++) {
+            for (ptrdiff_t k0 = 0; k0 < n0; k0++) {
+                SIMD
+                for (ptrdiff_t k1 = 0; k1 < n1; k1++) {
+                    dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = 0.0;
+                    dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] = 0.0;
+                }
+            }
+        }
+        ptrdiff_t i0 = first_row / m1;
+        ptrdiff_t i1 = first_row % m1;
+        for (ptrdiff_t row = 0; row < rows; row++) {
+            const ptrdiff_t row_lane = row % 16;
+            double *const dgamma_sum_lane_sums_row = dgamma_sum_lane_sums + row_block * 16 * n0 * n1 + row_lane * n0 * n1;
+            double *const dbeta_sum_lane_sums_row = dbeta_sum_lane_sums + row_block * 16 * n0 * n1 + row_lane * n0 * n1;
+            /* (3) */
+            const double mu_here = mu[i0 * layout->mu__i0 + i1 * layout->mu__i1];
+            const double eq3_part = 1.0 / (double)(n0 * n1) / sqrt(sigma2[i0 * layout->sigma2__i0 + i1 * layout->sigma2__i1] + epsilon);
+            const double eq3_part2 = (double)(n0 * n1);
+            /* (1) */
+            const double eq1_part = 1.0 / sqrt(sigma2[i0 * layout->sigma2__i0 + i1 * layout->sigma2__i1] + epsilon);
+            double dx_sum_total = 0.0;
+            double dx_sum_rest = 0.0;
+            double dx_sum2_total = 0.0;
+            double dx_sum2_rest = 0.0;
+            for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
+                const ptrdiff_t start = block * 512;
+                const ptrdiff_t count = smaller(512, n0 * n1 - start);
+                double all_gamma_wide_row_buffer[512];
+                const ptrdiff_t all_gamma_wide_row_extents[2] = {n0, n1};
+                const ptrdiff_t all_gamma_wide_row_strides[2] = {n1, 1};
+                if (all_gamma_wide_slab)
+                    gather_double(all_gamma_wide, 2, all_gamma_wide_row_extents, all_gamma_wide_row_strides, start, count, all_gamma_wide_slab + start, 0);
+                const double *all_gamma_wide_row = all_gamma_wide_slab ? all_gamma_wide_slab + start : read_window_double(all_gamma_wide, 2, all_gamma_wide_row_extents, all_gamma_wide_row_strides, start, count, all_gamma_wide_row_buffer);
+                float x_row_buffer[512];
+                const ptrdiff_t x_row_extents[2] = {n0, n1};
+                const ptrdiff_t x_row_strides[2] = {layout->x__k0, 1};
+                if (x_slab)
+                    gather_float(x + i0 * layout->x__i0 + i1 * layout->x__i1, 2, x_row_extents, x_row_strides, start, count, x_slab + start, i1 + 1 < m1 ? layout->x__i1 : 0);
+                const float *x_row = x_slab ? x_slab + start : read_window_float(x + i0 * layout->x__i0 + i1 * layout->x__i1, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
+                float dy_row_buffer[512];
+                const ptrdiff_t dy_row_extents[2] = {n0, n1};
+                const ptrdiff_t dy_row_strides[2] = {layout->dy__k0, 1};
+                if (dy_slab)
+                    gather_float(dy + i0 * layout->dy__i0 + i1 * layout->dy__i1, 2, dy_row_extents, dy_row_strides, start, count, dy_slab + start, i1 + 1 < m1 ? layout->dy__i1 : 0);
+                const float *dy_row = dy_slab ? dy_slab + start : read_window_float(dy + i0 * layout->dy__i0 + i1 * layout->dy__i1, 2, dy_row_extents, dy_row_strides, start, count, dy_row_buffer);
+                _Alignas(64) double dx_sum_lanes[16] = {0.0};
+                _Alignas(64) double dx_sum2_lanes[16] = {0.0};
+                const ptrdiff_t whole = count - count % 16;
+                for (ptrdiff_t q = 0; q < whole; q += 16) {
+                    SIMD
+                    for (ptrdiff_t lane = 0; lane < 16; lane++) {
+                        /* (1), (2), (3) */
+                        const double t1 = (double)x_row[q + lane] - mu_here;
+                        dx_sum_lanes[lane] += all_gamma_wide_row[q + lane] * t1 * (double)dy_row[q + lane];
+                        dx_sum2_lanes[lane] += all_gamma_wide_row[q + lane] * (double)dy_row[q + lane];
+                        dgamma_sum_lane_sums_row[start + (q + lane)] += eq1_part * t1 * (double)dy_row[q + lane];
+                        dbeta_sum_lane_sums_row[start + (q + lane)] += (double)dy_row[q + lane];
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
+                    /* (1), (2), (3) */
+                    const double t1 = (double)x_row[whole + lane] - mu_here;
+                    dx_sum_lanes[lane] += all_gamma_wide_row[whole + lane] * t1 * (double)dy_row[whole + lane];
+                    dx_sum2_lanes[lane] += all_gamma_wide_row[whole + lane] * (double)dy_row[whole + lane];
+                    dgamma_sum_lane_sums_row[start + (whole + lane)] += eq1_part * t1 * (double)dy_row[whole + lane];
+                    dbeta_sum_lane_sums_row[start + (whole + lane)] += (double)dy_row[whole + lane];
+                }
+                for (ptrdiff_t lane = 0; lane < 8; lane++) {
+                    dx_sum_lanes[lane] += dx_sum_lanes[lane + 8];
+                    dx_sum2_lanes[lane] += dx_sum2_lanes[lane + 8];
+                }
+                for (ptrdiff_t lane = 0; lane < 4; lane++) {
+                    dx_sum_lanes[lane] += dx_sum_lanes[lane + 4];
+                    dx_sum2_lanes[lane] += dx_sum2_lanes[lane + 4];
+                }
+                for (ptrdiff_t lane = 0; lane < 2; lane++) {
+                    dx_sum_lanes[lane] += dx_sum_lanes[lane + 2];
+                    dx_sum2_lanes[lane] += dx_sum2_lanes[lane + 2];
+                }
+                dx_sum_lanes[0] += dx_sum_lanes[1];
+                dx_sum2_lanes[0] += dx_sum2_lanes[1];
+                const double dx_sum_term = dx_sum_lanes[0];
+                const double dx_sum_next = dx_sum_total + dx_sum_term;
+                const double dx_sum_back = dx_sum_next - dx_sum_total;
+                dx_sum_rest += dx_sum_total - (dx_sum_next - dx_sum_back) + (dx_sum_term - dx_sum_back);
+                dx_sum_total = dx_sum_next;
+                const double dx_sum2_term = dx_sum2_lanes[0];
+                const double dx_sum2_next = dx_sum2_total + dx_sum2_term;
+                const double dx_sum2_back = dx_sum2_next - dx_sum2_total;
+                dx_sum2_rest += dx_sum2_total - (dx_sum2_next - dx_sum2_back) + (dx_sum2_term - dx_sum2_back);
+                dx_sum2_total = dx_sum2_next;
+            }
+            /* (3) */
+            const double dx_sum = dx_sum_total + (isfinite(dx_sum_total) ? dx_sum_rest : 0.0);
+            const double dx_sum2 = dx_sum2_total + (isfinite(dx_sum2_total) ? dx_sum2_rest : 0.0);
+            const double eq3_part3 = dx_sum / (sigma2[i0 * layout->sigma2__i0 + i1 * layout->sigma2__i1] + epsilon);
+            for (ptrdiff_t block = 0; block < (n0 * n1 + 2047) / 2048; block++) {
+                const ptrdiff_t start = block * 2048;
+                const ptrdiff_t count = smaller(2048, n0 * n1 - start);
+                double all_gamma_wide_row2_buffer[2048];
+                const ptrdiff_t all_gamma_wide_row2_extents[2] = {n0, n1};
+                const ptrdiff_t all_gamma_wide_row2_strides[2] = {n1, 1};
+                const double *all_gamma_wide_row2 = all_gamma_wide_slab ? all_gamma_wide_slab + start : read_window_double(all_gamma_wide, 2, all_gamma_wide_row2_extents, all_gamma_wide_row2_strides, start, count, all_gamma_wide_row2_buffer);
+                float dy_row2_buffer[2048];
+                const ptrdiff_t dy_row2_extents[2] = {n0, n1};
+                const ptrdiff_t dy_row2_strides[2] = {layout->dy__k0, 1};
+                const float *dy_row2 = dy_slab ? dy_slab + start : read_window_float(dy + i0 * layout->dy__i0 + i1 * layout->dy__i1, 2, dy_row2_extents, dy_row2_strides, start, count, dy_row2_buffer);
+                float x_row2_buffer[2048];
+                const ptrdiff_t x_row2_extents[2] = {n0, n1};
+                const ptrdiff_t x_row2_strides[2] = {layout->x__k0, 1};
+                const float *x_row2 = x_slab ? x_slab + start : read_window_float(x + i0 * layout->x__i0 + i1 * layout->x__i1, 2, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
+                const ptrdiff_t dx_row_extents[2] = {n0, n1};
+                const ptrdiff_t dx_row_strides[2] = {layout->dx__k0, layout->dx__k1};
+                for (ptrdiff_t dx_row_done = 0; dx_row_done < count;) {
+                    ptrdiff_t dx_row_left = count - dx_row_done;
+                    float *dx_row = open_run_float(&dx_stream, layout->cache__bypass, dx + i0 * layout->dx__i0 + i1 * layout->dx__i1, 2, dx_row_extents, dx_row_strides, start, dx_row_done, &dx_row_left);
+                    const int dx_row_past = dx_stream.past;
+                    while (dx_row_left > 0) {
+                        const ptrdiff_t dx_row_some = dx_row_past ? part_of_line_float(dx_row, dx_row_left) : dx_row_left;
+                        float *const dx_row_part = open_part_float(&dx_stream, dx_row_past, dx_row);
+                        SIMD
+                        for (ptrdiff_t dx_row_lane = 0; dx_row_lane < dx_row_some; dx_row_lane++) {
+                            const ptrdiff_t q = dx_row_done + dx_row_lane;
+                            /* (3) */
+                            dx_row_part[dx_row_lane] = (float)(eq3_part * (eq3_part2 * all_gamma_wide_row2[q] * (double)dy_row2[q] - eq3_part3 * ((double)x_row2[q] - mu_here) - dx_sum2));
+                        }
+                        close_part_float(&dx_stream, dx_row_past, dx_row_some);
+                        dx_row_done += dx_row_some, dx_row_left -= dx_row_some, dx_row += dx_row_some;
+                        for (; dx_row_past && dx_row_left >= line_of_float; dx_row_done += line_of_float, dx_row_left -= line_of_float, dx_row += line_of_float) {
+                            float dx_row_line[line_of_float];
+                            PREFETCH(&all_gamma_wide_row2[dx_row_done + 512]);
+                            PREFETCH(&dy_row2[dx_row_done + 512]);
+                            PREFETCH(&x_row2[dx_row_done + 512]);
+                            SIMD
+                            for (ptrdiff_t dx_row_lane = 0; dx_row_lane < line_of_float; dx_row_lane++) {
+                                const ptrdiff_t q = dx_row_done + dx_row_lane;
+                                /* (3) */
+                                dx_row_line[dx_row_lane] = (float)(eq3_part * (eq3_part2 * all_gamma_wide_row2[q] * (double)dy_row2[q] - eq3_part3 * ((double)x_row2[q] - mu_here) - dx_sum2));
+                            }
+                            write_line(dx_row, dx_row_line);
+                        }
+                    }
+                }
+                close_window_float(&dx_stream, dx + i0 * layout->dx__i0 + i1 * layout->dx__i1, 2, dx_row_extents, dx_row_strides, start, count);
+            }
+            if (++i1 == m1) {
+                i1 = 0;
+                ++i0;
+            }
+        }
+        for (ptrdiff_t lane = 0; lane < 8; lane++) {
+            for (ptrdiff_t k0 = 0; k0 < n0; k0++) {
+                SIMD
+                for (ptrdiff_t k1 = 0; k1 < n1; k1++) {
+                    dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 8) * n0 * n1 + k0 * n1 + k1];
+                    dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 8) * n0 * n1 + k0 * n1 + k1];
+                }
+            }
+        }
+        for (ptrdiff_t lane = 0; lane < 4; lane++) {
+            for (ptrdiff_t k0 = 0; k0 < n0; k0++) {
+                SIMD
+                for (ptrdiff_t k1 = 0; k1 < n1; k1++) {
+                    dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 4) * n0 * n1 + k0 * n1 + k1];
+                    dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 4) * n0 * n1 + k0 * n1 + k1];
+                }
+            }
+        }
+        for (ptrdiff_t lane = 0; lane < 2; lane++) {
+            for (ptrdiff_t k0 = 0; k0 < n0; k0++) {
+                SIMD
+                for (ptrdiff_t k1 = 0; k1 < n1; k1++) {
+                    dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 2) * n0 * n1 + k0 * n1 + k1];
+                    dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + lane * n0 * n1 + k0 * n1 + k1] += dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + (lane + 2) * n0 * n1 + k0 * n1 + k1];
+                }
+            }
+        }
+        for (ptrdiff_t k0 = 0; k0 < n0; k0++) {
+            SIMD
+            for (ptrdiff_t k1 = 0; k1 < n1; k1++) {
+                dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1] += dgamma_sum_lane_sums[row_block * 16 * n0 * n1 + (1) * n0 * n1 + k0 * n1 + k1];
+                dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1] += dbeta_sum_lane_sums[row_block * 16 * n0 * n1 + (1) * n0 * n1 + k0 * n1 + k1];
+            }
+        }
+    }
+    free(all_gamma_wide_slab);
+    free(x_slab);
+    free(dy_slab);
+    finish_stream_float(&dx_stream);
+    if (layout->cache__bypass)
+        lines_written();
 }
 
 static void group1_crossed(
@@ -559,52 +855,6 @@ static void group1_crossed(
     finish_stream_float(&dx_stream);
     if (layout->cache__bypass)
         lines_written();
-}
-
-static void group1_merged(
-    const layer_norm_backward_float32_layout *layout,
-    float *dgamma,
-    float *dbeta,
-    double *dgamma_sum_lane_sums,
-    double *dbeta_sum_lane_sums
-)
-{
-    const ptrdiff_t m0 = layout->m0;
-    const ptrdiff_t m1 = layout->m1;
-    const ptrdiff_t n0 = layout->n0;
-    const ptrdiff_t n1 = layout->n1;
-    (void)layout;
-
-    SHARED_FOR
-    for (ptrdiff_t place = 0; place < n0 * n1; place++) {
-        const ptrdiff_t k0 = place / n1;
-        const ptrdiff_t k1 = place % n1;
-        double dgamma_sum_total = 0.0;
-        double dgamma_sum_rest = 0.0;
-        for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
-            const double dgamma_sum_term = dgamma_sum_lane_sums[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1];
-            const double dgamma_sum_next = dgamma_sum_total + dgamma_sum_term;
-            const double dgamma_sum_back = dgamma_sum_next - dgamma_sum_total;
-            dgamma_sum_rest += dgamma_sum_total - (dgamma_sum_next - dgamma_sum_back) + (dgamma_sum_term - dgamma_sum_back);
-            dgamma_sum_total = dgamma_sum_next;
-        }
-        /* (1) */
-        const double dgamma_sum = dgamma_sum_total + (isfinite(dgamma_sum_total) ? dgamma_sum_rest : 0.0);
-        double dbeta_sum_total = 0.0;
-        double dbeta_sum_rest = 0.0;
-        for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
-            const double dbeta_sum_term = dbeta_sum_lane_sums[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1];
-            const double dbeta_sum_next = dbeta_sum_total + dbeta_sum_term;
-            const double dbeta_sum_back = dbeta_sum_next - dbeta_sum_total;
-            dbeta_sum_rest += dbeta_sum_total - (dbeta_sum_next - dbeta_sum_back) + (dbeta_sum_term - dbeta_sum_back);
-            dbeta_sum_total = dbeta_sum_next;
-        }
-        /* (2) */
-        const double dbeta_sum = dbeta_sum_total + (isfinite(dbeta_sum_total) ? dbeta_sum_rest : 0.0);
-        /* (1), (2) */
-        dgamma[k0 * layout->dgamma__k0 + k1 * layout->dgamma__k1] = (float)(dgamma_sum);
-        dbeta[k0 * layout->dbeta__k0 + k1 * layout->dbeta__k1] = (float)(dbeta_sum);
-    }
 }
 
 static void group1_reduced(
@@ -1302,7 +1552,32 @@ int layer_norm_backward_float32(
     int status = 0;
 
     (void)threads;
-    if (status == 0 && layout->x__k1 == 1 && layout->dy__k1 == 1 && threads <= (m0 * m1 + 511) / 512) {
+    if (status == 0 && layout->x__k1 == 1 && layout->dy__k1 == 1 && threads <= (m0 * m1 + 511) / 512 && 8 * (n0 * n1) * (ptrdiff_t)sizeof(float) <= layout->cache__bytes) {
+        double *const memory = malloc(sizeof(double) * (size_t)((m0 * m1 + 511) / 512 * 16 * (n0 * n1) + (m0 * m1 + 511) / 512 * 16 * (n0 * n1) + n0 * n1 + 1));
+        double *left = memory;
+        status = !memory;
+        double *const dgamma_sum_lane_sums = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * 16 * (n0 * n1));
+        double *const dbeta_sum_lane_sums = status ? NULL : take(&left, (m0 * m1 + 511) / 512 * 16 * (n0 * n1));
+        double *const all_gamma_wide = status ? NULL : take(&left, n0 * n1);
+#ifdef _OPENMP
+        if (status == 0 && threads > 1) {
+#pragma omp parallel num_threads(threads)
+            group1_crossed_rows(layout, dy, x, mu, sigma2, gamma, dx, dgamma_sum_lane_sums, dbeta_sum_lane_sums, all_gamma_wide, epsilon);
+        } else
+#endif
+        if (status == 0)
+            group1_crossed_rows(layout, dy, x, mu, sigma2, gamma, dx, dgamma_sum_lane_sums, dbeta_sum_lane_sums, all_gamma_wide, epsilon);
+#ifdef _OPENMP
+        if (status == 0 && threads > 1) {
+#pragma omp parallel num_threads(threads)
+            group1_merged(layout, dgamma, dbeta, dgamma_sum_lane_sums, dbeta_sum_lane_sums);
+        } else
+#endif
+        if (status == 0)
+            group1_merged(layout, dgamma, dbeta, dgamma_sum_lane_sums, dbeta_sum_lane_sums);
+        free(memory);
+    }
+    else if (status == 0 && layout->x__k1 == 1 && layout->dy__k1 == 1 && threads <= (m0 * m1 + 511) / 512) {
         double *const memory = malloc(sizeof(double) * (size_t)((m0 * m1 + 511) / 512 * 16 * (n0 * n1) + (m0 * m1 + 511) / 512 * 16 * (n0 * n1) + 1));
         double *left = memory;
         status = !memory;

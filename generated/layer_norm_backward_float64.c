@@ -351,6 +351,54 @@ static inline double *take(double **memory, ptrdiff_t count)
     return taken;
 }
 
+static void group1_merged(
+    const layer_norm_backward_float64_layout *layout,
+    double *dgamma,
+    double *dbeta,
+    double *dgamma_sum_lane_sums,
+    double *dbeta_sum_lane_sums,
+    double *dgamma_sum_lane_sums_low,
+    double *dbeta_sum_lane_sums_low
+)
+{
+    const ptrdiff_t m0 = layout->m0;
+    const ptrdiff_t m1 = layout->m1;
+    const ptrdiff_t n0 = layout->n0;
+    const ptrdiff_t n1 = layout->n1;
+    (void)layout;
+
+    SHARED_FOR
+    for (ptrdiff_t place = 0; place < n0 * n1; place++) {
+        const ptrdiff_t k0 = place / n1;
+        const ptrdiff_t k1 = place % n1;
+        double dgamma_sum_total = 0.0;
+        double dgamma_sum_total_low = 0.0;
+        for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
+            const double sum = dgamma_sum_total + dgamma_sum_lane_sums[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1];
+            const double sum_low = sum_error(dgamma_sum_total, dgamma_sum_lane_sums[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1], sum) + (dgamma_sum_total_low + dgamma_sum_lane_sums_low[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1]);
+            dgamma_sum_total = sum;
+            dgamma_sum_total_low = sum_low;
+        }
+        /* (1) */
+        const double dgamma_sum = dgamma_sum_total;
+        const double dgamma_sum_low = dgamma_sum_total_low;
+        double dbeta_sum_total = 0.0;
+        double dbeta_sum_total_low = 0.0;
+        for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
+            const double sum = dbeta_sum_total + dbeta_sum_lane_sums[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1];
+            const double sum_low = sum_error(dbeta_sum_total, dbeta_sum_lane_sums[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1], sum) + (dbeta_sum_total_low + dbeta_sum_lane_sums_low[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1]);
+            dbeta_sum_total = sum;
+            dbeta_sum_total_low = sum_low;
+        }
+        /* (2) */
+        const double dbeta_sum = dbeta_sum_total;
+        const double dbeta_sum_low = dbeta_sum_total_low;
+        /* (1), (2) */
+        dgamma[k0 * layout->dgamma__k0 + k1 * layout->dgamma__k1] = rounded(dgamma_sum, dgamma_sum_low);
+        dbeta[k0 * layout->dbeta__k0 + k1 * layout->dbeta__k1] = rounded(dbeta_sum, dbeta_sum_low);
+    }
+}
+
 static void group1_crossed(
     const layer_norm_backward_float64_layout *layout,
     const double *dy,
@@ -728,54 +776,6 @@ static void group1_crossed(
     finish_stream_double(&dx_stream);
     if (layout->cache__bypass)
         lines_written();
-}
-
-static void group1_merged(
-    const layer_norm_backward_float64_layout *layout,
-    double *dgamma,
-    double *dbeta,
-    double *dgamma_sum_lane_sums,
-    double *dbeta_sum_lane_sums,
-    double *dgamma_sum_lane_sums_low,
-    double *dbeta_sum_lane_sums_low
-)
-{
-    const ptrdiff_t m0 = layout->m0;
-    const ptrdiff_t m1 = layout->m1;
-    const ptrdiff_t n0 = layout->n0;
-    const ptrdiff_t n1 = layout->n1;
-    (void)layout;
-
-    SHARED_FOR
-    for (ptrdiff_t place = 0; place < n0 * n1; place++) {
-        const ptrdiff_t k0 = place / n1;
-        const ptrdiff_t k1 = place % n1;
-        double dgamma_sum_total = 0.0;
-        double dgamma_sum_total_low = 0.0;
-        for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
-            const double sum = dgamma_sum_total + dgamma_sum_lane_sums[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1];
-            const double sum_low = sum_error(dgamma_sum_total, dgamma_sum_lane_sums[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1], sum) + (dgamma_sum_total_low + dgamma_sum_lane_sums_low[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1]);
-            dgamma_sum_total = sum;
-            dgamma_sum_total_low = sum_low;
-        }
-        /* (1) */
-        const double dgamma_sum = dgamma_sum_total;
-        const double dgamma_sum_low = dgamma_sum_total_low;
-        double dbeta_sum_total = 0.0;
-        double dbeta_sum_total_low = 0.0;
-        for (ptrdiff_t block = 0; block < (m0 * m1 + 511) / 512; block++) {
-            const double sum = dbeta_sum_total + dbeta_sum_lane_sums[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1];
-            const double sum_low = sum_error(dbeta_sum_total, dbeta_sum_lane_sums[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1], sum) + (dbeta_sum_total_low + dbeta_sum_lane_sums_low[block * 16 * n0 * n1 + (0) * n0 * n1 + k0 * n1 + k1]);
-            dbeta_sum_total = sum;
-            dbeta_sum_total_low = sum_low;
-        }
-        /* (2) */
-        const double dbeta_sum = dbeta_sum_total;
-        const double dbeta_sum_low = dbeta_sum_total_low;
-        /* (1), (2) */
-        dgamma[k0 * layout->dgamma__k0 + k1 * layout->dgamma__k1] = rounded(dgamma_sum, dgamma_sum_low);
-        dbeta[k0 * layout->dbeta__k0 + k1 * layout->dbeta__k1] = rounded(dbeta_sum, dbeta_sum_low);
-    }
 }
 
 static void group1_reduced(

@@ -111,6 +111,43 @@ static inline ptrdiff_t side_by_side(
 }
 
 /* Copies count elements from a flat position on; where a run of them is contiguous, asks for the one ahead of it. */
+static inline void gather_double(
+    const double *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
+    ptrdiff_t start, ptrdiff_t count, double *to, ptrdiff_t ahead)
+{
+    ptrdiff_t place[3];
+    const double *from = base + locate(levels, extents, strides, start, place);
+    const ptrdiff_t run = extents[levels - 1], step = strides[levels - 1];
+    for (ptrdiff_t done = 0; done < count;) {
+        const ptrdiff_t length = smaller(run - place[levels - 1], count - done);
+        if (step == 1) {
+            for (ptrdiff_t i = 0; ahead && i < length; i += LINE / (ptrdiff_t)sizeof(double))
+                PREFETCH(from + ahead + i);
+            for (ptrdiff_t i = 0; i < length; i++)
+                to[done + i] = from[i];
+        } else {
+            for (ptrdiff_t i = 0; i < length; i++)
+                to[done + i] = from[i * step];
+        }
+        done += length;
+        from = base + next_run(levels, extents, strides, place);
+    }
+}
+
+/* count elements from a flat position: in place where they are contiguous, else gathered in the buffer. */
+static inline const double *read_window_double(
+    const double *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
+    ptrdiff_t start, ptrdiff_t count, double *buffer)
+{
+    ptrdiff_t place[3];
+    const double *from = base + locate(levels, extents, strides, start, place);
+    if (side_by_side(levels, extents, strides, place) >= count)
+        return from;
+    gather_double(base, levels, extents, strides, start, count, buffer, 0);
+    return buffer;
+}
+
+/* Copies count elements from a flat position on; where a run of them is contiguous, asks for the one ahead of it. */
 static inline void gather_float(
     const float *base, int levels, const ptrdiff_t *extents, const ptrdiff_t *strides,
     ptrdiff_t start, ptrdiff_t count, float *to, ptrdiff_t ahead)
@@ -525,6 +562,261 @@ static void group1_reduced(
                             const ptrdiff_t q = y_row_done + y_row_lane;
                             /* (3) */
                             y_row_line[y_row_lane] = (float)(eq3_part * (double)gamma_row[q] * ((double)x_row4[q] - mu_hi - mu_lo) + (double)beta_row[q]);
+                        }
+                        write_line(y_row, y_row_line);
+                    }
+                }
+            }
+            close_window_float(&y_stream, y + i * layout->y__i, 2, y_row_extents, y_row_strides, start, count);
+        }
+    }
+    free(x_slab);
+    finish_stream_float(&y_stream);
+    if (layout->cache__bypass)
+        lines_written();
+}
+
+static void group1_rows(
+    const layer_norm_float32_layout *layout,
+    const float *x,
+    const float *gamma,
+    const float *beta,
+    float *y,
+    double *mu,
+    double *sigma2,
+    double *all_beta_wide,
+    double *all_gamma_wide,
+    double epsilon
+)
+{
+    const ptrdiff_t m = layout->m;
+    const ptrdiff_t n0 = layout->n0;
+    const ptrdiff_t n1 = layout->n1;
+    (void)layout;
+    const ptrdiff_t x_slab_extents[2] = {n0, n1};
+    const ptrdiff_t x_slab_strides[2] = {layout->x__k0, layout->x__k1};
+    float *const x_slab = new_slab_float(2, x_slab_extents, x_slab_strides, layout->cache__bytes);
+    float_stream y_stream;
+    y_stream.line = y_stream.end = NULL;
+
+    SHARED_FOR
+    for (ptrdiff_t k0 = 0; k0 < n0; k0++) {
+        SIMD
+        for (ptrdiff_t k1 = 0; k1 < n1; k1++) {
+            all_beta_wide[k0 * n1 + k1] = (double)beta[k0 * layout->beta__k0 + k1 * layout->beta__k1];
+        }
+    }
+    SHARED_FOR
+    for (ptrdiff_t k0 = 0; k0 < n0; k0++) {
+        SIMD
+        for (ptrdiff_t k1 = 0; k1 < n1; k1++) {
+            all_gamma_wide[k0 * n1 + k1] = (double)gamma[k0 * layout->gamma__k0 + k1 * layout->gamma__k1];
+        }
+    }
+    SHARED_FOR
+    for (ptrdiff_t i = 0; i < m; i++) {
+        double eq1_start_total = 0.0;
+        double eq1_start_rest = 0.0;
+        for (ptrdiff_t block = 0; block < smaller(1, (n0 * n1 + 511) / 512); block++) {
+            const ptrdiff_t start = block * 512;
+            const ptrdiff_t count = smaller(512, smaller(64, n0 * n1) - start);
+            float x_row_buffer[512];
+            const ptrdiff_t x_row_extents[2] = {n0, n1};
+            const ptrdiff_t x_row_strides[2] = {layout->x__k0, layout->x__k1};
+            const float *x_row = read_window_float(x + i * layout->x__i, 2, x_row_extents, x_row_strides, start, count, x_row_buffer);
+            _Alignas(64) double eq1_start_lanes[16] = {0.0};
+            const ptrdiff_t whole = count - count % 16;
+            for (ptrdiff_t q = 0; q < whole; q += 16) {
+                SIMD
+                for (ptrdiff_t lane = 0; lane < 16; lane++) {
+                    /* (1) */
+                    eq1_start_lanes[lane] += (double)x_row[q + lane];
+                }
+            }
+            for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
+                /* (1) */
+                eq1_start_lanes[lane] += (double)x_row[whole + lane];
+            }
+            for (ptrdiff_t lane = 0; lane < 8; lane++) {
+                eq1_start_lanes[lane] += eq1_start_lanes[lane + 8];
+            }
+            for (ptrdiff_t lane = 0; lane < 4; lane++) {
+                eq1_start_lanes[lane] += eq1_start_lanes[lane + 4];
+            }
+            for (ptrdiff_t lane = 0; lane < 2; lane++) {
+                eq1_start_lanes[lane] += eq1_start_lanes[lane + 2];
+            }
+            eq1_start_lanes[0] += eq1_start_lanes[1];
+            const double eq1_start_term = eq1_start_lanes[0];
+            const double eq1_start_next = eq1_start_total + eq1_start_term;
+            const double eq1_start_back = eq1_start_next - eq1_start_total;
+            eq1_start_rest += eq1_start_total - (eq1_start_next - eq1_start_back) + (eq1_start_term - eq1_start_back);
+            eq1_start_total = eq1_start_next;
+        }
+        /* (1) */
+        const double eq1_start = eq1_start_total / (double)smaller(64, n0 * n1);
+        const double eq1_shift = (isfinite(eq1_start) ? eq1_start : 0.0);
+        double mu_hi_total = 0.0;
+        double mu_hi_rest = 0.0;
+        double eq2_squares_total = 0.0;
+        double eq2_squares_rest = 0.0;
+        for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
+            const ptrdiff_t start = block * 512;
+            const ptrdiff_t count = smaller(512, n0 * n1 - start);
+            float x_row2_buffer[512];
+            const ptrdiff_t x_row2_extents[2] = {n0, n1};
+            const ptrdiff_t x_row2_strides[2] = {layout->x__k0, layout->x__k1};
+            if (x_slab)
+                gather_float(x + i * layout->x__i, 2, x_row2_extents, x_row2_strides, start, count, x_slab + start, i + 1 < m ? layout->x__i : 0);
+            const float *x_row2 = x_slab ? x_slab + start : read_window_float(x + i * layout->x__i, 2, x_row2_extents, x_row2_strides, start, count, x_row2_buffer);
+            _Alignas(64) double mu_hi_lanes[16] = {0.0};
+            _Alignas(64) double eq2_squares_lanes[16] = {0.0};
+            const ptrdiff_t whole = count - count % 16;
+            for (ptrdiff_t q = 0; q < whole; q += 16) {
+                SIMD
+                for (ptrdiff_t lane = 0; lane < 16; lane++) {
+                    /* (1), (2) */
+                    const double t1 = (double)x_row2[q + lane] - eq1_shift;
+                    mu_hi_lanes[lane] += (double)x_row2[q + lane];
+                    eq2_squares_lanes[lane] += t1 * t1;
+                }
+            }
+            for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
+                /* (1), (2) */
+                const double t1 = (double)x_row2[whole + lane] - eq1_shift;
+                mu_hi_lanes[lane] += (double)x_row2[whole + lane];
+                eq2_squares_lanes[lane] += t1 * t1;
+            }
+            for (ptrdiff_t lane = 0; lane < 8; lane++) {
+                mu_hi_lanes[lane] += mu_hi_lanes[lane + 8];
+                eq2_squares_lanes[lane] += eq2_squares_lanes[lane + 8];
+            }
+            for (ptrdiff_t lane = 0; lane < 4; lane++) {
+                mu_hi_lanes[lane] += mu_hi_lanes[lane + 4];
+                eq2_squares_lanes[lane] += eq2_squares_lanes[lane + 4];
+            }
+            for (ptrdiff_t lane = 0; lane < 2; lane++) {
+                mu_hi_lanes[lane] += mu_hi_lanes[lane + 2];
+                eq2_squares_lanes[lane] += eq2_squares_lanes[lane + 2];
+            }
+            mu_hi_lanes[0] += mu_hi_lanes[1];
+            eq2_squares_lanes[0] += eq2_squares_lanes[1];
+            const double mu_hi_term = mu_hi_lanes[0];
+            const double mu_hi_next = mu_hi_total + mu_hi_term;
+            const double mu_hi_back = mu_hi_next - mu_hi_total;
+            mu_hi_rest += mu_hi_total - (mu_hi_next - mu_hi_back) + (mu_hi_term - mu_hi_back);
+            mu_hi_total = mu_hi_next;
+            const double eq2_squares_term = eq2_squares_lanes[0];
+            const double eq2_squares_next = eq2_squares_total + eq2_squares_term;
+            const double eq2_squares_back = eq2_squares_next - eq2_squares_total;
+            eq2_squares_rest += eq2_squares_total - (eq2_squares_next - eq2_squares_back) + (eq2_squares_term - eq2_squares_back);
+            eq2_squares_total = eq2_squares_next;
+        }
+        /* (1) */
+        const double mu_hi = mu_hi_total / (double)(n0 * n1);
+        const double mu_lo = (isfinite(mu_hi) ? (fma(-mu_hi, (double)(n0 * n1), mu_hi_total) + mu_hi_rest) / (double)(n0 * n1) : 0.0);
+        /* (2) */
+        const double eq2_squares = eq2_squares_total + (isfinite(eq2_squares_total) ? eq2_squares_rest : 0.0);
+        const double eq2_offset = mu_hi - eq1_shift + mu_lo;
+        const double eq2_excess = eq2_offset * eq2_offset * (double)(n0 * n1);
+        const double eq2_far = (eq2_excess > 0.25 * eq2_squares ? 1.0 : 0.0);
+        /* (1) */
+        const double eq1_part = mu_hi + mu_lo;
+        mu[i * layout->mu__i] = eq1_part;
+        double eq2_again_total = 0.0;
+        double eq2_again_rest = 0.0;
+        if (eq2_far > 0.0) {
+            for (ptrdiff_t block = 0; block < (n0 * n1 + 511) / 512; block++) {
+                const ptrdiff_t start = block * 512;
+                const ptrdiff_t count = smaller(512, n0 * n1 - start);
+                float x_row3_buffer[512];
+                const ptrdiff_t x_row3_extents[2] = {n0, n1};
+                const ptrdiff_t x_row3_strides[2] = {layout->x__k0, layout->x__k1};
+                const float *x_row3 = x_slab ? x_slab + start : read_window_float(x + i * layout->x__i, 2, x_row3_extents, x_row3_strides, start, count, x_row3_buffer);
+                _Alignas(64) double eq2_again_lanes[16] = {0.0};
+                const ptrdiff_t whole = count - count % 16;
+                for (ptrdiff_t q = 0; q < whole; q += 16) {
+                    SIMD
+                    for (ptrdiff_t lane = 0; lane < 16; lane++) {
+                        /* (2) */
+                        const double t1 = (double)x_row3[q + lane] - mu_hi - mu_lo;
+                        eq2_again_lanes[lane] += t1 * t1;
+                    }
+                }
+                for (ptrdiff_t lane = 0; lane < count - whole; lane++) {
+                    /* (2) */
+                    const double t1 = (double)x_row3[whole + lane] - mu_hi - mu_lo;
+                    eq2_again_lanes[lane] += t1 * t1;
+                }
+                for (ptrdiff_t lane = 0; lane < 8; lane++) {
+                    eq2_again_lanes[lane] += eq2_again_lanes[lane + 8];
+                }
+                for (ptrdiff_t lane = 0; lane < 4; lane++) {
+                    eq2_again_lanes[lane] += eq2_again_lanes[lane + 4];
+                }
+                for (ptrdiff_t lane = 0; lane < 2; lane++) {
+                    eq2_again_lanes[lane] += eq2_again_lanes[lane + 2];
+                }
+                eq2_again_lanes[0] += eq2_again_lanes[1];
+                const double eq2_again_term = eq2_again_lanes[0];
+                const double eq2_again_next = eq2_again_total + eq2_again_term;
+                const double eq2_again_back = eq2_again_next - eq2_again_total;
+                eq2_again_rest += eq2_again_total - (eq2_again_next - eq2_again_back) + (eq2_again_term - eq2_again_back);
+                eq2_again_total = eq2_again_next;
+            }
+        }
+        /* (2) */
+        const double eq2_again = eq2_again_total + (isfinite(eq2_again_total) ? eq2_again_rest : 0.0);
+        const double eq2_total = (eq2_far > 0.0 ? eq2_again : eq2_squares - eq2_excess);
+        const double sigma2_hi = eq2_total / (double)(n0 * n1);
+        const double sigma2_lo = (isfinite(sigma2_hi) ? fma(-sigma2_hi, (double)(n0 * n1), eq2_total) / (double)(n0 * n1) : 0.0);
+        /* (3) */
+        const double eq3_part = 1.0 / sqrt(sigma2_hi + epsilon + sigma2_lo);
+        /* (2) */
+        const double eq2_part = sigma2_hi + sigma2_lo;
+        sigma2[i * layout->sigma2__i] = eq2_part;
+        for (ptrdiff_t block = 0; block < (n0 * n1 + 2047) / 2048; block++) {
+            const ptrdiff_t start = block * 2048;
+            const ptrdiff_t count = smaller(2048, n0 * n1 - start);
+            double all_gamma_wide_row_buffer[2048];
+            const ptrdiff_t all_gamma_wide_row_extents[2] = {n0, n1};
+            const ptrdiff_t all_gamma_wide_row_strides[2] = {n1, 1};
+            const double *all_gamma_wide_row = read_window_double(all_gamma_wide, 2, all_gamma_wide_row_extents, all_gamma_wide_row_strides, start, count, all_gamma_wide_row_buffer);
+            float x_row4_buffer[2048];
+            const ptrdiff_t x_row4_extents[2] = {n0, n1};
+            const ptrdiff_t x_row4_strides[2] = {layout->x__k0, layout->x__k1};
+            const float *x_row4 = x_slab ? x_slab + start : read_window_float(x + i * layout->x__i, 2, x_row4_extents, x_row4_strides, start, count, x_row4_buffer);
+            double all_beta_wide_row_buffer[2048];
+            const ptrdiff_t all_beta_wide_row_extents[2] = {n0, n1};
+            const ptrdiff_t all_beta_wide_row_strides[2] = {n1, 1};
+            const double *all_beta_wide_row = read_window_double(all_beta_wide, 2, all_beta_wide_row_extents, all_beta_wide_row_strides, start, count, all_beta_wide_row_buffer);
+            const ptrdiff_t y_row_extents[2] = {n0, n1};
+            const ptrdiff_t y_row_strides[2] = {layout->y__k0, layout->y__k1};
+            for (ptrdiff_t y_row_done = 0; y_row_done < count;) {
+                ptrdiff_t y_row_left = count - y_row_done;
+                float *y_row = open_run_float(&y_stream, layout->cache__bypass, y + i * layout->y__i, 2, y_row_extents, y_row_strides, start, y_row_done, &y_row_left);
+                const int y_row_past = y_stream.past;
+                while (y_row_left > 0) {
+                    const ptrdiff_t y_row_some = y_row_past ? part_of_line_float(y_row, y_row_left) : y_row_left;
+                    float *const y_row_part = open_part_float(&y_stream, y_row_past, y_row);
+                    SIMD
+                    for (ptrdiff_t y_row_lane = 0; y_row_lane < y_row_some; y_row_lane++) {
+                        const ptrdiff_t q = y_row_done + y_row_lane;
+                        /* (3) */
+                        y_row_part[y_row_lane] = (float)(eq3_part * all_gamma_wide_row[q] * ((double)x_row4[q] - mu_hi - mu_lo) + all_beta_wide_row[q]);
+                    }
+                    close_part_float(&y_stream, y_row_past, y_row_some);
+                    y_row_done += y_row_some, y_row_left -= y_row_some, y_row += y_row_some;
+                    for (; y_row_past && y_row_left >= line_of_float; y_row_done += line_of_float, y_row_left -= line_of_float, y_row += line_of_float) {
+                        float y_row_line[line_of_float];
+                        PREFETCH(&all_gamma_wide_row[y_row_done + 512]);
+                        PREFETCH(&x_row4[y_row_done + 512]);
+                        PREFETCH(&all_beta_wide_row[y_row_done + 512]);
+                        SIMD
+                        for (ptrdiff_t y_row_lane = 0; y_row_lane < line_of_float; y_row_lane++) {
+                            const ptrdiff_t q = y_row_done + y_row_lane;
+                            /* (3) */
+                            y_row_line[y_row_lane] = (float)(eq3_part * all_gamma_wide_row[q] * ((double)x_row4[q] - mu_hi - mu_lo) + all_beta_wide_row[q]);
                         }
                         write_line(y_row, y_row_line);
                     }
@@ -1386,6 +1678,22 @@ int layer_norm_float32(
 #endif
         if (status == 0)
             group1_kept(layout, x, gamma, beta, y, mu, sigma2, eq1_start_blocks, all_eq1_shift, mu_hi_blocks, eq2_squares_blocks, all_mu_hi, all_mu_lo, all_eq2_squares, all_eq2_excess, all_eq2_far, eq2_again_blocks, all_eq3_part, epsilon);
+        free(memory);
+    }
+    else if (status == 0 && 16 * (n0 * n1) * (ptrdiff_t)sizeof(float) <= layout->cache__bytes) {
+        double *const memory = malloc(sizeof(double) * (size_t)(n0 * n1 + n0 * n1 + 1));
+        double *left = memory;
+        status = !memory;
+        double *const all_beta_wide = status ? NULL : take(&left, n0 * n1);
+        double *const all_gamma_wide = status ? NULL : take(&left, n0 * n1);
+#ifdef _OPENMP
+        if (status == 0 && threads > 1) {
+#pragma omp parallel num_threads(threads)
+            group1_rows(layout, x, gamma, beta, y, mu, sigma2, all_beta_wide, all_gamma_wide, epsilon);
+        } else
+#endif
+        if (status == 0)
+            group1_rows(layout, x, gamma, beta, y, mu, sigma2, all_beta_wide, all_gamma_wide, epsilon);
         free(memory);
     }
     else if (status == 0) {

@@ -103,10 +103,9 @@ def _alternatives(program: Program, alternatives: tuple[Alternative, ...]) -> It
         if one.avoid:
             where.append(f"{one.avoid[0]} is not along {one.avoid[1]}")
         if one.tasks is not None:
-            what = "block of rows" if one.keeps is None else "panel of features"
-            where.append(f"there is a {what} for each thread")
+            where.append("there is a part of the work for each thread")
         if one.keeps is not None:
-            where.append("what a panel reads stays in cache")
+            where.append("what it reads again stays in cache")
         runs = "runs as" if number == 0 else "else as"
         yield f"{runs} {', '.join(one.nests)}" + (f" where {_listed(where)}" if where else "")
 

@@ -13,7 +13,7 @@ from symbn.kernel.computations import extract, kept_array
 from symbn.kernel.crossed_nest import CrossedNest, MergedColumns
 from symbn.kernel.expressions import loads
 from symbn.kernel.groups import Group, arrange, crossed
-from symbn.kernel.ir import Alternative, Array, Level, Load, Nest, Program, Stmt, Var
+from symbn.kernel.ir import Alternative, Array, Expr, Level, Load, Nest, Program, Stmt, Var
 from symbn.kernel.kept_nest import KeptNest
 from symbn.kernel.levels import Levels
 from symbn.kernel.low_parts import low_parts_moved
@@ -25,6 +25,7 @@ from symbn.kernel.panel_nest import PanelNest
 from symbn.kernel.reduced_nest import ReducedNest
 from symbn.kernel.sharing import prune
 from symbn.kernel.shifting import shifted
+from symbn.kernel.widened import Widened, widened
 from symbn.kernel.workspaces import Workspaces
 
 
@@ -89,8 +90,10 @@ class Lowering:
         mains = {group: _main_arrays(group, self.levels, self.arguments) for group in one.groups}
         # Memory is contiguous along one index: that of the arrays with most indices, kept by the group that keeps most.
         ranked = sorted((entry.rank, len(group.kept), entry.vector) for group in mains for entry in mains[group])
+        alone = alone and len(one.groups) == 1
+        rows = (*(self.widened(one.groups[0], f"{name}_rows") if alone else ()), general)
         if not ranked:
-            return (general,)
+            return rows
         vector = ranked[-1][-1]
         leading = {group: found for group, found in mains.items() if any(entry.vector == vector for entry in found)}
         nests = [
@@ -102,8 +105,23 @@ class Lowering:
         inner = (entry for found in leading.values() for entry in found if entry.inner)
         first = next(inner, None)
         avoid = (first.array, first.inner) if first else None
-        panels = self.panels(one.groups[0], leading, avoid, f"{name}_panels") if alone and len(one.groups) == 1 else ()
-        return *panels, Alternative(tuple(nests), avoid), general
+        panels = self.panels(one.groups[0], leading, avoid, f"{name}_panels") if alone else ()
+        return *panels, Alternative(tuple(nests), avoid), *rows
+
+    def widened(self, group: Group, name: str) -> tuple[Alternative, ...]:
+        """How a group runs for any memory, with what its kept elements share converted before."""
+        found = self.converted(group)
+        if found is None or not any(one.reductions for one in group.passes):
+            return ()
+        nest = ReducedNest(found.group, self.levels, self.workspaces, self.names.branch(), compensated=False)
+        return (Alternative((self.add(name, (), [*found.before, *nest.build()]),), keeps=found.elements),)
+
+    def converted(self, group: Group) -> Widened | None:
+        """A group with inputs brought to the accumulator's type, if they are of another."""
+        if self.compensated:
+            return None
+        arrays = {array.name: array for array in self.arguments}
+        return widened(group, arrays, self.levels, self.workspaces, self.names)
 
     def panels(
         self, group: Group, leading: dict[Group, list[_Main]], avoid: tuple[str, str] | None, name: str
@@ -128,10 +146,18 @@ class Lowering:
         else:
             return ()
         options = {"compensated": self.compensated}
-        nest = CrossedNest(both, self.levels, self.workspaces, self.names.branch(), **options)
-        merged = MergedColumns(columns, self.levels, self.workspaces, self.names.branch(), **options)
+        merged = MergedColumns(columns, self.levels, self.workspaces, self.names.branch(), **options).build()
         unit = tuple((entry.array, entry.vector) for entry in mains)
-        nests = (self.add(f"{name}_crossed", unit, nest.build()), self.add(f"{name}_merged", (), merged.build()))
+        last = self.add(f"{name}_merged", (), merged)
+
+        def in_one_visit(rows: Group, stem: str, before: Sequence[Stmt] = (), keeps: Expr | None = None) -> Alternative:
+            nest = CrossedNest(rows, self.levels, self.workspaces, self.names.branch(), **options)
+            first = self.add(f"{name}_{stem}", unit, [*before, *nest.build()])
+            return Alternative((first, last), tasks=nest.row_blocks, keeps=keeps)
+
+        found = self.converted(both)
+        crossing = [in_one_visit(found.group, "crossed_rows", found.before, found.elements)] if found else []
+        crossing.append(in_one_visit(both, "crossed"))
         firsts, seconds = (self.alternatives(each, name, alone=False) for each in (one, other))
         apart = [
             Alternative(first.nests + second.nests, first.avoid or second.avoid)
@@ -139,7 +165,7 @@ class Lowering:
             for second in seconds
             if first is firsts[-1] or second is seconds[-1]
         ]
-        return Alternative(nests, tasks=nest.row_blocks), *apart
+        return *crossing, *apart
 
     def together(self, one: Cluster, name: str) -> str:
         """The nest of a cluster for any memory."""

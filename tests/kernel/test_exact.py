@@ -22,7 +22,7 @@ SMALL = [
 
 
 #: of the loop nests of each step: the preferred ones, and those that follow; the last are right for any memory
-ALTERNATIVES = (0, 1, 2, 3)
+ALTERNATIVES = range(6)
 
 
 def compare(operator, evaluate, draw, interpret, sizes, splits, *, compensated, alternatives=ALTERNATIVES):

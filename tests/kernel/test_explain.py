@@ -35,7 +35,7 @@ def test_batch_norm_reads_the_data_twice_and_again_where_it_must():
         "    write sigma2 (2)",
         "    visit i: read x; write y (3)",
         "  runs as group1_panels where x and y are contiguous along k, x is not along i1, "
-        "there is a panel of features for each thread and what a panel reads stays in cache",
+        "there is a part of the work for each thread and what it reads again stays in cache",
         "  else as group1_kept where x and y are contiguous along k and x is not along i1",
         "  else as group1_reduced",
     ]
@@ -54,10 +54,10 @@ def test_with_compensated_sums_the_squares_are_about_the_mean_at_once():
 def test_rows_and_columns_in_one_visit():
     text = lines_of("layer_norm_backward")
     assert "Step 1, in one visit of the data where memory allows" in text
-    assert any(
-        line.startswith("  runs as group1_crossed, group1_merged where") and line.endswith("rows for each thread")
-        for line in text
-    )
+    where = "where x and dy are contiguous along k1"
+    part, again = "there is a part of the work for each thread", "what it reads again stays in cache"
+    start = text.index(f"  runs as group1_crossed_rows, group1_merged {where}, {part} and {again}")
+    assert text[start + 1] == f"  else as group1_crossed, group1_merged {where} and {part}"
     assert "  else as group1_reduced, group1_reduced2" in text
 
 

@@ -183,7 +183,7 @@ def mutant_is_the_low_part(whole, mutant):
 @pytest.mark.parametrize("name", ["row_norm", "weighted_norm", "layer_norm_backward", "instance_norm_backward"])
 def test_a_changed_bound_is_noticed_in_other_operators(operators, notices, name):
     operator = operators[name]
-    for alternative in (0, 1, 2):
+    for alternative in range(4):
         whole = of_nests_that_run(schedule.lower(operator, compensated=False), alternative=alternative)
         whole = dataclasses.replace(whole, nests=rewrite(whole.nests, partial(take, "ile")))
         for change in (drop_loop, wrong_sign):
