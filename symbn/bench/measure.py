@@ -37,8 +37,8 @@ def measure(
     """Each call's time.
 
     In each round every call runs once, in an order that moves on by one from round to round; a short one is repeated to
-    fill a sample. ``settle`` is how long to wait before each, so that other runtimes' threads go to sleep, and a
-    short one then runs once more untimed, which wakes its own.
+    fill a sample. ``settle`` is how long to wait before each, so that other runtimes' threads go to sleep; it then runs
+    once untimed, which wakes its own, and the cores.
     """
     probes = {name: _probe(call, clock) for name, call in calls.items()}
     limit = max(_LONG, _HOPELESS * min(seconds for _, seconds in probes.values()))
@@ -51,8 +51,7 @@ def measure(
             call, (repeat, _) = calls[name], probes[name]
             if settle:
                 time.sleep(settle)
-                if repeat > 1:
-                    call()
+                call()
             start = clock()
             for _ in range(repeat):
                 call()

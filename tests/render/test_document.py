@@ -179,5 +179,5 @@ def test_operations_count_a_reduction_as_its_terms(derivations):
 def test_the_statements_of_a_reduction_are_found(derivations):
     operator = derivations("range_and_product").operator
     found = {one.equation: one.code for one in listing(operator).statements if "_lanes" in one.code}
-    assert found[1].startswith("t_min_lanes[lane]")
-    assert found[3].startswith("v_prod_lanes[lane]")
+    assert found[1].startswith("t_min_lanes[lane")
+    assert found[3].startswith("v_prod_lanes[lane")
