@@ -11,11 +11,12 @@ from symbn.kernel.computations import Reduction
 from symbn.kernel.expressions import indices_of, loads
 from symbn.kernel.groups import Group, Pass
 from symbn.kernel.ir import Assign, Expr, For, Int, Let, Load, Local, Op, Stmt, Var, Walk, add, mul, prod, sub
-from symbn.kernel.kept_nest import PANEL, TILE, KeptNest, reads
+from symbn.kernel.kept_nest import KeptNest, reads
 from symbn.kernel.levels import Levels, size, unflatten
 from symbn.kernel.naming import Names
 from symbn.kernel.nest import labels
 from symbn.kernel.summation import Slot, Slots, finish, merge, partial
+from symbn.kernel.tile_sums import PANEL, TILE
 from symbn.kernel.windows import Windows
 from symbn.kernel.workspaces import Workspaces
 

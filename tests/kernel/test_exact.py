@@ -9,7 +9,7 @@ from sympy import Eq, Idx, IndexedBase, Integer, Max, Piecewise, Product, Sum, S
 
 from symbn.equations.operator import Operator
 from symbn.equations.reductions import ReduceMax, ReduceMin
-from symbn.kernel import kept_nest, nest, panel_nest, schedule
+from symbn.kernel import kept_nest, nest, panel_nest, schedule, tile_sums
 
 #: sizes of the extents m, n, p, q, and the inner part of each where an index is reduced
 SMALL = [
@@ -80,9 +80,9 @@ def test_tiles_blocks_and_outer_kept_indices_together(monkeypatch, evaluate, dra
     x, t = IndexedBase("x"), IndexedBase("t")
     operator = Operator("sums", [Eq(t[c, k], Sum(x[c, i, k], (i, 1, Symbol("m"))))], outputs=[t])
     monkeypatch.setattr(nest, "BLOCK", 32)
-    monkeypatch.setattr(kept_nest, "TILE", 8)
-    monkeypatch.setattr(kept_nest, "NARROW", 4)
-    monkeypatch.setattr(panel_nest, "TILE", 8)
+    for module in (kept_nest, panel_nest, tile_sums):
+        monkeypatch.setattr(module, "TILE", 8)
+    monkeypatch.setattr(tile_sums, "NARROW", 4)
     monkeypatch.setattr(panel_nest, "ELEMENTS", 80)
     monkeypatch.setattr(panel_nest, "LEAST", 1)
     for sizes in ({"m": 35, "n": 17, "p": 2}, {"m": 64, "n": 16, "p": 1}, {"m": 5, "n": 1, "p": 3}):

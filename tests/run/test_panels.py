@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import symbn
-from symbn.kernel.kept_nest import PANEL, TILE
 from symbn.kernel.panel_nest import LEAST
+from symbn.kernel.tile_sums import PANEL, TILE
 from symbn.run import machine
 
 #: a feature more or less than a tile, than the least panel, than the largest; more samples than lanes, than a panel has
