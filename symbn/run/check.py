@@ -255,8 +255,8 @@ class Comparison:
         shared = [] if group.feature is None else [one for one in group.reductions() if group.feature not in one.axes]
         if shared:
             wide = self.arithmetic.wide
-            with quietly():
-                Program(self.space, EVERYTHING, (), shared, wide).run(EVERYTHING, tables, self._workers(), _ignore)
+            with quietly(), self._workers() as workers:
+                Program(self.space, EVERYTHING, (), shared, wide).run(EVERYTHING, tables, workers, _ignore)
         return tables
 
     def _workers(self) -> Workers:
@@ -268,11 +268,10 @@ class Comparison:
 
     def _differing(self, chosen: Sequence[Chosen], common: Mapping[Group, dict[Any, Table]]) -> list[Chosen]:
         """Of each part what is left to derive limits for: outputs, and their features."""
-        workers = self._workers()
         left = []
         first = dict(reversed(chosen))
         programs = {group: self._program(group, part, common[group]) for group, part in first.items()}
-        with quietly():
+        with quietly(), self._workers() as workers:
             for group, part in chosen:
                 found: dict[Output, list[Array]] = {}
 

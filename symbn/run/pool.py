@@ -9,14 +9,19 @@ import numpy as np
 
 #: bytes of a cache line
 _LINE = 64
+#: so much is kept for pools that are made later, in all: memory that the system has to give anew is slow at first
+_KEPT = 1 << 25
 
 Array = Any
+#: memory that no pool has: bytes -> pieces of that size
+_kept: dict[int, list[Array]] = {}
 
 
 class Pool:
     """Memory for the values on one block; what was given back last, and is in cache, is taken first.
 
-    ``dtype`` is that of most values, of which there are ``elements`` or fewer in a block.
+    ``dtype`` is that of most values, of which there are ``elements`` or fewer in a block. What a pool leaves when it
+    is closed serves those that are made later.
     """
 
     def __init__(self, dtype: Any, elements: int) -> None:
@@ -31,7 +36,9 @@ class Pool:
         if size > self.bytes:
             return np.empty(shape, dtype)
         if not self.free:
-            raw = np.empty(self.bytes + _LINE, np.uint8)
+            # pop and append are safe among threads.
+            left = _kept.get(self.bytes)
+            raw = left.pop() if left else np.empty(self.bytes + _LINE, np.uint8)
             start = -raw.ctypes.data % _LINE
             self.owned[id(raw)] = raw[start : start + self.bytes]
             self.free.append(self.owned[id(raw)])
@@ -45,3 +52,10 @@ class Pool:
         """Give back what was taken; anything else is left alone."""
         if self.owns(value):
             self.free.append(self.owned[id(value.base)])
+
+    def close(self) -> None:
+        """Leave the memory to pools that are made later; no value that was taken from here is used any more."""
+        room = _KEPT - sum(size * len(pieces) for size, pieces in list(_kept.items()))
+        raws = [memory.base for memory in self.owned.values()]
+        _kept.setdefault(self.bytes, []).extend(raws[: max(0, room // max(self.bytes, 1))])
+        self.owned, self.free = {}, []

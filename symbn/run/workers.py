@@ -26,6 +26,13 @@ class Workers:
     def __init__(self, threads: int, dtype: Any) -> None:
         self.pools = [Pool(dtype, blocks.most()) for _ in range(min(threads, _MOST))]
 
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        for pool in self.pools:
+            pool.close()
+
     def each(self, items: Sequence[Item], work: Callable[[Item, Pool], None]) -> None:
         """Do the work for each item."""
         shares = [(items[number :: len(self.pools)], pool) for number, pool in enumerate(self.pools)]
