@@ -60,13 +60,18 @@ def any_function(node: Apply, block: Block) -> None:
 
 def extreme(one: Reduction, term: Node, axis: tuple[int, ...], block: Block) -> None:
     """A product, a maximum or a minimum."""
-    terms = block.value(term)
-    value = block.cut(block.of.tables[one].value)
+    terms, table = block.value(term), block.of.tables[one]
+    merge: Any
     if one.function is np.prod:
-        value *= np.multiply.reduce(terms.astype(np.longdouble), axis, keepdims=True)
+        merge, found = np.multiply, np.multiply.reduce(terms.astype(np.longdouble), axis, keepdims=True)
     elif terms.size:
         merge = np.maximum if one.function is np.max else np.minimum
-        merge(value, merge.reduce(terms, axis, keepdims=True), out=value)
+        found = merge.reduce(terms, axis, keepdims=True)
+    else:
+        return
+    with table.lock:
+        value = block.cut(table.value)
+        merge(value, found, out=value)
 
 
 def total(one: Reduction, products: Sequence[Product], axis: tuple[int, ...], block: Block) -> None:
