@@ -18,7 +18,8 @@
  * a block, then the blocks in order; so the bits depend on neither memory layout nor number of threads. _hi and _lo are
  * a mean in two parts, so that what is centred by it keeps every digit.
  * eq3_part is a part of equation (3) that is computed once, _here an element read once, all_ the values of
- * either for every element. A number in parentheses is the equation that a statement computes.
+ * either for every element, _tile and _panel those for some; _wide are an input's elements in double, _held what a run
+ * of memory has beside it. A number in parentheses is the equation that a statement computes.
  *
  * Compile with floating-point contraction off (-ffp-contract=off), and never with -ffast-math.
  */
