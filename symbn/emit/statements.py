@@ -225,13 +225,11 @@ class StatementPrinter:
         start, count = self.expression(walk.start), self.expression(walk.count)
         lines = []
         for number, level in enumerate(walk.levels):
-            below = [inner.extent for inner in walk.levels[number + 1 :]]
-            place = start + "".join(f" / {extent}" for extent in below)
-            if number:
-                place = f"{place} % {level.extent}"
-            if walk.start == Int(0):
-                # Nor is there anything to divide by where a level is empty.
-                place = "0"
+            place = start
+            # Zero is the first place on each level, also where one is empty.
+            if walk.start != Int(0):
+                place += "".join(f" / {inner.extent}" for inner in walk.levels[number + 1 :])
+                place += f" % {level.extent}" if number else ""
             lines.append(f"{pad}ptrdiff_t {level.name} = {place};")
         lines.append(f"{pad}for (ptrdiff_t {walk.counter} = 0; {walk.counter} < {count}; {walk.counter}++) {{")
         lines += self.block(walk.body, depth + 1)

@@ -179,7 +179,7 @@ def _hoistable(entry: Map, order: list[str]) -> frozenset[str]:
 def _finish(draft: _Draft, order: list[str], foreign: frozenset[str], names: Names) -> Group:
     kept = tuple(index for index in order if index in draft.kept)
     reduced = tuple(index for index in order if index in draft.reduced)
-    hoist = _Hoist(draft.kept, foreign, names)
+    hoist = Hoist(draft.kept, foreign, names)
     by_pass: dict[int, list[Reduction]] = {}
     for reduction in draft.reductions:
         body = hoist(reduction.body, reduction.equation)
@@ -202,7 +202,7 @@ def _finish(draft: _Draft, order: list[str], foreign: frozenset[str], names: Nam
     return Group(kept, reduced, passes, tuple(hoist.values), tuple(outer))
 
 
-class _Hoist:
+class Hoist:
     """Replaces what depends on the kept indices alone by a value that is computed once."""
 
     def __init__(self, kept: frozenset[str], foreign: frozenset[str], names: Names) -> None:
@@ -214,6 +214,19 @@ class _Hoist:
         self.names: dict[Expr, str] = {}
         #: value or part of a reduction of this group -> after which pass it is known
         self.stages: dict[str, int] = {}
+
+    @classmethod
+    def of(cls, group: Group, names: Names) -> Hoist:
+        """One that knows what a group computes already."""
+        result = cls(frozenset(group.kept), frozenset(), names)
+        for value in group.values:
+            result.values.append(value)
+            result.names[value.expr] = value.name
+            result.stages[value.name] = value.stage
+        for number, one in enumerate(group.passes, 1):
+            for reduction in one.reductions:
+                result.known_after(reduction, number)
+        return result
 
     def known_after(self, reduction: Reduction, number: int) -> None:
         self.stages[reduction.hi] = self.stages[reduction.lo] = number
@@ -273,11 +286,7 @@ def crossed(rows: Group, columns: Group, names: Names) -> Group | None:
         return None
     if rows.reads(rows, columns) or columns.reads(rows, columns):
         return None
-    hoist = _Hoist(frozenset(rows.kept), frozenset(), names)
-    for value in rows.values:
-        hoist.values.append(value)
-        hoist.names[value.expr] = value.name
-        hoist.stages[value.name] = value.stage
+    hoist = Hoist.of(rows, names)
     whole = {value.name: value.expr for value in columns.values}
     crossing = tuple(
         replace(one, body=hoist(_written_out(one.body, whole), one.equation)) for one in columns.passes[0].reductions

@@ -25,7 +25,6 @@ from symbn.kernel.ir import (
     Op,
     Stmt,
     Var,
-    add,
     mul,
     prod,
     sub,
@@ -132,14 +131,13 @@ class KeptNest(TileSums):
         fill = Op("idiv", (Int(PANEL), Op("imax", (Int(1), Var(self.vector.extent)))))
         together = Op("imax", (Int(1), Op("imin", (fill, Op("idiv", (self.total_count, Int(LEAST)))))))
         rows = mul(Int(ROUNDS), together)
-        tasks = Op("idiv", (sub(add(self.total_count, rows), Int(1)), rows))
         some = Op("imin", (rows, sub(self.total_count, Var(self.start))))
         lets = [
             Let(self.together, together, "index"),
             Let(self.start, mul(Var(self.block), rows), "index"),
             Let(self.count, some, "index"),
         ]
-        return self.tasks(PANEL, tasks, [*lets, *self.span(PANEL), *self.rows(one)])
+        return self.tasks(PANEL, blocks_of(self.total_count, rows), [*lets, *self.span(PANEL), *self.rows(one)])
 
     def tasks(self, span: int, blocks: Expr, body: list[Stmt]) -> Stmt:
         """The loop over blocks of samples and, within one, over spans of so many features."""
@@ -177,12 +175,12 @@ class KeptNest(TileSums):
         look = For(self.place, Int(0), Var(self.width), tuple(marks))
         return [Local(self.again, (), Const(Fraction(0))), look, *needed([found], body)]
 
-    def publish(self, one: Pass, slots: list[tuple[str, Slots]], place: Expr) -> list[Stmt]:
+    def publish(self, one: Pass, slots: list[tuple[str, Slots]]) -> list[Stmt]:
         """Leave the block's sums for the merge."""
         body: list[Stmt] = [self.feature()]
         for reduction, (_, slot) in zip(one.reductions, slots, strict=True):
             into = self.partial(reduction, self.blocks_in(one))
-            body.append(Assign(into.high, slot(place).high))
+            body.append(Assign(into.high, slot(Var(self.place)).high))
         return body
 
 

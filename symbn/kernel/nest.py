@@ -84,9 +84,11 @@ def assign(targets: Sequence[Load], values: Sequence[Expr], names: Names) -> lis
     return [*lets, *assigns]
 
 
-def blocks_of(count: Expr, length: int = BLOCK) -> Expr:
+def blocks_of(count: Expr, length: Expr | int = BLOCK) -> Expr:
     """In how many blocks so many terms are gone through: those of a sum, if nothing else is said."""
-    return Op("idiv", (add(count, Int(length - 1)), Int(length)))
+    if isinstance(length, int):
+        return Op("idiv", (add(count, Int(length - 1)), Int(length)))
+    return Op("idiv", (sub(add(count, length), Int(1)), length))
 
 
 def block_bounds(block: str, start: str, count: str, total: Expr, length: int = BLOCK) -> list[Stmt]:

@@ -14,7 +14,7 @@ from symbn.kernel.ir import Assign, Expr, For, Int, Let, Load, Local, Op, Stmt, 
 from symbn.kernel.kept_nest import KeptNest, reads
 from symbn.kernel.levels import Levels, size, unflatten
 from symbn.kernel.naming import Names
-from symbn.kernel.nest import labels
+from symbn.kernel.nest import blocks_of, labels
 from symbn.kernel.summation import Slot, Slots, finish, merge, partial
 from symbn.kernel.tile_sums import PANEL, TILE
 from symbn.kernel.windows import Windows
@@ -51,7 +51,7 @@ class PanelNest(KeptNest):
         span, extent = Var(self.span_name), Var(self.vector.extent)
         body = [
             Let(self.span_name, self.features, "index"),
-            Let(self.panels, self.count_of_panels(span), "index"),
+            Let(self.panels, blocks_of(extent, span), "index"),
             Let(self.panel, Op("imod", (Var(self.task), Var(self.panels))), "index"),
             *unflatten(Op("idiv", (Var(self.task), Var(self.panels))), self.outer),
             Let(self.begin, mul(Var(self.panel), span), "index"),
@@ -70,13 +70,10 @@ class PanelNest(KeptNest):
         tiles = Op("idiv", (Int(ELEMENTS // TILE), Op("imax", (Int(1), self.total_count))))
         return mul(Op("imax", (Int(LEAST), Op("imin", (Int(PANEL // TILE), tiles)))), Int(TILE))
 
-    def count_of_panels(self, span: Expr) -> Expr:
-        return Op("idiv", (sub(add(Var(self.vector.extent), span), Int(1)), span))
-
     @property
     def tasks_count(self) -> Expr:
         """How many panels there are."""
-        return mul(size(self.outer), self.count_of_panels(self.features))
+        return mul(size(self.outer), blocks_of(Var(self.vector.extent), self.features))
 
     @property
     def elements(self) -> Expr:
@@ -89,10 +86,10 @@ class PanelNest(KeptNest):
 
     def over_kept(self, body: list[Stmt]) -> list[Stmt]:
         """The loop over the features of the tile."""
-        return self.over_features(lambda _: [self.feature(), *body])
+        return [self.over_features([self.feature(), *body])]
 
     def home(self, name: str) -> Load:
-        return Load(self.of_tile.setdefault(name, self.names.stem(f"{name}_tile")), (Var(self.place),))
+        return Load(self.array_of(name, self.of_tile, "tile"), (Var(self.place),))
 
     def keep(self, name: str, stage: int) -> list[Stmt]:
         """Leave a value for the tile's later loops, for what the panel writes, and for other groups."""
@@ -105,7 +102,13 @@ class PanelNest(KeptNest):
 
     def beside(self, name: str, place: Expr) -> Load:
         """Where the rows of the panel find a value at one of its features."""
-        return Load(self.of_panel.setdefault(name, self.names.stem(f"{name}_panel")), (place,))
+        return Load(self.array_of(name, self.of_panel, "panel"), (place,))
+
+    def array_of(self, name: str, arrays: dict[str, str], what: str) -> str:
+        """The local array of a value; it is made when it is first asked for."""
+        if name not in arrays:
+            arrays[name] = self.names.stem(f"{name}_{what}")
+        return arrays[name]
 
     def merge_blocks(self, reduction: Reduction, done: Pass) -> list[Stmt]:
         """The blocks of a tile are merged as they come."""
@@ -126,19 +129,19 @@ class PanelNest(KeptNest):
         blocks = For(self.block, Int(0), self.blocks_in(one), (*self.block_bounds(one), *self.sums(one)))
         return [
             *(Local(part.array, (TILE,), None) for part, _ in parts),
-            *self.over_features(lambda _: [Assign(part, start) for part, start in parts]),
+            self.over_features([Assign(part, start) for part, start in parts]),
             *self.where_needed(one, [blocks]),
         ]
 
     def accumulated(self, one: Pass, slots: list[tuple[str, Slots]]) -> list[Stmt]:
         return self.row_by_row(one, slots)
 
-    def publish(self, one: Pass, slots: list[tuple[str, Slots]], place: Expr) -> list[Stmt]:
+    def publish(self, one: Pass, slots: list[tuple[str, Slots]]) -> list[Stmt]:
         """Add the block's sums to the tile's."""
         return [
             statement
             for reduction, (stem, slot) in zip(one.reductions, slots, strict=True)
-            for statement in merge(self.total(reduction), slot(place), stem)
+            for statement in merge(self.total(reduction), slot(Var(self.place)), stem)
         ]
 
     def write(self, one: Pass) -> list[Stmt]:

@@ -31,7 +31,7 @@ from symbn.kernel.ir import (
 )
 from symbn.kernel.levels import Levels
 from symbn.kernel.naming import Names
-from symbn.kernel.nest import NestBuilder, labels
+from symbn.kernel.nest import NestBuilder, blocks_of, labels
 from symbn.kernel.sharing import share
 from symbn.kernel.summation import HALVES, LANES, Slots, accumulate, merge
 from symbn.kernel.windows import Windows
@@ -69,8 +69,8 @@ class TileSums(NestBuilder):
         """Where later loops find a value at the current place."""
         raise NotImplementedError
 
-    def publish(self, one: Pass, slots: list[tuple[str, Slots]], place: Expr) -> list[Stmt]:
-        """What is done with a block's sums."""
+    def publish(self, one: Pass, slots: list[tuple[str, Slots]]) -> list[Stmt]:
+        """What is done with a block's sums, at the current place."""
         raise NotImplementedError
 
     def from_workspaces(
@@ -83,9 +83,13 @@ class TileSums(NestBuilder):
             return Op(expr.name, tuple(self.from_workspaces(arg, local, home) for arg in expr.args))
         return self.levels.expand(expr)
 
-    def over_features(self, body: Callable[[Expr], list[Stmt]]) -> list[Stmt]:
+    def side_by_side(self, count: Expr, body: list[Stmt]) -> Stmt:
+        """The vector loop over so many elements."""
+        return For(self.place, Int(0), count, tuple(body), kind="simd")
+
+    def over_features(self, body: list[Stmt]) -> Stmt:
         """The vector loop across one tile."""
-        return [For(self.place, Int(0), Var(self.width), tuple(body(Var(self.place))), kind="simd")]
+        return self.side_by_side(Var(self.width), body)
 
     def feature(self) -> Stmt:
         return Let(self.vector.name, add(Var(self.first), Var(self.place)), "index")
@@ -102,12 +106,8 @@ class TileSums(NestBuilder):
             self.side_by_side(lanes, [Assign(part, start) for part, start in parts]),
             *self.accumulated(one, slots),
             *self.folded(slots),
-            *self.over_features(lambda place: self.publish(one, slots, place)),
+            self.over_features(self.publish(one, slots)),
         ]
-
-    def side_by_side(self, count: Expr, body: list[Stmt]) -> Stmt:
-        """The vector loop over so many elements."""
-        return For(self.place, Int(0), count, tuple(body), kind="simd")
 
     def accumulated(self, one: Pass, slots: list[tuple[str, Slots]]) -> list[Stmt]:
         """A block's terms added to the lanes."""
@@ -122,7 +122,7 @@ class TileSums(NestBuilder):
         bodies = [self.from_workspaces(entry.body) for entry in one.reductions]
         lane = mul(Op("imod", (Var(self.row), Int(LANES))), Var(self.width))
         inner = [self.feature(), *self.added(one, slots, bodies, add(Var(self.lane), Var(self.place)))]
-        row = [Let(self.lane, lane, "index"), *self.prefetch(bodies), self.side_by_side(Var(self.width), inner)]
+        row = [Let(self.lane, lane, "index"), *self.prefetch(bodies), self.over_features(inner)]
         return [
             Let(self.ahead, Op("idiv", (add(Var(self.width), Int(AHEAD - 1)), Var(self.width))), "index"),
             Walk(self.reduced, self.row, Var(self.start), Var(self.count), tuple(row)),
@@ -139,7 +139,6 @@ class TileSums(NestBuilder):
         at = add(Var(self.run), place)
         count = Op("imin", (lanes, sub(Var(self.length), Var(self.run))))
         inner = self.added(one, slots, [windows.at(at, body, place) for body in bodies], place)
-        runs = Op("idiv", (sub(add(Var(self.length), lanes), Int(1)), lanes))
         body: list[Stmt] = [
             Let(self.run, mul(Var(self.number), lanes), "index"),
             For(self.place, Int(0), count, tuple(windows.hints(at, Int(AHEAD))), step=LINE),
@@ -149,7 +148,7 @@ class TileSums(NestBuilder):
         return [
             Let(self.together, mul(Int(LANES), fill), "index"),
             *self.hold(held, Int(LANES)),
-            self.rounds(windows.around([For(self.number, Int(0), runs, tuple(body))])),
+            self.rounds(windows.around([For(self.number, Int(0), blocks_of(Var(self.length), lanes), tuple(body))])),
         ]
 
     def added(self, one: Pass, slots: list[tuple[str, Slots]], bodies: list[Expr], into: Expr) -> list[Stmt]:
@@ -196,8 +195,7 @@ class TileSums(NestBuilder):
         first = add(mul(add(Var(self.start), row), Var(self.vector.extent)), Var(self.first))
         rows = Op("imin", (together, sub(Var(self.count), row)))
         lets = [Let(self.position, first, "index"), Let(self.length, mul(rows, Var(self.width)), "index")]
-        count = Op("idiv", (sub(add(Var(self.count), together), Int(1)), together))
-        return For(self.row, Int(0), count, (*lets, *body))
+        return For(self.row, Int(0), blocks_of(Var(self.count), together), (*lets, *body))
 
     def held(self, exprs: list[Expr]) -> dict[Load, str]:
         """The local arrays for what some expressions read that is the same for all samples."""
@@ -211,11 +209,11 @@ class TileSums(NestBuilder):
 
     def hold(self, held: dict[Load, str], rows: Expr) -> list[Stmt]:
         """Bring elements of a panel's features together, for as many rows of them or as there are."""
-        position = add(mul(Var(self.lane), Var(self.width)), Var(self.place))
-        fill = [self.feature(), *(Assign(Load(name, (position,)), load) for load, name in held.items())]
         if not held:
             return []
+        position = add(mul(Var(self.lane), Var(self.width)), Var(self.place))
+        fill = [self.feature(), *(Assign(Load(name, (position,)), load) for load, name in held.items())]
         return [
             *(Local(name, (PANEL,), None) for name in held.values()),
-            For(self.lane, Int(0), Op("imin", (rows, Var(self.count))), tuple(self.over_features(lambda _: fill))),
+            For(self.lane, Int(0), Op("imin", (rows, Var(self.count))), (self.over_features(fill),)),
         ]

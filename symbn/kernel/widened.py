@@ -42,7 +42,7 @@ def widened(
     before: list[Stmt] = []
     for load in sorted(found, key=str):
         name = names.stem(f"{load.array}_wide")
-        own = levels.of(sub.name for sub in load.subscripts)  # type: ignore[union-attr]
+        own = levels.of(sub.name for sub in load.subscripts if isinstance(sub, Var))
         homes[load] = Load(kept_array(name), load.subscripts)
         filled: Stmt = Assign(workspaces.element(name, own), levels.expand(load))
         for level in reversed(own[1:]):

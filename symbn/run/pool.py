@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ _KEPT = 1 << 25
 Array = Any
 #: memory that no pool has: bytes -> pieces of that size
 _kept: dict[int, list[Array]] = {}
+#: for pools of several threads
+_lock = Lock()
 
 
 class Pool:
@@ -36,9 +39,9 @@ class Pool:
         if size > self.bytes:
             return np.empty(shape, dtype)
         if not self.free:
-            # pop and append are safe among threads.
-            left = _kept.get(self.bytes)
-            raw = left.pop() if left else np.empty(self.bytes + _LINE, np.uint8)
+            with _lock:
+                left = _kept.get(self.bytes)
+                raw = left.pop() if left else np.empty(self.bytes + _LINE, np.uint8)
             start = -raw.ctypes.data % _LINE
             self.owned[id(raw)] = raw[start : start + self.bytes]
             self.free.append(self.owned[id(raw)])
@@ -55,7 +58,8 @@ class Pool:
 
     def close(self) -> None:
         """Leave the memory to pools that are made later; no value that was taken from here is used any more."""
-        room = _KEPT - sum(size * len(pieces) for size, pieces in list(_kept.items()))
         raws = [memory.base for memory in self.owned.values()]
-        _kept.setdefault(self.bytes, []).extend(raws[: max(0, room // max(self.bytes, 1))])
+        with _lock:
+            room = _KEPT - sum(size * len(pieces) for size, pieces in _kept.items())
+            _kept.setdefault(self.bytes, []).extend(raws[: max(0, room // max(self.bytes, 1))])
         self.owned, self.free = {}, []
